@@ -1,0 +1,92 @@
+"""Errors that a person can cause, each one line: where, what was found, what was expected, remedy."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a frame or scene was left out; the key under which failures are counted."""
+
+    MISSING_FILE = "missing_file"
+    UNREADABLE_IMAGE = "unreadable_image"
+    UNREADABLE_DEPTH = "unreadable_depth"
+    WRONG_SIZE = "wrong_size"
+    BAD_POSE = "bad_pose"
+    BAD_INTRINSICS = "bad_intrinsics"
+    EMPTY_DEPTH = "empty_depth"
+    NO_DEPTH = "no_depth"
+    UNKNOWN_CAMERA_MODEL = "unknown_camera_model"
+    DUPLICATE_ID = "duplicate_id"
+    BAD_NAME = "bad_name"
+    BAD_METADATA = "bad_metadata"
+    UNASSOCIATED = "unassociated"
+    TOO_FEW_VIEWS = "too_few_views"
+    NO_OVERLAP = "no_overlap"
+    DAMAGED_SHARD = "damaged_shard"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One thing left out, as it is written to ``failures.jsonl``.
+
+    ``frame_id`` None means the whole scene, ``scene_id`` None the whole dataset.
+    """
+
+    reason: Reason
+    dataset: str
+    scene_id: str | None
+    frame_id: str | None
+    found: str
+    expected: str
+    remedy: str
+
+    @property
+    def message(self) -> str:
+        """One line: ``co3d apple/110 frame 7: depth is 480×640; expected 1067×600; resize one``."""
+        where = self.dataset
+        if self.scene_id is not None:
+            where += f" {self.scene_id}"
+        if self.frame_id is not None:
+            where += f" frame {self.frame_id}"
+        line = f"{where}: {self.found}; expected {self.expected}; {self.remedy}"
+        return " ".join(line.split())
+
+    def record(self) -> dict[str, str | None]:
+        """Plain values for JSON."""
+        return {**asdict(self), "reason": self.reason.value, "message": self.message}
+
+
+class DataError(Exception):
+    """Bad data (not a caller's mistake, which is ValueError). ``str()`` is one line."""
+
+    def __init__(
+        self,
+        reason: Reason,
+        *,
+        dataset: str,
+        scene_id: str | None = None,
+        frame_id: str | None = None,
+        found: str,
+        expected: str,
+        remedy: str,
+    ) -> None:
+        self.failure = Failure(reason, dataset, scene_id, frame_id, found, expected, remedy)
+        super().__init__(self.failure.message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # keyword-only arguments do not survive pickling between worker processes by themselves
+        return (_restore, (self.failure,))
+
+
+def _restore(failure: Failure) -> DataError:
+    return DataError(
+        failure.reason,
+        dataset=failure.dataset,
+        scene_id=failure.scene_id,
+        frame_id=failure.frame_id,
+        found=failure.found,
+        expected=failure.expected,
+        remedy=failure.remedy,
+    )

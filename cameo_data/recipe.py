@@ -1,0 +1,234 @@
+"""What a build does: one model for the YAML file, the command's flags and their validation.
+
+A recipe file and the flags give a plain mapping each (``recipe_file``); the model checks what they
+say together, and its canonical JSON is hashed to tell one build from another.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from cameo_data.sources import Source, open_source, source_spec
+
+# Fields that say when to stop, not what to make: a build may go on under other values of them.
+NOT_HASHED = frozenset({"max_failures"})
+
+
+def _size_text(value: Any) -> Any:
+    """``WIDTHxHEIGHT`` of a number (a square), a text, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        raise ValueError("expected 512, 640x480 (width x height) or nothing")
+    found = re.fullmatch(r"(\d{1,5})(?:[x×](\d{1,5}))?", str(value).strip().lower())
+    if found is None:
+        raise ValueError("expected 512, 640x480 (width x height) or nothing")
+    width, height = int(found[1]), int(found[2] or found[1])
+    if min(width, height) < 16 or max(width, height) > 8192:
+        raise ValueError("expected sides from 16 to 8192 pixels")
+    return f"{width}x{height}"
+
+
+def _allowance(value: Any) -> Any:
+    """A count (int), or a share of the frames as a fraction (float) or as text (``10%``)."""
+    if isinstance(value, str):
+        text = value.strip()
+        if re.fullmatch(r"\d+", text):
+            return int(text)
+        if found := re.fullmatch(r"(\d+(?:\.\d+)?)%", text):
+            value = float(found[1]) / 100
+        elif re.fullmatch(r"\d*\.\d+", text):
+            value = float(text)
+    count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    share = isinstance(value, float) and 0 <= value <= 1
+    if not (count or share):
+        raise ValueError("expected a number of failures (5) or a share of the frames (10%)")
+    return value
+
+
+class SourceRecipe(BaseModel):
+    """Where the scenes come from.
+
+    Attributes:
+        name: a format, see ``cameo-data sources``.
+        root: the dataset's folder, relative to the current directory.
+        options: the format's own options, checked by its model.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    root: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _root(cls, value: Any) -> Any:
+        return os.path.normpath(value) if isinstance(value, (str, Path)) else value
+
+    @model_validator(mode="after")
+    def _options(self) -> SourceRecipe:
+        # all of the format's options with their values: the resolved recipe says everything
+        options = source_spec(self.name).options.model_validate(self.options)
+        object.__setattr__(self, "options", options.model_dump(mode="json"))
+        return self
+
+    def open(self) -> Source:
+        """The dataset, listed but not read."""
+        return open_source(self.name, Path(self.root), self.options)
+
+
+class Recipe(BaseModel):
+    """Everything that decides the bytes of a build.
+
+    Attributes:
+        views: V, views per sample.
+        strategy: ``video`` (consecutive, bounded random gaps), ``uniform`` (any views that
+            overlap) or ``balanced`` (evenly over ``rotation_bins``).
+        groups_per_scene: None makes about frames / V, so that each frame serves about once.
+        min_overlap: each view shares at least this with another of its group, as the smaller of
+            the two directions' shares of VISIBLE queries.
+        max_frame_gap: of ``video``, in candidate frames.
+        rotation_bins: edges in degrees, of ``balanced``.
+        frame_step: every n-th frame of a scene is a candidate.
+        max_frames: at most so many candidates per scene, spread evenly over it.
+        strides: query grids stored by ``corr: token``.
+        size: ``WIDTHxHEIGHT`` (or one number) to resize and centre-crop to; None keeps the files.
+        image_format, image_quality: of images that must be encoded anew.
+        restrict_to_mask: only foreground pixels are matched, where the source has masks.
+        max_failures: a count, or a share of the frames found; more than that fails the build.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: SourceRecipe
+    views: int = Field(4, ge=2, le=32)
+    strategy: Literal["video", "uniform", "balanced"] = "balanced"
+    groups_per_scene: int | None = Field(None, ge=1)
+    min_overlap: float = Field(0.1, ge=0, le=1)
+    max_frame_gap: int = Field(10, ge=1)
+    rotation_bins: tuple[float, ...] = (0, 15, 30, 60, 90, 120, 180)
+    frame_step: int = Field(1, ge=1)
+    max_frames: int = Field(512, ge=2, le=4096)
+    strides: tuple[Annotated[int, Field(ge=1, le=256)], ...] = (8, 16)
+    corr: Literal["token", "full", "none"] = "token"
+    size: Annotated[str | None, BeforeValidator(_size_text)] = None
+    image_format: Literal["png", "jpg", "webp"] = "png"
+    image_quality: int = Field(95, ge=1, le=100)
+    restrict_to_mask: bool = False
+    seed: int = Field(0, ge=0, lt=2**63)
+    samples_per_shard: int = Field(32, ge=1, le=100_000)
+    max_failures: Annotated[int | float, BeforeValidator(_allowance)] = 0.1
+
+    @field_validator("rotation_bins")
+    @classmethod
+    def _bins(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
+        rising = all(a < b for a, b in itertools.pairwise(edges))
+        if len(edges) < 2 or not rising or edges[0] < 0 or edges[-1] > 180:
+            raise ValueError("expected at least two rising angles from 0 to 180")
+        return edges
+
+    @field_validator("strides")
+    @classmethod
+    def _strides(cls, strides: tuple[int, ...]) -> tuple[int, ...]:
+        if not strides:
+            raise ValueError("expected at least one stride; use corr: none to store none")
+        return tuple(sorted(set(strides)))
+
+    @property
+    def hw(self) -> tuple[int, int] | None:
+        """``size`` as (height, width)."""
+        if self.size is None:
+            return None
+        width, height = self.size.split("x")
+        return int(height), int(width)
+
+    def hash(self) -> str:
+        """SHA-256 of what decides the bytes, in hexadecimal."""
+        values = {k: v for k, v in self.record().items() if k not in NOT_HASHED}
+        return hashlib.sha256(canonical_json(values)).hexdigest()
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values of every field."""
+        return self.model_dump(mode="json")
+
+    def yaml(self) -> str:
+        """The resolved recipe as a file that ``recipe_file.load`` reads back."""
+        return yaml.safe_dump(self.record(), sort_keys=False, allow_unicode=True)
+
+
+def canonical_json(value: Any) -> bytes:
+    """The same bytes for equal values: sorted keys, no spaces, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def make(values: Mapping[str, Any]) -> Recipe:
+    """The checked recipe.
+
+    Raises:
+        ValueError: one line naming key, value and what was expected; for an unknown key the
+            nearest known one.
+    """
+    try:
+        return Recipe.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError("; ".join(_problems(error, values))) from None
+
+
+def _problems(error: ValidationError, values: Mapping[str, Any]) -> Iterator[str]:
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"]) or "recipe"
+        if item["type"] == "extra_forbidden":
+            yield f"unknown key {where!r}{_nearest(item['loc'])}"
+        elif item["type"] == "missing":
+            yield f"key {where!r} is missing"
+        elif isinstance(inner := item.get("ctx", {}).get("error"), ValidationError):
+            yield from _option_problems(inner, values)
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            message = message[:1].lower() + message[1:]
+            yield f"{where}: {item['input']!r}: {message}"
+
+
+def _option_problems(error: ValidationError, values: Mapping[str, Any]) -> Iterator[str]:
+    """Problems of the format's own options, named ``source.options.KEY``."""
+    name = values["source"]["name"]
+    known = list(source_spec(name).options.model_fields)
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            yield f"unknown option {key!r} of source {name!r}{_suggest(key, known)}"
+        elif item["type"] == "missing":
+            yield f"option {key!r} of source {name!r} is missing"
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            yield f"option {key!r} of source {name!r}: {item['input']!r}: {message}"
+
+
+def _nearest(loc: tuple[int | str, ...]) -> str:
+    known = SourceRecipe.model_fields if loc[:-1] == ("source",) else Recipe.model_fields
+    return _suggest(str(loc[-1]), list(known))
+
+
+def _suggest(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1, 0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(known)}"

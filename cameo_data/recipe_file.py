@@ -1,0 +1,77 @@
+"""Recipe files: YAML read with care, and overridden by flags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MAX_FILE_BYTES = 1_000_000
+# A recipe is a few dozen lines; nested aliases double in size with each level ("billion laughs").
+MAX_ALIASES = 32
+
+
+def merge(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` with what ``overrides`` sets; the source's keys and options merge one by one.
+
+    Another source name drops the file's options, which belong to the other format.
+    """
+    merged = {**values, **{k: v for k, v in overrides.items() if k != "source"}}
+    old, new = values.get("source"), overrides.get("source")
+    if not new:
+        return merged
+    if not isinstance(old, Mapping):
+        return {**merged, "source": dict(new)}
+    source = {**old, **new}
+    if "name" not in new or new["name"] == old.get("name"):
+        given = old.get("options")
+        given = given if isinstance(given, Mapping) else {}
+        source["options"] = {**given, **new.get("options", {})}
+    else:
+        source["options"] = dict(new.get("options", {}))
+    return {**merged, "source": source}
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The mapping in a recipe file, not yet checked.
+
+    Raises:
+        ValueError: missing, too large, not YAML, or not a mapping.
+    """
+    if not path.is_file():
+        raise ValueError(f"recipe {path}: no such file")
+    if (size := path.stat().st_size) > MAX_FILE_BYTES:
+        raise ValueError(f"recipe {path}: {size} bytes; expected at most {MAX_FILE_BYTES}")
+    try:
+        values = parse_yaml(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"recipe {path}: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"recipe {path}: holds {type(values).__name__}; expected key: value lines")
+    return values
+
+
+def parse_yaml(text: str) -> Any:
+    """Plain values of YAML text, by the safe loader, with few aliases and no key twice."""
+    return yaml.load(text, _Loader)  # noqa: S506 — a SafeLoader
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe loader that counts aliases and refuses a key that stands twice."""
+
+    aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            self.aliases += 1
+            if self.aliases > MAX_ALIASES:
+                raise yaml.YAMLError(f"more than {MAX_ALIASES} aliases")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+            raise yaml.YAMLError(f"key {twice[0]!r} stands twice (line {node.start_mark.line + 1})")
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,59 @@
+"""Dataset formats, one file each, found by name.
+
+Another package adds a format by an entry point in the group ``cameo_data.sources`` that points to
+a ``SourceSpec``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from cameo_data.sources.base import Source, SourceOptions, SourceSpec
+
+# name -> module holding a SourceSpec called SPEC
+_BUILTIN = {
+    "synthetic": "cameo_data.sources.synthetic",
+    "rgbd": "cameo_data.sources.rgbd",
+}
+
+ENTRY_POINT_GROUP = "cameo_data.sources"
+
+__all__ = ["Source", "SourceOptions", "SourceSpec", "open_source", "source_names", "source_spec"]
+
+
+def source_names() -> list[str]:
+    """Names of all formats, ours and those that other installed packages add."""
+    return sorted({*_BUILTIN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+
+
+def source_spec(name: str) -> SourceSpec:
+    """The format called ``name``.
+
+    Raises:
+        ValueError: no such format; the message lists those there are.
+    """
+    if name in _BUILTIN:
+        spec = import_module(_BUILTIN[name]).SPEC
+        assert isinstance(spec, SourceSpec)
+        return spec
+    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        spec = point.load()
+        if not isinstance(spec, SourceSpec):
+            raise ValueError(f"entry point {point.value} of source {name!r} is no SourceSpec")
+        return spec
+    raise ValueError(f"unknown source {name!r}; expected one of {', '.join(source_names())}")
+
+
+def open_source(name: str, root: Path | str, options: Mapping[str, Any] | None = None) -> Source:
+    """Open a dataset of format ``name`` at ``root``.
+
+    Raises:
+        ValueError: unknown format or (pydantic's subclass) unknown or malformed options.
+        DataError: ``root`` is missing or holds nothing of this format.
+    """
+    spec = source_spec(name)
+    return spec.open(Path(root), spec.options.model_validate(dict(options or {})))

@@ -1,0 +1,66 @@
+"""What a source is: a dataset's own layout, read as scenes.
+
+A source lists cheaply and opens no pixels; ``frames.read_view`` reads a frame when asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from cameo_data.errors import Failure
+from cameo_data.types import Scene
+
+
+class SourceOptions(BaseModel):
+    """Base of every source's options; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Protocol):
+    """An opened dataset."""
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset, as it stands in samples and messages."""
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """Dataset-level failures of listing: scenes found but not offered by ``scene_ids``."""
+
+    def scene_ids(self) -> Sequence[str]:
+        """All scenes in a stable (sorted) order."""
+
+    def scene(self, scene_id: str) -> Scene:
+        """The scene's frames and cameras; no pixels are read.
+
+        Raises:
+            DataError: nothing of the scene can be used.
+        """
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """A format: how to recognise and open it, and what to tell people about it.
+
+    Attributes:
+        options: the model of ``-o key=value`` and of a recipe's ``source.options``.
+        open: (root, options) -> Source.
+        recognise: whether a folder looks like this format; cheap, never raises.
+        layout, conventions, licence, download: for ``cameo-data sources`` and the docs.
+    """
+
+    name: str
+    summary: str
+    layout: str
+    conventions: str
+    licence: str
+    download: str
+    options: type[SourceOptions]
+    open: Callable[[Path, Any], Source]
+    recognise: Callable[[Path], bool]

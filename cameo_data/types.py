@@ -1,0 +1,271 @@
+"""The data that passes between parts: frozen records, validated once, arrays in NumPy.
+
+Conventions (axes, pixels, names): ``docs/conventions.md``. Shape letters: V views, H, W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cameo_data import transforms
+from cameo_data.errors import Failure
+
+FloatArray = NDArray[np.float64]
+Unit = Literal["metre", "arbitrary"]
+
+
+class Verdict(IntEnum):
+    """What became of a query of view 0 in view 1: the first that holds, exactly one per query.
+
+    The values are the uint8 codes in shards.
+    """
+
+    NO_DEPTH = 0  # view 0 knows no depth at the query (or the mask excludes it)
+    BEHIND = 1  # the point lies behind camera 1
+    OUTSIDE = 2  # it lands outside image 1
+    UNKNOWN = 3  # it lands where view 1 knows nothing, or contradicts view 0
+    OCCLUDED = 4  # view 1 sees something nearer there
+    VISIBLE = 5  # view 1 sees this very point
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """A pinhole camera in the scene's world.
+
+    Attributes:
+        K: (3, 3) float64 in pixels; the top-left pixel's centre is (0.5, 0.5).
+        hw: image height and width in pixels.
+        cam_from_world: (4, 4) float64, OpenCV axes.
+
+    Raises:
+        ValueError: K is not an upper-triangular pinhole matrix with positive finite focal lengths
+            and last row 0 0 1, ``hw`` is not positive, or ``cam_from_world`` is not rigid.
+    """
+
+    K: FloatArray
+    hw: tuple[int, int]
+    cam_from_world: FloatArray = field(default_factory=lambda: np.eye(4))
+
+    def __post_init__(self) -> None:
+        # copies: a frozen record must not change when the caller's array does
+        object.__setattr__(self, "K", np.array(self.K, np.float64))
+        object.__setattr__(self, "cam_from_world", np.array(self.cam_from_world, np.float64))
+        object.__setattr__(self, "hw", (int(self.hw[0]), int(self.hw[1])))
+        if (defect := intrinsics_defect(self.K)) is not None:
+            raise ValueError(f"intrinsics are a {defect}")
+        if min(self.hw) < 1:
+            raise ValueError(f"image size {self.hw[0]}×{self.hw[1]} (h×w) is not positive")
+        if (defect := transforms.rotation_defect(self.cam_from_world)) is not None:
+            raise ValueError(f"cam_from_world is a {defect}")
+        self.K.flags.writeable = False
+        self.cam_from_world.flags.writeable = False
+
+    @property
+    def world_from_cam(self) -> FloatArray:
+        """(4, 4), the inverse of ``cam_from_world``."""
+        return transforms.invert(self.cam_from_world)
+
+
+def intrinsics_defect(K: NDArray[Any]) -> str | None:
+    """What keeps a matrix from being a pinhole K, in words, or None."""
+    K = np.asarray(K, np.float64)
+    if K.shape != (3, 3):
+        return f"matrix of shape {K.shape}"
+    if not np.isfinite(K).all():
+        return "matrix with NaN or infinite entries"
+    if K[0, 0] <= 0 or K[1, 1] <= 0:
+        return f"matrix with focal lengths {K[0, 0]:g}, {K[1, 1]:g}"
+    if K[1, 0] != 0 or not np.array_equal(K[2], [0, 0, 1]):
+        return "matrix that is not upper triangular with last row 0 0 1"
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class DepthMap:
+    """z-depth along the optical axis in scene units, with its own validity.
+
+    Attributes:
+        z: (H, W) float32; 0 where invalid.
+        valid: (H, W) bool.
+    """
+
+    z: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+
+    @classmethod
+    def from_array(cls, z: NDArray[Any]) -> DepthMap:
+        """Zero, negative, NaN and infinite values become invalid."""
+        values = np.asarray(z, np.float32)
+        if values.ndim != 2:
+            raise ValueError(f"depth has shape {values.shape}; expected (H, W)")
+        valid = np.isfinite(values) & (values > 0)
+        return cls(np.where(valid, values, np.float32(0)), valid)
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        return (int(self.z.shape[0]), int(self.z.shape[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class DepthRef:
+    """Where a frame's depth lies and how to read it (see ``depth_io``).
+
+    Attributes:
+        codec: name in ``depth_io.CODECS``.
+        scale: depth in scene units = decoded value × scale.
+        camera_K, hw: intrinsics and size of the depth camera where they differ from the image's.
+        color_from_depth: (4, 4) rigid transform between the two cameras where they differ.
+        source: what the depth is: ``sensor``, ``exact``, or a method's name.
+    """
+
+    path: Path
+    codec: str
+    scale: float
+    camera_K: FloatArray | None = None
+    hw: tuple[int, int] | None = None
+    color_from_depth: FloatArray | None = None
+    source: str = "sensor"
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One posed image of a scene: where its files are and what its camera is; no pixels.
+
+    Attributes:
+        frame_id: unique in the scene, in the dataset's own spelling.
+        camera: pinhole camera of the image as it leaves the reader (after undistortion).
+        distortion: OpenCV coefficients (k1, k2, p1, p2[, k3 …]) of the stored image about
+            ``camera.K``, or None; the reader undistorts image, depth and mask alike.
+        timestamp: seconds, where the dataset has them; frames are in capture order regardless.
+    """
+
+    frame_id: str
+    camera: Camera
+    image_path: Path
+    depth: DepthRef | None = None
+    mask_path: Path | None = None
+    distortion: tuple[float, ...] | None = None
+    timestamp: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Posed frames that share one world, in capture order.
+
+    ``failures`` holds what listing rejected: frames found = ``frames`` + frame-level failures.
+    """
+
+    dataset: str
+    scene_id: str
+    frames: tuple[Frame, ...]
+    unit: Unit
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image file's bytes and its extension (``jpg``, ``png`` or ``webp``)."""
+
+    ext: str
+    data: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A frame with its pixels in memory; image, depth and mask share ``camera.hw``.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        encoded: the file's own bytes, when the pixels are exactly the file's; else None.
+        mask: (H, W) bool, True on the foreground, or None.
+        depth_source: what the depth is, e.g. ``sensor``, ``exact``, a method's name.
+    """
+
+    frame_id: str
+    camera: Camera
+    image: NDArray[np.uint8]
+    depth: DepthMap
+    mask: NDArray[np.bool_] | None = None
+    encoded: EncodedImage | None = None
+    depth_source: str = "sensor"
+
+
+@dataclass(frozen=True, eq=False)
+class Correspondence:
+    """Where the queries of view 0 are in view 1.
+
+    Attributes:
+        xy1: (h, w, 2) float32 pixels of view 1; finite exactly where the point lands inside it,
+            whatever stands in front (UNKNOWN, OCCLUDED, VISIBLE), else NaN.
+        verdict: (h, w) uint8, a ``Verdict``.
+        confidence: (h, w) float32 in [0, 1], that an OCCLUDED or VISIBLE verdict is right; low
+            where the pixels around the landing place see different surfaces; 0 elsewhere.
+        stride: the query grid's step in pixels of view 0; cell (r, c) is queried at its centre
+            ((c + 0.5)·stride, (r + 0.5)·stride); h = H0 // stride, w = W0 // stride.
+    """
+
+    xy1: NDArray[np.float32]
+    verdict: NDArray[np.uint8]
+    confidence: NDArray[np.float32]
+    stride: int
+
+    def share(self, verdict: Verdict) -> float:
+        """Share of all queries that got this verdict; the shares of all verdicts sum to one."""
+        return float(np.mean(self.verdict == verdict)) if self.verdict.size else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class PairMaps:
+    """Correspondences of all ordered pairs of a group at one stride; index [a, b] is a → b.
+
+    Attributes:
+        xy: (V, V, h, w, 2) float32 pixels of view b, NaN as in ``Correspondence``; the diagonal
+            is NaN.
+        verdict: (V, V, h, w) uint8; NO_DEPTH on the diagonal.
+        confidence: (V, V, h, w) float32; 0 on the diagonal.
+    """
+
+    stride: int
+    xy: NDArray[np.float32]
+    verdict: NDArray[np.uint8]
+    confidence: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A group of V views of one scene with the correspondences between them: one shard sample.
+
+    Attributes:
+        key: unique in the build; no dot.
+        images: V decoded (H, W, 3) uint8 RGB images.
+        encoded: V image files to store as they are; empty once read back without them.
+        depths: V depth maps, exactly as stored (after 16-bit quantisation).
+        masks: V masks or None each.
+        correspondence: stride -> maps, at the strides that the build stores.
+        rotation_deg, overlap: (V, V) float64; overlap[a, b] is the share of VISIBLE among all
+            queries of a → b, 1 on the diagonal.
+        extra: further JSON values, e.g. grouping strategy.
+    """
+
+    key: str
+    dataset: str
+    scene_id: str
+    frame_ids: tuple[str, ...]
+    unit: Unit
+    cameras: tuple[Camera, ...]
+    images: tuple[NDArray[np.uint8], ...]
+    encoded: tuple[EncodedImage, ...]
+    depths: tuple[DepthMap, ...]
+    masks: tuple[NDArray[np.bool_] | None, ...]
+    correspondence: Mapping[int, PairMaps]
+    rotation_deg: FloatArray
+    overlap: FloatArray
+    depth_source: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
