@@ -205,7 +205,7 @@ def orbit_rotation(angle_deg: float) -> FloatArray:
     return transforms.from_quaternion((0, 0, np.sin(half), np.cos(half)), np.zeros(3))[:3, :3]
 
 
-@nb.njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _cast(kinds, maps, starts, rays):  # type: ignore[no-untyped-def]
     n = rays.shape[0]
     t_out = np.full(n, np.inf)
@@ -227,7 +227,7 @@ def _cast(kinds, maps, starts, rays):  # type: ignore[no-untyped-def]
             dx = m[0, 0] * ray[0] + m[0, 1] * ray[1] + m[0, 2] * ray[2]
             dy = m[1, 0] * ray[0] + m[1, 1] * ray[1] + m[1, 2] * ray[2]
             dz = m[2, 0] * ray[0] + m[2, 1] * ray[1] + m[2, 2] * ray[2]
-            t, axis = _first_hit(kinds[k], ox, oy, oz, dx, dy, dz)
+            t, axis = first_hit(kinds[k], ox, oy, oz, dx, dy, dz)
             if t < best:
                 best = t
                 found = k
@@ -266,8 +266,8 @@ def _cast(kinds, maps, starts, rays):  # type: ignore[no-untyped-def]
     return t_out, index, p_object, normal
 
 
-@nb.njit(cache=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
-def _first_hit(kind, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
+@nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def first_hit(kind, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
     """Smallest t > 0 with one unit shape, and which normal it has: 0–2 an axis, 3 round, 4 side."""
     least = 1e-9
     if kind == 0:

@@ -88,7 +88,10 @@ class SourceRecipe(BaseModel):
     @model_validator(mode="after")
     def _options(self) -> SourceRecipe:
         # all of the format's options with their values: the resolved recipe says everything
-        options = source_spec(self.name).options.model_validate(self.options)
+        try:
+            options = source_spec(self.name).options.model_validate(self.options)
+        except ValidationError as error:
+            raise ValueError("; ".join(_option_problems(error, self.name))) from None
         object.__setattr__(self, "options", options.model_dump(mode="json"))
         return self
 
@@ -162,6 +165,11 @@ class Recipe(BaseModel):
         width, height = self.size.split("x")
         return int(height), int(width)
 
+    @property
+    def stored_strides(self) -> tuple[int, ...]:
+        """Strides of the correspondences that the shards hold."""
+        return {"token": self.strides, "full": (1,), "none": ()}[self.corr]
+
     def hash(self) -> str:
         """SHA-256 of what decides the bytes, in hexadecimal."""
         values = {k: v for k, v in self.record().items() if k not in NOT_HASHED}
@@ -191,27 +199,24 @@ def make(values: Mapping[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(dict(values))
     except ValidationError as error:
-        raise ValueError("; ".join(_problems(error, values))) from None
+        raise ValueError("; ".join(_problems(error))) from None
 
 
-def _problems(error: ValidationError, values: Mapping[str, Any]) -> Iterator[str]:
+def _problems(error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in item["loc"]) or "recipe"
         if item["type"] == "extra_forbidden":
             yield f"unknown key {where!r}{_nearest(item['loc'])}"
         elif item["type"] == "missing":
             yield f"key {where!r} is missing"
-        elif isinstance(inner := item.get("ctx", {}).get("error"), ValidationError):
-            yield from _option_problems(inner, values)
+        elif item["loc"] == ("source",) and item["type"] == "value_error":
+            yield _message(item["msg"])  # names the format and its option already
         else:
-            message = item["msg"].removeprefix("Value error, ")
-            message = message[:1].lower() + message[1:]
-            yield f"{where}: {item['input']!r}: {message}"
+            yield f"{where}: {item['input']!r}: {_message(item['msg'])}"
 
 
-def _option_problems(error: ValidationError, values: Mapping[str, Any]) -> Iterator[str]:
-    """Problems of the format's own options, named ``source.options.KEY``."""
-    name = values["source"]["name"]
+def _option_problems(error: ValidationError, name: str) -> Iterator[str]:
+    """Problems of the options of the format called ``name``."""
     known = list(source_spec(name).options.model_fields)
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"])
@@ -220,8 +225,14 @@ def _option_problems(error: ValidationError, values: Mapping[str, Any]) -> Itera
         elif item["type"] == "missing":
             yield f"option {key!r} of source {name!r} is missing"
         else:
-            message = item["msg"].removeprefix("Value error, ")
-            yield f"option {key!r} of source {name!r}: {item['input']!r}: {message}"
+            found = f"{item['input']!r}: {_message(item['msg'])}"
+            yield f"option {key!r} of source {name!r}: {found}"
+
+
+def _message(text: str) -> str:
+    """A validator's message, to stand behind a colon."""
+    text = text.removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
 
 
 def _nearest(loc: tuple[int | str, ...]) -> str:
@@ -230,5 +241,7 @@ def _nearest(loc: tuple[int | str, ...]) -> str:
 
 
 def _suggest(key: str, known: list[str]) -> str:
+    if not known:
+        return "; it has none"
     near = difflib.get_close_matches(key, known, 1, 0.5)
     return f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(known)}"

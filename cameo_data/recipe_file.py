@@ -58,6 +58,23 @@ def parse_yaml(text: str) -> Any:
     return yaml.load(text, _Loader)  # noqa: S506 — a SafeLoader
 
 
+def parse_option(text: str) -> Any:
+    """The value of a ``key=value`` flag: a list or mapping where it begins as one, else the text.
+
+    Numbers and truth values stay text, which the options' model reads as its field needs it: a
+    frame may be called ``007``.
+
+    >>> parse_option("[585, 585]"), parse_option("0.001")
+    ([585, 585], '0.001')
+    """
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return parse_yaml(text)
+    except yaml.YAMLError:
+        return text
+
+
 class _Loader(yaml.SafeLoader):
     """Safe loader that counts aliases and refuses a key that stands twice."""
 

@@ -120,6 +120,7 @@ class DepthRef:
     Attributes:
         codec: name in ``depth_io.CODECS``.
         scale: depth in scene units = decoded value × scale.
+        invalid: decoded values that mean "none", besides zero, negative, NaN and infinity.
         camera_K, hw: intrinsics and size of the depth camera where they differ from the image's.
         color_from_depth: (4, 4) rigid transform between the two cameras where they differ.
         source: what the depth is: ``sensor``, ``exact``, or a method's name.
@@ -132,6 +133,7 @@ class DepthRef:
     hw: tuple[int, int] | None = None
     color_from_depth: FloatArray | None = None
     source: str = "sensor"
+    invalid: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,8 +252,9 @@ class Sample:
         masks: V masks or None each.
         correspondence: stride -> maps, at the strides that the build stores.
         rotation_deg, overlap: (V, V) float64; overlap[a, b] is the share of VISIBLE among all
-            queries of a → b, 1 on the diagonal.
-        extra: further JSON values, e.g. grouping strategy.
+            queries of a → b at ``overlap_stride``, 1 on the diagonal.
+        restricted_to_mask: whether the masks restrict the correspondences' queries and targets.
+        extra: further JSON values, e.g. grouping strategy; the same keys in all samples.
     """
 
     key: str
@@ -268,4 +271,6 @@ class Sample:
     rotation_deg: FloatArray
     overlap: FloatArray
     depth_source: str
+    overlap_stride: int = 16
+    restricted_to_mask: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)

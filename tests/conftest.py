@@ -1,8 +1,12 @@
 """Fixtures that all tests share."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from cameo_data.build import BuildResult
 
 REALDATA = Path(__file__).resolve().parents[2] / "shared" / "realdata"
 
@@ -13,3 +17,24 @@ def realdata() -> Path:
     if not REALDATA.is_dir():
         pytest.skip(f"real captures are not at {REALDATA}")
     return REALDATA
+
+
+@pytest.fixture(scope="session")
+def tiny_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two rendered scenes of six frames; not to be changed, see ``build_scenes.copy_scenes``."""
+    from build_scenes import write_scenes
+
+    return write_scenes(tmp_path_factory.mktemp("tiny") / "scenes")
+
+
+@pytest.fixture(scope="session")
+def tiny_build(
+    tiny_scenes: Path, tmp_path_factory: pytest.TempPathFactory
+) -> "tuple[Path, BuildResult]":
+    """Shards of them and what the build said; not to be changed."""
+    from build_scenes import recipe
+
+    from cameo_data.build import build
+
+    out = tmp_path_factory.mktemp("tiny") / "shards"
+    return out, build(recipe(tiny_scenes), out)

@@ -1,11 +1,12 @@
 """Cross-view correspondence of posed depth maps: where a point of view 0 is in view 1, and whether
 view 1 sees it.
 
-Conventions: ``docs/conventions.md``; the method: ``docs/geometry.md``.
+Conventions: ``docs/conventions.md``; the method and its measurements: ``docs/geometry.md``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data import camera as cameras
+from cameo_data import transforms
 from cameo_data.correspondence import kernel
 from cameo_data.types import Camera, Correspondence, DepthMap, PairMaps, Verdict
+
+# Noise is rounded up to a power of this: rounding of depths, as when a scene is given in another
+# unit, must not move a tolerance.
+NOISE_STEP = 1.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +30,45 @@ class PreparedView:
 
     Attributes:
         inverse_depth: (H + 2·PAD, W + 2·PAD) float32, 0 where unknown and in the margin.
+        cells: uint8 of the same shape, which cells between four pixels are smooth.
         mask: (H, W) bool or None; restricts queries in this view and targets in it.
     """
 
     camera: Camera
     inverse_depth: NDArray[np.float32]
+    cells: NDArray[np.uint8]
     mask: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True, eq=False)
+class PairGeometry:
+    """What takes a homogeneous pixel (u, v, 1) with inverse depth w of view 0 to view 1.
+
+    Attributes:
+        homography: (3, 3), K1 R K0⁻¹: where points at infinity go.
+        epipole1: (3,), K1 t; the landing place is (homography · (u, v, 1) + epipole1 · w), and
+            its inverse depth w divided by the third coordinate.
+        epipole0: (3,), K0 · (camera 1's centre in camera 0).
+        plane_map: (3, 3), homography⁻ᵀ: takes the coefficients of inverse depth as a linear
+            function of (u, v, 1) from view 0 to view 1, up to scale.
+    """
+
+    homography: NDArray[np.float64]
+    epipole1: NDArray[np.float64]
+    epipole0: NDArray[np.float64]
+    plane_map: NDArray[np.float64]
+
+    @classmethod
+    def between(cls, camera0: Camera, camera1: Camera) -> PairGeometry:
+        """From two cameras of one world."""
+        cam1_from_cam0 = camera1.cam_from_world @ camera0.world_from_cam
+        homography = camera1.K @ cam1_from_cam0[:3, :3] @ np.linalg.inv(camera0.K)
+        return cls(
+            homography,
+            camera1.K @ cam1_from_cam0[:3, 3],
+            camera0.K @ transforms.invert(cam1_from_cam0)[:3, 3],
+            np.ascontiguousarray(np.linalg.inv(homography).T),
+        )
 
 
 def prepare(
@@ -48,8 +87,12 @@ def prepare(
             "(h×w); resize one to the other"
         )
     if mask is not None and mask.shape != camera.hw:
-        raise ValueError(f"mask has shape {mask.shape}, camera says {camera.hw} (h, w)")
-    return PreparedView(camera, kernel.padded_inverse(depth.z, depth.valid), mask)
+        raise ValueError(
+            f"mask has shape {mask.shape}, camera says {camera.hw} (h, w); resize one to the other"
+        )
+    inverse = kernel.padded_inverse(depth.z, depth.valid)
+    smooth = min(max(kernel.SMOOTH, 3 * kernel.roughness(inverse)), kernel.SMOOTH_MAX)
+    return PreparedView(camera, inverse, kernel.classify_cells(inverse, smooth), mask)
 
 
 def correspond(
@@ -62,7 +105,32 @@ def correspond(
     mask0: NDArray[np.bool_] | None = None,
     mask1: NDArray[np.bool_] | None = None,
 ) -> Correspondence:
-    """Pixel in view 1 of each query of view 0, with a verdict and a confidence."""
+    """Pixel in view 1 of each query of view 0, with a verdict and a confidence.
+
+    Nothing needs tuning: curvature and slant are read off the depth maps, noise off the difference
+    between the two, and no threshold depends on the scene's unit.
+
+    Args:
+        depth0, depth1: z-depth in scene units, (H, W) each; sizes may differ. Zero, negative, NaN
+            and infinite values are unknown.
+        camera0, camera1: in the same world; ``hw`` equal to the depth's.
+        stride: step of the query grid over view 0 in pixels; a query is its cell's centre.
+        mask0: (H0, W0), True where view 0 may be queried; elsewhere NO_DEPTH.
+        mask1: (H1, W1), True where view 1 may be matched; VISIBLE points elsewhere are UNKNOWN.
+
+    Raises:
+        ValueError: a depth map or mask differs from its camera in size, or ``stride`` is below 1 or
+            larger than view 0.
+
+    Example:
+        >>> import numpy as np
+        >>> K = [[50, 0, 32], [0, 50, 24], [0, 0, 1]]
+        >>> one, two = Camera(K, (48, 64)), Camera(K, (48, 64), np.eye(4))
+        >>> wall = np.full((48, 64), 2.0)
+        >>> found = correspond(wall, one, wall, two, stride=16)
+        >>> found.verdict.shape, found.share(Verdict.VISIBLE), found.xy1[0, 0].tolist()
+        ((3, 4), 1.0, [8.0, 8.0])
+    """
     return correspond_prepared(
         prepare(depth0, camera0, mask0), prepare(depth1, camera1, mask1), stride
     )
@@ -70,46 +138,89 @@ def correspond(
 
 def correspond_prepared(view0: PreparedView, view1: PreparedView, stride: int) -> Correspondence:
     """As ``correspond``, of prepared views."""
-    h, w = cameras.query_grid_hw(view0.camera.hw, stride)
+    h, w = _grid_hw(view0, stride)
     xy = np.empty((h, w, 2), np.float32)
     verdict = np.empty((h, w), np.uint8)
     confidence = np.empty((h, w), np.float32)
-    cam1_from_cam0 = view1.camera.cam_from_world @ view0.camera.world_from_cam
-    homography = view1.camera.K @ cam1_from_cam0[:3, :3] @ np.linalg.inv(view0.camera.K)
-    epipole = view1.camera.K @ cam1_from_cam0[:3, 3]
-    empty = np.zeros((0, 0), np.bool_)
-    kernel.run(
-        view0.inverse_depth, view1.inverse_depth, view0.camera.hw, view1.camera.hw,
-        homography, epipole, stride, 0.0,
-        empty if view0.mask is None else view0.mask,
-        empty if view1.mask is None else view1.mask,
-        xy, verdict, confidence,
-    )
+    _fill(view0, view1, stride, xy, verdict, confidence)
     return Correspondence(xy, verdict, confidence, stride)
 
 
 def correspond_group(views: Sequence[PreparedView], stride: int) -> PairMaps:
-    """Correspondences of all ordered pairs of views of one size."""
+    """Correspondences of all ordered pairs of views of one size.
+
+    Raises:
+        ValueError: fewer than two views, views of different sizes, or a stride that does not fit.
+    """
+    if len(views) < 2:
+        raise ValueError(f"a group has at least two views, got {len(views)}")
+    if len(sizes := {view.camera.hw for view in views}) > 1:
+        raise ValueError(f"views of a group have one size, got {sorted(sizes)} (h, w)")
     count = len(views)
-    h, w = cameras.query_grid_hw(views[0].camera.hw, stride)
+    h, w = _grid_hw(views[0], stride)
     xy = np.full((count, count, h, w, 2), np.nan, np.float32)
     verdict = np.full((count, count, h, w), Verdict.NO_DEPTH, np.uint8)
     confidence = np.zeros((count, count, h, w), np.float32)
     for a in range(count):
         for b in range(count):
             if a != b:
-                one = correspond_prepared(views[a], views[b], stride)
-                xy[a, b], verdict[a, b], confidence[a, b] = one.xy1, one.verdict, one.confidence
+                _fill(views[a], views[b], stride, xy[a, b], verdict[a, b], confidence[a, b])
     return PairMaps(stride, xy, verdict, confidence)
 
 
 def sample_depth(
     depth: DepthMap, xy: NDArray[Any]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Depth (...) at pixels (..., 2) and whether it is known; never blended across an edge."""
+    """Depth (...) at pixels (..., 2) and whether it is known; never blended across an edge.
+
+    Where the four pixels around a place see different surfaces, the one with the largest share.
+    """
     points = np.ascontiguousarray(np.asarray(xy, np.float64).reshape(-1, 2))
-    padded = kernel.padded_inverse(depth.z, depth.valid)
-    w = kernel.sample(padded, depth.hw, points)
+    w = kernel.sample(kernel.padded_inverse(depth.z, depth.valid), depth.hw, points)
     valid = w > 0
     z = np.where(valid, 1.0 / np.where(valid, w, 1.0), 0.0).astype(np.float32)
-    return z.reshape(np.shape(xy)[:-1]), valid.reshape(np.shape(xy)[:-1])
+    shape = np.shape(xy)[:-1]
+    return z.reshape(shape), valid.reshape(shape)
+
+
+def noise_between(view0: PreparedView, view1: PreparedView) -> float:
+    """Relative standard deviation of what view 1's depth says about view 0's points, as it widens
+    the tolerance: 0 in clean depth, else rounded up to the next of a row of fixed values."""
+    geometry = PairGeometry.between(view0.camera, view1.camera)
+    return _noise(view0, view1, geometry)
+
+
+def _noise(view0: PreparedView, view1: PreparedView, geometry: PairGeometry) -> float:
+    sigma = kernel.estimate_noise(
+        view0.inverse_depth, view1.inverse_depth, view1.cells, view0.camera.hw, view1.camera.hw,
+        geometry.homography, geometry.epipole1,
+    )  # fmt: skip
+    if sigma < kernel.LEAST_NOISE:
+        return 0.0
+    return float(NOISE_STEP ** math.ceil(math.log(sigma) / math.log(NOISE_STEP)))
+
+
+def _grid_hw(view: PreparedView, stride: int) -> tuple[int, int]:
+    if not 1 <= stride <= min(view.camera.hw):
+        raise ValueError(f"stride is {stride}; expected 1 to {min(view.camera.hw)}")
+    return cameras.query_grid_hw(view.camera.hw, stride)
+
+
+def _fill(
+    view0: PreparedView,
+    view1: PreparedView,
+    stride: int,
+    xy: NDArray[np.float32],
+    verdict: NDArray[np.uint8],
+    confidence: NDArray[np.float32],
+) -> None:
+    none = np.zeros((0, 0), np.bool_)
+    geometry = PairGeometry.between(view0.camera, view1.camera)
+    kernel.run(
+        view0.inverse_depth, view1.inverse_depth, view1.cells, view1.camera.hw,
+        geometry.homography, geometry.epipole1, geometry.epipole0, geometry.plane_map,
+        stride, _noise(view0, view1, geometry),
+        none if view0.mask is None else view0.mask,
+        none if view1.mask is None else view1.mask,
+        xy, verdict, confidence,
+    )  # fmt: skip

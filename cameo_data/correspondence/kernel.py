@@ -1,343 +1,641 @@
 """Compiled core: one ordered pair of prepared views -> landing places, verdicts, confidence.
 
-research version
-"""
+The method is told in ``docs/geometry.md``; ``reference.py`` is its slow, obvious twin, and the
+tests hold this file to it. Everything compiled stands in this one file because numba's cache
+watches only the file of the function that is called, not those of the functions it calls.
 
-from __future__ import annotations
+Shapes and names: ``W`` is a view's inverse depth, float32, with a margin of PAD zeros on each side
+(0 = unknown); row and column indices (r, c) count from the margin's corner, so the centre of pixel
+(0, 0) lies at (PAD, PAD). A fit is six float64: value, slope along x, slope along y, half of the
+second differences along x and y, and the doubt about an extrapolation by one pixel.
+"""
 
 import numba as nb
 import numpy as np
 
+# Margin of zeros: stencils reach three pixels beyond the four around a landing place.
 PAD = 3
-TAU = 0.001
-CAP = 0.02
-CURV = 1.0
-CREASE = 0.03
-EDGE_EPS = 8.1e-4
 
-jit = nb.njit(cache=True, error_model="numpy", fastmath={"contract"})
+# How far apart two values may be, as a share of inverse depth, and still be the same surface. 0.1 %
+# is 30 times the error of float32 depth looked up on curved surfaces and a twentieth of a poster's
+# gap; docs/benchmarks.md shows that anything from 0.05 % to 0.2 % would do.
+SAME = 1e-3
+# Noise is tolerated up to this many standard deviations; 2.5 keep 98.8 % of a normal distribution.
+SIGMAS = 2.5
+# Noise below this is no noise: depth stored in 16 bits is rounded by about 1e-5.
+LEAST_NOISE = 2.5e-4
+
+# A cell is smooth when second differences are below this share of the value; what linear lookup
+# leaves out is an eighth of that. Where depth is noisy the limit is three times the median of what
+# is found, up to the second number.
+SMOOTH = 5e-4
+SMOOTH_MAX = 0.01
+# A cell is curved, but still smooth, when third differences are below this.
+THIRD = 2e-3
+# A larger second difference than this is an edge.
+EDGE = 0.02
+# A surface that changes by more within one pixel is seen too obliquely to tell it from an edge.
+STEEP = 0.15
+# Slopes of a tangent plane carried over from view 0 are trusted up to here: beyond, it is almost
+# seen edge-on.
+STEEP_TANGENT = 0.3
+# Planes of two pixels that meet between them are a crease and not an edge if neither has to be
+# carried on by more than this.
+CREASE = 0.1
+# Second differences that differ by less are equal: float32 rounds inverse depth by 6e-8.
+ROUNDING = 1e-6
+# Of the gap between two surfaces, the level above which a pixel counts to the nearer one. Near the
+# middle, but not at it: on regular grids pixels lie exactly at the middle, and rounding would decide.
+LEVEL = 0.47
+
+NO_DEPTH, BEHIND, OUTSIDE, UNKNOWN, OCCLUDED, VISIBLE = 0, 1, 2, 3, 4, 5
+# Of a pixel around the landing place: what it shows, compared with the point
+EMPTY, AGREES, NEARER, FAR_NEARER, FARTHER = 0, 1, 2, 3, 4
+# Of a cell between four pixels
+BROKEN, PLANE, CURVED = 0, 1, 2
+
+jit = nb.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+# Arrays are many arguments each: a call that is not inlined costs as much as the work inside.
+inlined = nb.njit(
+    cache=True, nogil=True, error_model="numpy", fastmath={"contract"}, forceinline=True
+)
+
+
+# --- once per view ------------------------------------------------------------------------------
 
 
 @jit
-def axis_fit(a, b, c, d, e, cap):
-    """slope, signed second difference, uncertainty at the middle of five samples"""
+def padded_inverse(z, valid):
+    """W of a depth map."""
+    h, w = z.shape
+    W = np.zeros((h + 2 * PAD, w + 2 * PAD), np.float32)
+    for i in range(h):
+        for j in range(w):
+            W[i + PAD, j + PAD] = np.float32(1.0) / z[i, j] if valid[i, j] else np.float32(0.0)
+    return W
+
+
+@jit
+def roughness(W):
+    """Median of |second difference| / value over a sparse grid; 0 where too little is known."""
+    h, w = W.shape
+    step = max(1, int(np.sqrt(h * w / 4000.0)))
+    found = np.empty((h // step + 1) * (w // step + 1) * 2)
+    n = 0
+    for i in range(PAD, h - PAD, step):
+        for j in range(PAD, w - PAD, step):
+            c = np.float64(W[i, j])
+            if c <= 0:
+                continue
+            for a, b in ((W[i, j - 1], W[i, j + 1]), (W[i - 1, j], W[i + 1, j])):
+                if a > 0 and b > 0:
+                    found[n] = abs(a - 2 * c + b) / c
+                    n += 1
+    return np.median(found[:n]) if n >= 50 else 0.0
+
+
+@jit
+def classify_cells(W, smooth):
+    """uint8 of W's shape: BROKEN, PLANE or CURVED for the cell from a pixel to its lower right.
+
+    A cell between four known pixels is a plane if along each of its sides one of the two second
+    differences that hold the side is below ``smooth``, so a cell beside an edge still counts.
+    """
+    h, w = W.shape
+    e, third_limit, edge = np.float32(smooth), np.float32(4 * smooth), np.float32(EDGE)
+    two, three = np.float32(2), np.float32(3)
+    across = np.zeros((h, w), np.uint8)
+    down = np.zeros((h, w), np.uint8)
+    for i in range(1, h - 1):
+        for j in range(1, w - 1):
+            b = W[i, j]
+            a, c = W[i, j - 1], W[i, j + 1]
+            across[i, j] = (abs(a - two * b + c) <= e * b) & (a > 0) & (c > 0)
+            a, c = W[i - 1, j], W[i + 1, j]
+            down[i, j] = (abs(a - two * b + c) <= e * b) & (a > 0) & (c > 0)
+    cells = np.zeros((h, w), np.uint8)
+    for i in range(1, h - 2):
+        for j in range(1, w - 2):
+            a, b, c, d = W[i, j], W[i, j + 1], W[i + 1, j], W[i + 1, j + 1]
+            least = min(min(a, b), min(c, d))
+            plane = (
+                (least > 0)
+                & (abs(a - b - c + d) <= two * e * least)
+                & (across[i, j] | across[i, j + 1])
+                & (across[i + 1, j] | across[i + 1, j + 1])
+                & (down[i, j] | down[i + 1, j])
+                & (down[i, j + 1] | down[i + 1, j + 1])
+            )
+            l0, r0, l1, r1 = W[i, j - 1], W[i, j + 2], W[i + 1, j - 1], W[i + 1, j + 2]
+            t0, b0, t1, b1 = W[i - 1, j], W[i + 2, j], W[i - 1, j + 1], W[i + 2, j + 1]
+            ring = min(min(min(l0, r0), min(l1, r1)), min(min(t0, b0), min(t1, b1)))
+            third = max(
+                max(abs(r0 - l0 + three * (a - b)), abs(r1 - l1 + three * (c - d))),
+                max(abs(b0 - t0 + three * (a - c)), abs(b1 - t1 + three * (b - d))),
+            )
+            second = max(
+                max(abs(l0 - two * a + b), abs(l1 - two * c + d)),
+                max(abs(t0 - two * a + c), abs(t1 - two * b + d)),
+            )
+            curved = (
+                (least > 0)
+                & (ring > 0)
+                & (third <= third_limit * least)
+                & (second <= edge * least)
+            )
+            cells[i, j] = CURVED if curved & (plane == 0) else plane
+    return cells
+
+
+# --- surfaces -----------------------------------------------------------------------------------
+
+
+@inlined
+def axis_fit(a, b, c, d, e):
+    """(slope, second difference, doubt) at c, the middle of five neighbours; 0 is unknown.
+
+    From the smoothest of the three-point stencils that hold c, so never across an edge.
+    """
     best = np.inf
     slope = 0.0
-    d2 = 0.0
+    second = 0.0
     if b > 0 and d > 0:
-        d2 = b - 2 * c + d
-        best = abs(d2)
+        second = b - 2 * c + d
+        best = abs(second)
         slope = 0.5 * (d - b)
     if b > 0 and a > 0:
         q = a - 2 * b + c
-        if abs(q) < 0.5 * best:
+        if abs(q) + ROUNDING * c < 0.5 * best:
             best = abs(q)
-            d2 = q
+            second = q
             slope = (c - b) + 0.5 * q
     if d > 0 and e > 0:
         q = e - 2 * d + c
-        if abs(q) < 0.5 * best or (abs(q) < best and d2 != 0.5 * (d - b) and best > cap * c):
+        if abs(q) + ROUNDING * c < 0.5 * best:
             best = abs(q)
-            d2 = q
+            second = q
             slope = (d - c) - 0.5 * q
-    if best <= cap * c:
-        return slope, d2, best
-    # no smooth stencil: a thin thing or a lonely pixel
+    if best <= EDGE * c:
+        return slope, second, best
+    # a thin thing or a lonely pixel: the flatter side, if it is flat at all
     slope = 0.0
-    one = np.inf
+    step = np.inf
     if b > 0:
-        one = abs(c - b)
+        step = abs(c - b)
         slope = c - b
-    if d > 0 and abs(d - c) < one:
-        one = abs(d - c)
+    if d > 0 and abs(d - c) < step:
+        step = abs(d - c)
         slope = d - c
-    if one > cap * c:
-        slope = 0.0
-        return slope, 0.0, 0.25 * cap * c
-    return slope, 0.0, 0.25 * one + 0.1 * cap * c
+    if step > EDGE * c:
+        return 0.0, 0.0, 0.25 * EDGE * c
+    return slope, 0.0, 0.25 * step + 0.1 * EDGE * c
 
 
-@jit
-def fit(W, r, c, cap, out):
-    """Quadratic through pixel (r, c) of padded W"""
-    w = W[r, c]
-    gx, qx, ux = axis_fit(W[r, c - 2], W[r, c - 1], w, W[r, c + 1], W[r, c + 2], cap)
-    gy, qy, uy = axis_fit(W[r - 2, c], W[r - 1, c], w, W[r + 1, c], W[r + 2, c], cap)
+@inlined
+def fit(W, r, c, out):
+    """The surface through pixel (r, c) into ``out``."""
+    w = np.float64(W[r, c])
+    gx, qx, ux = axis_fit(
+        np.float64(W[r, c - 2]), np.float64(W[r, c - 1]), w,
+        np.float64(W[r, c + 1]), np.float64(W[r, c + 2]),
+    )  # fmt: skip
+    gy, qy, uy = axis_fit(
+        np.float64(W[r - 2, c]), np.float64(W[r - 1, c]), w,
+        np.float64(W[r + 1, c]), np.float64(W[r + 2, c]),
+    )  # fmt: skip
     out[0] = w
     out[1] = gx
     out[2] = gy
     out[3] = 0.5 * qx
     out[4] = 0.5 * qy
-    out[5] = ux + uy
+    out[5] = min(ux + uy, EDGE * w)
 
 
-@jit
+@inlined
 def at(f, dx, dy):
+    """A fit's value (dx, dy) pixels away."""
     return f[0] + f[1] * dx + f[2] * dy + f[3] * dx * dx + f[4] * dy * dy
 
 
 @jit
-def look(W, x, y, w1, noise, fits, info):
-    """Judge inverse depth w1 at pixel-index coordinates (x, y). returns verdict, confidence"""
-    ix = int(np.floor(x))
-    iy = int(np.floor(y))
-    fx = x - ix
-    fy = y - iy
-    agree = 0.0
-    near = 0.0
-    far = 0.0
-    none = 0.0
-    best_a = -1
-    best_aw = -1.0
-    best_n = -1
-    best_nw = -1.0
-    kind = info
-    for k in range(4):
-        kx = k & 1
-        ky = k >> 1
-        weight = (fx if kx else 1 - fx) * (fy if ky else 1 - fy)
-        r = iy + ky + PAD
-        c = ix + kx + PAD
-        if W[r, c] <= 0:
-            none += weight
-            kind[k] = 0
-            continue
-        f = fits[k]
-        fit(W, r, c, CAP, f)
-        dx = fx - kx
-        dy = fy - ky
-        guess = at(f, dx, dy)
-        span = abs(dx) + abs(dy)
-        tol = TAU * w1 + CURV * min(f[5], CAP * f[0]) * span + noise * w1
-        d = w1 - guess
-        if abs(d) <= tol:
-            agree += weight
-            kind[k] = 1
-            if weight > best_aw:
-                best_aw = weight
-                best_a = k
-        elif d < 0:
-            near += weight
-            kind[k] = 2
-            if weight > best_nw:
-                best_nw = weight
-                best_n = k
-        else:
-            far += weight
-            kind[k] = 3
-    if best_a >= 0 and best_n >= 0:
-        # a crease: planes of the two pixels cross between them, nothing stands in front
-        fa = fits[best_a]
-        for k in range(4):
-            if kind[k] != 2:
-                continue
-            fk = fits[k]
-            ex = (k & 1) - (best_a & 1)
-            ey = (k >> 1) - (best_a >> 1)
-            da = fa[0] - at(fk, -ex, -ey)
-            dk = at(fa, ex, ey) - fk[0]
-            small = TAU * w1 + noise * w1
-            if abs(da) < CREASE * w1 and abs(dk) < CREASE * w1 and (da * dk <= 0 or abs(da) < small or abs(dk) < small):
-                kind[k] = 1
-                weight = ((fx if k & 1 else 1 - fx) * (fy if k >> 1 else 1 - fy))
-                near -= weight
-                agree += weight
-        best_n = -1
-        best_nw = -1.0
-        for k in range(4):
-            if kind[k] == 2:
-                weight = ((fx if k & 1 else 1 - fx) * (fy if k >> 1 else 1 - fy))
-                if weight > best_nw:
-                    best_nw = weight
-                    best_n = k
-    if best_a >= 0 and best_n < 0:
-        return 5, 1.0, 0
-    if best_a < 0 and best_n < 0:
-        return 3, 0.0, 0
-    if best_a < 0:
-        return 4, 1.0, 0
-    # both
-    fa = fits[best_a]
-    fn = fits[best_n]
-    ax = best_a & 1
-    ay = best_a >> 1
-    gap = fn[0] - at(fa, (best_n & 1) - ax, (best_n >> 1) - ay)
-    total = 0.0
-    cover = 0.0
-    for jy in range(-1, 3):
-        wy = bspline(fy - jy)
-        for jx in range(-1, 3):
-            r = iy + jy + PAD
-            c = ix + jx + PAD
-            w = W[r, c]
-            if w <= 0:
-                continue
-            kw = wy * bspline(fx - jx)
-            total += kw
-            ddx = jx - ax
-            ddy = jy - ay
-            surface = fa[0] + fa[1] * ddx + fa[2] * ddy
-            if w > surface + 0.5 * gap:
-                cover += kw
-    f = cover / total
-    if f < 0.5:
-        return 5, 1 - 2 * f, 1
-    return 4, 2 * f - 1, 1
-
-
-@jit
-def bspline(t):
-    t = abs(t)
-    if t < 1:
-        return 2 / 3 - t * t + 0.5 * t * t * t
-    if t < 2:
-        return (2 - t) ** 3 / 6
-    return 0.0
+def smooth_value(W, kind, r, c, fx, fy):
+    """Inverse depth inside a PLANE or CURVED cell, at (fx, fy) in [0, 1)² from pixel (r, c)."""
+    a, b = np.float64(W[r, c]), np.float64(W[r, c + 1])
+    top = a + fx * (b - a)
+    a, b = np.float64(W[r + 1, c]), np.float64(W[r + 1, c + 1])
+    value = top + fy * (a + fx * (b - a) - top)
+    if kind == CURVED:
+        bend_x = (1 - fy) * (W[r, c - 1] - W[r, c] - W[r, c + 1] + W[r, c + 2]) + fy * (
+            W[r + 1, c - 1] - W[r + 1, c] - W[r + 1, c + 1] + W[r + 1, c + 2]
+        )
+        bend_y = (1 - fx) * (W[r - 1, c] - W[r, c] - W[r + 1, c] + W[r + 2, c]) + fx * (
+            W[r - 1, c + 1] - W[r, c + 1] - W[r + 1, c + 1] + W[r + 2, c + 1]
+        )
+        value -= 0.25 * (fx * (1 - fx) * bend_x + fy * (1 - fy) * bend_y)
+    return value
 
 
 @jit
 def lookup(W, x, y, fits):
-    """Inverse depth at pixel-index coordinates: the surface that most of the four pixels see."""
-    ix = int(np.floor(x))
-    iy = int(np.floor(y))
-    fx = x - ix
-    fy = y - iy
+    """Inverse depth at pixel (x, y) of the surface that most of the four pixels around it see.
+
+    Returns (value or 0 where less than half is known, its share of what is known, which of the
+    four pixels stands for it; its fit is left in ``fits``).
+    """
+    px, py = x + (PAD - 0.5), y + (PAD - 0.5)
+    c0, r0 = int(np.floor(px)), int(np.floor(py))
+    fx, fy = px - c0, py - r0
     guess = np.zeros(4)
     weight = np.zeros(4)
     known = 0.0
     for k in range(4):
-        kx = k & 1
-        ky = k >> 1
-        r = iy + ky + PAD
-        c = ix + kx + PAD
+        kx, ky = k & 1, k >> 1
         wk = (fx if kx else 1 - fx) * (fy if ky else 1 - fy)
-        if W[r, c] <= 0 or wk <= 0:
+        if W[r0 + ky, c0 + kx] <= 0 or wk <= 0:
             continue
-        fit(W, r, c, CAP, fits[k])
+        fit(W, r0 + ky, c0 + kx, fits[k])
         guess[k] = at(fits[k], fx - kx, fy - ky)
         if guess[k] <= 0:
-            guess[k] = W[r, c]
+            guess[k] = W[r0 + ky, c0 + kx]
         weight[k] = wk
         known += wk
     if known < 0.5:
-        return 0.0, 0.0
-    best = -1.0
-    out = 0.0
+        return 0.0, 0.0, 0
+    best, value, chosen = -1.0, 0.0, 0
     for k in range(4):
         if weight[k] <= 0:
             continue
         total = 0.0
-        value = 0.0
+        mean = 0.0
         for m in range(4):
-            if weight[m] > 0 and abs(guess[m] - guess[k]) <= (3 * TAU + 0.5 * CAP) * guess[k]:
+            if weight[m] > 0 and abs(guess[m] - guess[k]) <= 0.5 * EDGE * guess[k]:
                 total += weight[m]
-                value += weight[m] * guess[m]
-        if total > best + 1e-9 or (total > best - 1e-9 and value / total > out):
-            best = total
-            out = value / total
-    return out, best / known
+                mean += weight[m] * guess[m]
+        mean /= total
+        # of two surfaces with equal shares, as on an edge at a cell's centre, the nearer one
+        if total > best + ROUNDING or (total > best - ROUNDING and mean > value):
+            best, value, chosen = total, mean, k
+    return value, best / known, chosen
 
 
 @jit
 def sample(W, hw, points):
+    """Inverse depth (N,) at pixels (N, 2), 0 where unknown."""
     out = np.zeros(points.shape[0])
     fits = np.empty((4, 6))
     for i in range(points.shape[0]):
         x, y = points[i, 0], points[i, 1]
         if x >= 0 and y >= 0 and x < hw[1] and y < hw[0]:
-            out[i], _ = lookup(W, x - 0.5, y - 0.5, fits)
+            out[i] = lookup(W, x, y, fits)[0]
     return out
 
 
-@jit
-def padded_inverse(z, valid):
-    h, w = z.shape
-    W = np.zeros((h + 2 * PAD, w + 2 * PAD), np.float32)
-    for i in range(h):
-        for j in range(w):
-            if valid[i, j]:
-                W[i + PAD, j + PAD] = np.float32(1.0) / z[i, j]
-    return W
+# --- one query in a cell that is not smooth -----------------------------------------------------
 
 
-@jit
-def run(W0, W1, hw0, hw1, M, T, stride, noise, mask0, mask1, xy, verdict, conf):
-    h = hw0[0] // stride
-    w = hw0[1] // stride
-    fits = np.empty((4, 6))
-    info = np.empty(4, np.int64)
-    for i in range(h):
-        for j in range(w):
-            v = (i + 0.5) * stride
-            u = (j + 0.5) * stride
-            xy[i, j, 0] = np.nan
-            xy[i, j, 1] = np.nan
-            conf[i, j] = 0
-            sure = 1.0
-            if stride % 2 == 1:
-                w0 = np.float64(W0[int(v) + PAD, int(u) + PAD])
+@inlined
+def query_fit(W0, u, v, stride, fits, out):
+    """The surface of view 0 at a query, into ``out``."""
+    if stride % 2 == 1:
+        fit(W0, int(v) + PAD, int(u) + PAD, out)
+    else:
+        value, _, k = lookup(W0, u, v, fits)
+        out[:] = fits[k]
+        out[0] = value
+
+
+@inlined
+def facing(f, u, v, E):
+    """1 − n·o of the plane n through the point and the centre o of camera 1: ≤ 0 if camera 1 is
+    behind the plane, 1 at the centre of camera 0."""
+    return 1 - f[0] * E[2] - f[1] * (E[0] - u * E[2]) - f[2] * (E[1] - v * E[2])
+
+
+@inlined
+def may_face(f, u, v, E, noise):
+    """Whether camera 1 may stand on that side of the surface which view 0 sees."""
+    doubt = noise * f[0] * (abs(E[0] - u * E[2]) + abs(E[1] - v * E[2]))
+    return facing(f, u, v, E) > -doubt
+
+
+@inlined
+def compare_by_fits(W, r0, c0, fx, fy, w1, same, fits, kinds):
+    """What the four pixels show, each carried on to the landing place along its own surface.
+
+    Returns whether a pixel disagreed that need not, were its slope known better.
+    """
+    doubtful = False
+    for k in range(4):
+        kx, ky = k & 1, k >> 1
+        w = np.float64(W[r0 + ky, c0 + kx])
+        if w <= 0:
+            kinds[k] = EMPTY
+        elif w > (1 + STEEP) * w1:
+            kinds[k] = FAR_NEARER
+        elif w < (1 - STEEP) * w1:
+            kinds[k] = FARTHER
+        else:
+            f = fits[k]
+            fit(W, r0 + ky, c0 + kx, f)
+            dx, dy = fx - kx, fy - ky
+            d = w1 - at(f, dx, dy)
+            if abs(d) <= same * w1 + f[5] * (abs(dx) + abs(dy)):
+                kinds[k] = AGREES
             else:
-                w0, sure = lookup(W0, u - 0.5, v - 0.5, fits)
-            if mask0.size and not mask0[int(v), int(u)]:
-                w0 = 0.0
-            if w0 <= 0:
-                verdict[i, j] = 0
-                continue
-            hx = M[0, 0] * u + M[0, 1] * v + M[0, 2] + T[0] * w0
-            hy = M[1, 0] * u + M[1, 1] * v + M[1, 2] + T[1] * w0
-            hz = M[2, 0] * u + M[2, 1] * v + M[2, 2] + T[2] * w0
-            if hz <= 0:
-                verdict[i, j] = 1
-                continue
-            x = hx / hz
-            y = hy / hz
-            if not (x >= 0 and y >= 0 and x < hw1[1] and y < hw1[0]):
-                verdict[i, j] = 2
-                continue
-            xy[i, j, 0] = x
-            xy[i, j, 1] = y
-            w1 = w0 / hz
-            vd, cf, am = look(W1, x - 0.5, y - 0.5, w1, noise, fits, info)
-            if vd == 5 and mask1.size and not mask1[int(y), int(x)]:
-                vd = 3
-                cf = 0.0
-            verdict[i, j] = vd
-            conf[i, j] = cf * sure
+                kinds[k] = NEARER if d < 0 else FARTHER
+                doubtful = True
+    return doubtful
+
+
+@inlined
+def compare_by_tangent(W, r0, c0, fx, fy, w1, same, f0, u, v, E, N, fits, kinds):
+    """Pixels that lie on the tangent plane of view 0, carried over to view 1, agree as well.
+
+    Needed where view 1 sees a surface in so few pixels that its slope there is unknown.
+    """
+    s = facing(f0, u, v, E)
+    if s <= 0:
+        return
+    p2 = f0[0] - f0[1] * u - f0[2] * v
+    gx = (N[0, 0] * f0[1] + N[0, 1] * f0[2] + N[0, 2] * p2) / s
+    gy = (N[1, 0] * f0[1] + N[1, 1] * f0[2] + N[1, 2] * p2) / s
+    if abs(gx) + abs(gy) > STEEP_TANGENT * w1:
+        return
+    for k in range(4):
+        if kinds[k] == EMPTY or kinds[k] == AGREES:
+            continue
+        kx, ky = k & 1, k >> 1
+        w = np.float64(W[r0 + ky, c0 + kx])
+        if abs(w - (w1 + gx * (kx - fx) + gy * (ky - fy))) <= same * w1:
+            kinds[k] = AGREES
+            f = fits[k]
+            f[0], f[1], f[2], f[3], f[4], f[5] = w, gx, gy, 0.0, 0.0, 0.0
+
+
+@inlined
+def heaviest(kinds, wanted, also, fx, fy):
+    """The pixel of a kind with the largest bilinear weight, or −1."""
+    best, best_weight = -1, -1.0
+    for k in range(4):
+        if kinds[k] == wanted or kinds[k] == also:
+            weight = (fx if k & 1 else 1 - fx) * (fy if k >> 1 else 1 - fy)
+            if weight > best_weight:
+                best, best_weight = k, weight
+    return best
+
+
+@inlined
+def join_creases(W, r0, c0, w1, same, a, fits, kinds):
+    """Nearer pixels whose surface meets that of the agreeing pixel ``a`` between the two agree."""
+    fa = fits[a]
+    ax, ay = a & 1, a >> 1
+    for k in range(4):
+        if kinds[k] != NEARER and kinds[k] != FAR_NEARER:
+            continue
+        kx, ky = k & 1, k >> 1
+        below = at(fa, kx - ax, ky - ay) - W[r0 + ky, c0 + kx]
+        if below >= -same * w1:
+            kinds[k] = AGREES
+        elif kinds[k] == NEARER:
+            above = fa[0] - at(fits[k], ax - kx, ay - ky)
+            small = max(abs(above), abs(below)) < CREASE * w1
+            if small and (above * below <= 0 or abs(above) < same * w1):
+                kinds[k] = AGREES
+
+
+@inlined
+def coverage(W, r0, c0, fx, fy, a, n, fits):
+    """Share of the landing place's surroundings that the surface of pixel ``n`` covers before that
+    of pixel ``a``: labels of 4×4 pixels, smoothed by a cubic B-spline."""
+    fa = fits[a]
+    ax, ay = a & 1, a >> 1
+    nx, ny = n & 1, n >> 1
+    gap = np.float64(W[r0 + ny, c0 + nx]) - at(fa, nx - ax, ny - ay)
+    gx, gy = 1 - fx, 1 - fy
+    u0, u3 = gx * gx * gx / 6, fx * fx * fx / 6
+    u1 = (4 - 6 * fx * fx + 3 * fx * fx * fx) / 6
+    u2 = (4 - 6 * gx * gx + 3 * gx * gx * gx) / 6
+    v0, v3 = gy * gy * gy / 6, fy * fy * fy / 6
+    v1 = (4 - 6 * fy * fy + 3 * fy * fy * fy) / 6
+    v2 = (4 - 6 * gy * gy + 3 * gy * gy * gy) / 6
+    total = 0.0
+    covered = 0.0
+    for jy in range(-1, 3):
+        weight_y = v0 if jy == -1 else (v1 if jy == 0 else (v2 if jy == 1 else v3))
+        level = fa[0] + fa[2] * (jy - ay) + LEVEL * gap
+        for jx in range(-1, 3):
+            w = np.float64(W[r0 + jy, c0 + jx])
+            weight = weight_y * (u0 if jx == -1 else (u1 if jx == 0 else (u2 if jx == 1 else u3)))
+            if w > 0:
+                total += weight
+            if w > level + fa[1] * (jx - ax):
+                covered += weight
+    return covered / total
 
 
 @jit
-def pair(W0, W1, hw0, hw1, M, T, stride, noise, xy, verdict, conf, amb):
-    h = hw0[0] // stride
-    w = hw0[1] // stride
+def judge(W0, W1, x, y, w1, u, v, stride, E, N, noise, fits, f0, kinds):
+    """(verdict, confidence) of a query (u, v) whose inverse depth in view 1 is w1 at (x, y), where
+    the four pixels around may see different surfaces."""
+    px, py = x + (PAD - 0.5), y + (PAD - 0.5)
+    c0, r0 = int(px), int(py)
+    fx, fy = px - c0, py - r0
+    same = SAME + SIGMAS * noise
+    doubtful = compare_by_fits(W1, r0, c0, fx, fy, w1, same, fits, kinds)
+    if doubtful:
+        query_fit(W0, u, v, stride, fits[4:], f0)
+        compare_by_tangent(W1, r0, c0, fx, fy, w1, same, f0, u, v, E, N, fits, kinds)
+    a = heaviest(kinds, AGREES, AGREES, fx, fy)
+    n = heaviest(kinds, NEARER, FAR_NEARER, fx, fy)
+    if a < 0:
+        return (OCCLUDED, 1.0) if n >= 0 else (UNKNOWN, 0.0)
+    if n >= 0:
+        join_creases(W1, r0, c0, w1, same, a, fits, kinds)
+        n = heaviest(kinds, NEARER, FAR_NEARER, fx, fy)
+    confidence = 1.0
+    if n >= 0:
+        covered = coverage(W1, r0, c0, fx, fy, a, n, fits)
+        if covered >= 0.5:
+            return OCCLUDED, 2 * covered - 1
+        confidence = 1 - 2 * covered
+    if not doubtful:
+        query_fit(W0, u, v, stride, fits[4:], f0)
+    if not may_face(f0, u, v, E, SIGMAS * noise):
+        # hidden by the very surface that it lies on
+        return OCCLUDED, 0.5
+    return VISIBLE, confidence
+
+
+# --- a pair of views ----------------------------------------------------------------------------
+
+
+@jit
+def query_row(W0, row, stride, mask0, w0, share):
+    """Inverse depth of one row of queries and how sure it is."""
     fits = np.empty((4, 6))
-    info = np.empty(4, np.int64)
+    v = (row + 0.5) * stride
+    for j in range(w0.shape[0]):
+        u = (j + 0.5) * stride
+        if stride % 2 == 1:
+            w0[j] = W0[int(v) + PAD, int(u) + PAD]
+            share[j] = 1.0
+        else:
+            value, known, _ = lookup(W0, u, v, fits)
+            w0[j] = value
+            share[j] = known
+        if mask0.size and not mask0[int(v), int(u)]:
+            w0[j] = 0.0
+
+
+@jit
+def project_row(w0, v, stride, M, T, x, y, w1):
+    """Landing place and inverse depth of one row of queries; branch-free, so it vectorises."""
+    for j in range(w0.shape[0]):
+        u = (j + 0.5) * stride
+        w = np.float64(w0[j])
+        inv = 1.0 / (M[2, 0] * u + (M[2, 1] * v + M[2, 2]) + T[2] * w)
+        x[j] = (M[0, 0] * u + (M[0, 1] * v + M[0, 2]) + T[0] * w) * inv
+        y[j] = (M[1, 0] * u + (M[1, 1] * v + M[1, 2]) + T[1] * w) * inv
+        w1[j] = w * inv
+
+
+@jit
+def place_row(w0, x, y, w1, width, height, pitch, xy, verdict, confidence, index, fx, fy):
+    """First verdicts of one row, and where the others must look: index −1 or that of the upper
+    left of the four pixels, and the place between them. Branch-free as well."""
+    for j in range(w0.shape[0]):
+        # locals: the outputs might alias the inputs, for all the compiler knows
+        xj, yj, wj = x[j], y[j], w1[j]
+        inside = (wj > 0) & (xj >= 0) & (yj >= 0) & (xj < width) & (yj < height)
+        px = (xj if inside else 0.5) + (PAD - 0.5)
+        py = (yj if inside else 0.5) + (PAD - 0.5)
+        c, r = np.int32(px), np.int32(py)
+        fx[j] = px - c
+        fy[j] = py - r
+        index[j] = r * pitch + c if inside else np.int32(-1)
+        xy[2 * j] = np.float32(xj) if inside else np.float32(np.nan)
+        xy[2 * j + 1] = np.float32(yj) if inside else np.float32(np.nan)
+        confidence[j] = np.float32(0)
+        verdict[j] = (
+            np.uint8(NO_DEPTH)
+            if w0[j] <= 0
+            else (np.uint8(OUTSIDE) if wj > 0 else np.uint8(BEHIND))
+        )
+
+
+@jit
+def run(
+    W0, W1, cells1, hw1, M, T, E, N, stride, noise, mask0, mask1, xy, verdict, confidence
+):  # fmt: skip
+    """All queries of a pair; fills xy (h, w, 2), verdict (h, w), confidence (h, w).
+
+    M = K1 R K0⁻¹, T = K1 t, E = K0 · (camera 1's centre in camera 0), N = M⁻ᵀ; masks of size 0
+    mean none.
+    """
+    h, w = verdict.shape
+    same = SAME + SIGMAS * noise
+    x, y, w1 = np.empty(w), np.empty(w), np.empty(w)
+    fx, fy = np.empty(w), np.empty(w)
+    index = np.empty(w, np.int32)
+    broken = np.empty(w, np.int64)
+    w0 = np.empty(w, np.float32)
+    share = np.ones(w)
+    fits = np.empty((8, 6))
+    f0 = np.empty(6)
+    kinds = np.empty(4, np.int64)
+    width, height = np.float64(hw1[1]), np.float64(hw1[0])
+    pitch = W1.shape[1]
+    flat1, cell_of = W1.ravel(), cells1.ravel()
     for i in range(h):
+        v = (i + 0.5) * stride
+        if stride == 1 and not mask0.size:
+            w0[:] = W0[i + PAD, PAD : PAD + w]
+        else:
+            query_row(W0, i, stride, mask0, w0, share)
+        verdicts, sure = verdict[i], confidence[i]
+        project_row(w0, v, np.float64(stride), M, T, x, y, w1)
+        place_row(
+            w0, x, y, w1, width, height, np.int32(pitch), xy[i].ravel(), verdicts, sure,
+            index, fx, fy,
+        )  # fmt: skip
+        count = 0
         for j in range(w):
-            v = (i + 0.5) * stride
-            u = (j + 0.5) * stride
-            w0 = W0[i + PAD, j + PAD]  # stride 1 only
-            xy[i, j, 0] = np.nan
-            xy[i, j, 1] = np.nan
-            conf[i, j] = 0
-            amb[i, j] = 0
-            if w0 <= 0:
-                verdict[i, j] = 0
+            k = index[j]
+            if k < 0:
                 continue
-            hx = M[0, 0] * u + M[0, 1] * v + M[0, 2] + T[0] * w0
-            hy = M[1, 0] * u + M[1, 1] * v + M[1, 2] + T[1] * w0
+            cell = cell_of[k]
+            if cell == BROKEN:
+                broken[count] = j
+                count += 1
+                continue
+            px, py, depth1 = fx[j], fy[j], w1[j]
+            if cell == PLANE:  # smooth_value, written out: this is the innermost loop
+                a, b = np.float64(flat1[k]), np.float64(flat1[k + 1])
+                top = a + px * (b - a)
+                a, b = np.float64(flat1[k + pitch]), np.float64(flat1[k + pitch + 1])
+                seen = top + py * (a + px * (b - a) - top)
+            else:
+                seen = smooth_value(W1, cell, k // pitch, k % pitch, px, py)
+            d = seen - depth1
+            agrees = abs(d) <= same * depth1
+            found = VISIBLE if agrees else (OCCLUDED if d > 0 else UNKNOWN)
+            verdicts[j] = found
+            sure[j] = np.float32(found >= OCCLUDED)
+        for m in range(count):
+            j = broken[m]
+            verdicts[j], sure[j] = judge(
+                W0, W1, x[j], y[j], w1[j], (j + 0.5) * stride, v, stride, E, N, noise,
+                fits, f0, kinds,
+            )  # fmt: skip
+        if stride % 2 == 0:
+            for j in range(w):
+                sure[j] *= share[j]
+        if mask1.size:
+            for j in range(w):
+                if verdicts[j] == VISIBLE and not mask1[int(y[j]), int(x[j])]:
+                    verdicts[j] = UNKNOWN
+                    sure[j] = 0.0
+
+
+@jit
+def estimate_noise(W0, W1, cells1, hw0, hw1, M, T):
+    """Relative noise between two views: the spread of what smooth cells of view 1 show, compared
+    with points of view 0, over a sparse grid. 0 where too few points meet.
+
+    By the median of absolute differences (× 1.4826, normal), within 10 % at first and then within
+    4 standard deviations: hidden points are far off, and a minority.
+    """
+    step = max(1, int(np.sqrt(hw0[0] * hw0[1] / 3000.0)))
+    found = np.empty((hw0[0] // step + 1) * (hw0[1] // step + 1))
+    n = 0
+    for i in range(step // 2, hw0[0], step):
+        for j in range(step // 2, hw0[1], step):
+            w0 = np.float64(W0[i + PAD, j + PAD])
+            if w0 <= 0:
+                continue
+            u, v = j + 0.5, i + 0.5
             hz = M[2, 0] * u + M[2, 1] * v + M[2, 2] + T[2] * w0
             if hz <= 0:
-                verdict[i, j] = 1
                 continue
-            x = hx / hz
-            y = hy / hz
+            x = (M[0, 0] * u + M[0, 1] * v + M[0, 2] + T[0] * w0) / hz
+            y = (M[1, 0] * u + M[1, 1] * v + M[1, 2] + T[1] * w0) / hz
             if not (x >= 0 and y >= 0 and x < hw1[1] and y < hw1[0]):
-                verdict[i, j] = 2
                 continue
-            xy[i, j, 0] = x
-            xy[i, j, 1] = y
-            w1 = w0 / hz
-            vd, cf, am = look(W1, x - 0.5, y - 0.5, w1, noise, fits, info)
-            verdict[i, j] = vd
-            conf[i, j] = cf
-            amb[i, j] = am
+            px, py = x + (PAD - 0.5), y + (PAD - 0.5)
+            c, r = int(px), int(py)
+            if cells1[r, c] == BROKEN:
+                continue
+            seen = smooth_value(W1, cells1[r, c], r, c, px - c, py - r)
+            d = abs(w0 / hz / seen - 1)
+            if d < 0.1:
+                found[n] = d
+                n += 1
+    if n < 50:
+        return 0.0
+    sigma = 1.4826 * np.median(found[:n])
+    for _ in range(3):
+        near = found[:n][found[:n] < 4 * sigma]
+        if near.size < 20:
+            break
+        sigma = 1.4826 * np.median(near)
+    return sigma

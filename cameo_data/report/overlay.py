@@ -6,6 +6,8 @@ Every function takes images (H, W, 3) uint8 RGB and a ``Correspondence`` from vi
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,31 +17,23 @@ from cameo_data.report import palette
 from cameo_data.types import Correspondence, Verdict
 
 Image = NDArray[np.uint8]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
-def at_queries(values: NDArray[np.generic], hw: tuple[int, int]) -> NDArray[np.generic]:
-    """A (h, w, ...) map of the query grid laid over A's pixels: each cell covers its pixels.
-
-    The pixels right of and below the last whole cell repeat it.
-    """
-    rows = np.minimum(np.arange(hw[0]) * values.shape[0] // hw[0], values.shape[0] - 1)
-    columns = np.minimum(np.arange(hw[1]) * values.shape[1] // hw[1], values.shape[1] - 1)
-    return values[rows[:, None], columns[None, :]]
-
-
-def cells(values: NDArray[np.generic], stride: int, hw: tuple[int, int]) -> NDArray[np.generic]:
+def cells(values: NDArray[Scalar], stride: int, hw: tuple[int, int]) -> NDArray[Scalar]:
     """A (h, w, ...) map at ``stride`` laid over ``hw`` pixels; the last cells repeat outwards."""
     rows = np.minimum(np.arange(hw[0]) // stride, values.shape[0] - 1)
     columns = np.minimum(np.arange(hw[1]) // stride, values.shape[1] - 1)
-    return values[rows[:, None], columns[None, :]]
+    laid: NDArray[Scalar] = values[rows[:, None], columns[None, :]]
+    return laid
 
 
-def sample_image(image: Image, xy: NDArray[np.floating]) -> Image:
+def sample_image(image: Image, xy: NDArray[Any]) -> Image:
     """(..., 3) colours at pixels (..., 2) by bilinear interpolation; NaN gives black."""
     points = np.asarray(xy, np.float32)
-    known = np.isfinite(points).all(-1)
+    known = np.logical_and(np.isfinite(points[..., 0]), np.isfinite(points[..., 1]))
     safe = np.where(known[..., None], points, np.float32(0.5)).reshape(points.shape[0], -1, 2)
     # OpenCV counts from the centre of the top-left pixel, we from its corner
     colours = cv2.remap(
@@ -50,7 +44,8 @@ def sample_image(image: Image, xy: NDArray[np.floating]) -> Image:
         borderMode=cv2.BORDER_REPLICATE,
     )
     out = np.asarray(colours, np.uint8).reshape(*points.shape[:-1], 3)
-    return np.where(known[..., None], out, np.uint8(0))
+    out[~known] = 0
+    return out
 
 
 def faded(image: Image, strength: float = 0.25) -> Image:
@@ -66,7 +61,7 @@ def warp(image0: Image, image1: Image, match: Correspondence) -> Image:
     """B warped into A: B's colour at ``xy1`` where VISIBLE, elsewhere A faded and hatched."""
     hw = image0.shape[:2]
     colours = cells(sample_image(image1, match.xy1), match.stride, hw)
-    visible = cells(match.verdict == Verdict.VISIBLE, match.stride, hw)
+    visible = cells(np.equal(match.verdict, Verdict.VISIBLE), match.stride, hw)
     return np.where(visible[..., None], colours, faded(image0)).astype(np.uint8)
 
 
@@ -92,13 +87,15 @@ def colour_difference(
     return found[0], found[1]
 
 
-def difference(image0: Image, image1: Image, match: Correspondence, full_scale: float = 64) -> Image:
+def difference(
+    image0: Image, image1: Image, match: Correspondence, full_scale: float = 64
+) -> Image:
     """Colour difference of A and B warped, black 0 to yellow ``full_scale`` levels and above."""
     hw = image0.shape[:2]
     warped, _ = colour_difference(image0, image1, match)
-    known = cells(np.isfinite(warped), match.stride, hw)
-    level = np.asarray(cells(np.nan_to_num(warped), match.stride, hw), np.float64)
-    heat = np.clip(level / full_scale, 0, 1)[..., None]
+    level = cells(warped, match.stride, hw)
+    known = np.isfinite(level)
+    heat = np.clip(np.where(known, level, 0) / full_scale, 0, 1)[..., None]
     # black through red to yellow: dark where the two agree, so that agreement is quiet
     red, green = np.minimum(heat * 2, 1), np.clip(heat * 2 - 1, 0, 1)
     colours = np.concatenate([red, green, heat * 0.15], -1) * 255
@@ -108,7 +105,7 @@ def difference(image0: Image, image1: Image, match: Correspondence, full_scale: 
 def verdicts(image0: Image, match: Correspondence, opacity: float = 0.62) -> Image:
     """A's verdicts as a coloured overlay on A in grey, with outlines between verdicts."""
     hw = image0.shape[:2]
-    codes = np.asarray(cells(match.verdict, match.stride, hw))
+    codes = cells(match.verdict, match.stride, hw)
     colours = palette.verdict_table()[codes].astype(np.float64)
     grey = (image0 @ _LUMA)[..., None]
     # multiplying by the picture's own light keeps its shapes readable under the colour
@@ -117,13 +114,20 @@ def verdicts(image0: Image, match: Correspondence, opacity: float = 0.62) -> Ima
     edge = np.zeros(hw, bool)
     edge[:, 1:] |= codes[:, 1:] != codes[:, :-1]
     edge[1:] |= codes[1:] != codes[:-1]
-    out[edge] *= 0.35
-    return np.clip(out, 0, 255).astype(np.uint8)
+    out[edge] *= 0.55
+    return np.asarray(np.clip(out, 0, 255), np.uint8)
 
 
 def confidence(image0: Image, match: Correspondence) -> Image:
-    """Confidence of OCCLUDED and VISIBLE queries, dark 0 to yellow 1; elsewhere A faded."""
+    """Confidence of OCCLUDED and VISIBLE queries on A in grey, purple 0 to yellow 1; else A faded.
+
+    Every query shows the least confidence of its 3×3 neighbours: doubt runs along outlines one
+    query wide, and must survive being shown at half size.
+    """
     hw = image0.shape[:2]
-    judged = cells(match.verdict >= Verdict.OCCLUDED, match.stride, hw)
-    heat = palette.heat_rgb(np.asarray(cells(match.confidence, match.stride, hw)))
-    return np.where(judged[..., None], heat, faded(image0)).astype(np.uint8)
+    judged = np.greater_equal(match.verdict, Verdict.OCCLUDED)
+    least = cv2.erode(np.where(judged, match.confidence, np.float32(1)), np.ones((3, 3), np.uint8))
+    heat = palette.heat_rgb(np.asarray(cells(np.asarray(least), match.stride, hw)))
+    shaded = heat * (0.55 + 0.45 * (image0 @ _LUMA)[..., None] / 255.0)
+    known = cells(judged, match.stride, hw)
+    return np.where(known[..., None], shaded, faded(image0)).astype(np.uint8)

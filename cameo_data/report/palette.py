@@ -2,7 +2,7 @@
 
 Verdicts use the eight colours of Okabe and Ito ("Color Universal Design", 2008), chosen to stay
 apart under protanopia, deuteranopia and tritanopia. Pictures never rely on colour alone where two
-verdicts would otherwise need the same mark: hidden points are hollow and crossed out.
+verdicts would otherwise need the same mark: hidden points are rings and crosses, seen ones discs.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ VERDICT_RGB: dict[Verdict, Rgb] = {
     Verdict.OCCLUDED: (213, 94, 0),
     Verdict.VISIBLE: (0, 158, 115),
 }
+
+# Stronger than the overlay's OCCLUDED, of the same hue: marks are small, overlays are large.
+HIDDEN_RGB: Rgb = (225, 60, 0)
 
 VERDICT_MEANING: dict[Verdict, str] = {
     Verdict.NO_DEPTH: "A knows no depth here",
@@ -51,6 +54,8 @@ def position_rgb(xy: ArrayLike, hw: tuple[int, int]) -> NDArray[np.uint8]:
     of its place in A shows at a glance whether its surroundings moved with it.
     """
     points = np.asarray(xy, np.float64)
+    if not points.size:  # which OpenCV refuses
+        return np.zeros((*points.shape[:-1], 3), np.uint8)
     across = np.clip(points[..., 0] / hw[1], 0.0, 1.0)
     down = np.clip(points[..., 1] / hw[0], 0.0, 1.0)
     # 300 of 360 degrees: the left and right borders must not look alike. OpenCV counts hue to 180.

@@ -1,0 +1,273 @@
+"""Which groups go into which shard: a pure function of recipe and surveys."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cameo_data import grouping, transforms
+from cameo_data.build.folder import identity
+from cameo_data.build.scene_survey import SceneSurvey
+from cameo_data.errors import DataError, Failure, Reason
+from cameo_data.recipe import Recipe, canonical_json
+
+# A key is DATASET-SCENE-NNNNNN; with these lengths it stays within shards.layout.KEY_PATTERN.
+_DATASET_LENGTH, _SCENE_LENGTH = 20, 40
+
+
+@dataclass(frozen=True)
+class PlannedSample:
+    """A sample to make."""
+
+    key: str
+    scene_id: str
+    frame_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A shard to make.
+
+    Attributes:
+        image_ext: of all images of the build.
+        masked: whether all samples of the build carry masks.
+        inputs: per scene of the shard, the hash of what its samples are made from.
+    """
+
+    shard: str
+    samples: tuple[PlannedSample, ...]
+    image_ext: str
+    masked: bool
+    inputs: Mapping[str, str]
+
+    def hash(self, recipe: Recipe) -> str:
+        """Equal where the shard's bytes are."""
+        return hashlib.sha256(canonical_json([identity(recipe), asdict(self)])).hexdigest()
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Task:
+        """The task of which ``asdict`` went through JSON."""
+        samples = (
+            PlannedSample(s["key"], s["scene_id"], tuple(s["frame_ids"])) for s in record["samples"]
+        )
+        return cls(**{**record, "samples": tuple(samples)})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All shards to make, and what became of everything that was found.
+
+    Attributes:
+        counts: ``frames`` and ``scenes`` (found = used + left_out + failed), ``samples``,
+            ``failures`` by reason, ``per_scene``; as they stand in ``index.json``.
+        failures: sorted.
+    """
+
+    tasks: tuple[Task, ...]
+    counts: Mapping[str, Any]
+    failures: tuple[Failure, ...]
+
+    @property
+    def allowance_exceeded(self) -> bool:
+        """More failures than the recipe allows, or nothing to make."""
+        return len(self.failures) > int(self.counts["failures"]["allowed"]) or not self.tasks
+
+
+def make_plan(
+    recipe: Recipe,
+    dataset: str,
+    surveys: Sequence[SceneSurvey],
+    dataset_failures: Sequence[Failure] = (),
+) -> Plan:
+    """The plan of a build; the order of ``surveys`` does not matter.
+
+    Raises:
+        ValueError: a stride is larger than the images.
+        DataError: two scenes would get the same sample keys.
+    """
+    surveys = sorted(surveys, key=lambda survey: survey.scene_id)
+    groups = {survey.scene_id: _groups(recipe, survey) for survey in surveys}
+    failures = [*dataset_failures, *itertools.chain(*(survey.failures for survey in surveys))]
+    for survey in surveys:
+        if not groups[survey.scene_id] and (reason := _no_group(recipe, dataset, survey)):
+            failures.append(reason)
+    used = [survey for survey in surveys if groups[survey.scene_id]]
+    _check_strides(recipe, used)
+    samples = list(_samples(dataset, used, groups))
+    tasks = _tasks(recipe, dataset, used, samples)
+    failures.sort(key=_failure_order)
+    counts = _counts(recipe, surveys, groups, dataset_failures, failures)
+    return Plan(tuple(tasks), counts, tuple(failures))
+
+
+def _groups(recipe: Recipe, survey: SceneSurvey) -> list[grouping.Group]:
+    if len(survey.frame_ids) < recipe.views:
+        return []
+    rules = grouping.Rules(
+        recipe.views,
+        recipe.strategy,
+        recipe.min_overlap,
+        recipe.max_frame_gap,
+        recipe.rotation_bins,
+    )
+    return grouping.choose_groups(
+        survey.position,
+        transforms.relative_rotation_deg(survey.cam_from_world),
+        survey.overlap,
+        rules,
+        count=recipe.groups_per_scene,
+        seed=recipe.seed,
+        scene_id=survey.scene_id,
+    )
+
+
+def _no_group(recipe: Recipe, dataset: str, survey: SceneSurvey) -> Failure | None:
+    """Why a scene without groups has none, unless that is known already."""
+    usable = len(survey.frame_ids)
+    if any(failure.frame_id is None for failure in survey.failures):
+        return None
+    if usable < recipe.views:
+        return Failure(
+            Reason.TOO_FEW_VIEWS,
+            dataset,
+            survey.scene_id,
+            None,
+            f"{usable} usable view{'' if usable == 1 else 's'} of {survey.found} frames",
+            f"at least {recipe.views} for one group",
+            "repair the scene's failed frames, or ask for fewer --views",
+        )
+    return Failure(
+        Reason.NO_OVERLAP,
+        dataset,
+        survey.scene_id,
+        None,
+        f"no {recipe.views} of {usable} views overlap by {recipe.min_overlap:g} or more "
+        f"as strategy {recipe.strategy} asks",
+        "views that see the same surfaces",
+        "lower --min-overlap, or check poses and depth scale with `cameo-data inspect`",
+    )
+
+
+def _check_strides(recipe: Recipe, surveys: Iterable[SceneSurvey]) -> None:
+    largest = max(recipe.strides)
+    for survey in surveys:
+        if survey.hw is not None and largest > min(survey.hw):
+            raise ValueError(
+                f"stride {largest} is larger than the {survey.hw[0]}×{survey.hw[1]} (h×w) images "
+                f"of {survey.scene_id}; give smaller --stride or larger --size"
+            )
+
+
+def _samples(
+    dataset: str, surveys: Sequence[SceneSurvey], groups: Mapping[str, list[grouping.Group]]
+) -> Iterable[PlannedSample]:
+    taken: dict[str, str] = {}
+    for survey in surveys:
+        prefix = f"{slug(dataset, _DATASET_LENGTH)}-{slug(survey.scene_id, _SCENE_LENGTH)}"
+        if prefix in taken:
+            raise DataError(
+                Reason.DUPLICATE_ID,
+                dataset=dataset,
+                scene_id=survey.scene_id,
+                found=f"its sample keys would be {prefix}-…, as those of {taken[prefix]}",
+                expected="scenes of different names",
+                remedy="rename one of the two scenes",
+            )
+        taken[prefix] = survey.scene_id
+        for number, group in enumerate(groups[survey.scene_id]):
+            frame_ids = tuple(survey.frame_ids[i] for i in group)
+            yield PlannedSample(f"{prefix}-{number:06d}", survey.scene_id, frame_ids)
+
+
+def slug(text: str, length: int) -> str:
+    """``text`` in letters, digits, ``_`` and ``-``, beginning and ending with one of the first two.
+
+    Where that loses anything, a hash of the text keeps different texts different.
+
+    >>> slug("redkitchen", 40), slug("büro 1.b", 40)
+    ('redkitchen', 'buro_1_b_777dc3f6')
+    """
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", ascii_text).strip("_-")
+    if plain == text and len(plain) <= length:
+        return plain
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{plain[: length - 9]}_{digest}" if plain else f"x_{digest}"
+
+
+def _tasks(
+    recipe: Recipe,
+    dataset: str,
+    surveys: Sequence[SceneSurvey],
+    samples: Sequence[PlannedSample],
+) -> Iterable[Task]:
+    inputs = {survey.scene_id: survey.inputs for survey in surveys}
+    masked = any(survey.masked for survey in surveys)
+    ext = _image_ext(recipe, surveys)
+    size = recipe.samples_per_shard
+    for number, start in enumerate(range(0, len(samples), size)):
+        part = tuple(samples[start : start + size])
+        scenes = sorted({sample.scene_id for sample in part})
+        name = f"{slug(dataset, _DATASET_LENGTH)}-{number:06d}.tar"
+        yield Task(name, part, ext, masked, {scene: inputs[scene] for scene in scenes})
+
+
+def _image_ext(recipe: Recipe, surveys: Sequence[SceneSurvey]) -> str:
+    """That of the files, where all can be stored as they are; else the recipe's."""
+    exts = {ext for survey in surveys for ext in survey.image_exts}
+    only = next(iter(exts), None) if len(exts) == 1 else None
+    return only or recipe.image_format
+
+
+def _failure_order(failure: Failure) -> tuple[str, ...]:
+    return (failure.scene_id or "", failure.frame_id or "", failure.reason, failure.message)
+
+
+def _counts(
+    recipe: Recipe,
+    surveys: Sequence[SceneSurvey],
+    groups: Mapping[str, list[grouping.Group]],
+    dataset_failures: Sequence[Failure],
+    failures: Sequence[Failure],
+) -> dict[str, Any]:
+    scenes = {survey.scene_id: _scene_counts(survey, groups[survey.scene_id]) for survey in surveys}
+    keys = ("found", "used", "left_out", "failed")
+    frames = {key: sum(scene[key] for scene in scenes.values()) for key in keys}
+    unlisted = sum(failure.scene_id is not None for failure in dataset_failures)
+    with_samples = sum(scene["samples"] > 0 for scene in scenes.values())
+    found = len(surveys) + unlisted
+    reasons = Counter(failure.reason.value for failure in failures)
+    return {
+        "frames": frames,
+        "scenes": {"found": found, "used": with_samples, "failed": found - with_samples},
+        "samples": sum(scene["samples"] for scene in scenes.values()),
+        "failures": {
+            "total": len(failures),
+            "allowed": _allowed(recipe.max_failures, frames["found"]),
+            "by_reason": dict(sorted(reasons.items())),
+        },
+        "per_scene": scenes,
+    }
+
+
+def _allowed(max_failures: int | float, frames_found: int) -> int:
+    """The allowance as a number of failures; a share is of the frames found, rounded down."""
+    return max_failures if isinstance(max_failures, int) else int(max_failures * frames_found)
+
+
+def _scene_counts(survey: SceneSurvey, groups: Sequence[grouping.Group]) -> dict[str, int]:
+    used = len({view for group in groups for view in group})
+    failed = sum(failure.frame_id is not None for failure in survey.failures)
+    return {
+        "found": survey.found,
+        "used": used,
+        "left_out": survey.found - used - failed,
+        "failed": failed,
+        "samples": len(groups),
+    }

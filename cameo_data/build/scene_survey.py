@@ -1,0 +1,114 @@
+"""Surveys kept on disk, valid as long as the frames they were made from have not changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cameo_data.build.folder import identity, write_bytes
+from cameo_data.errors import Failure, Reason
+from cameo_data.recipe import Recipe, canonical_json
+from cameo_data.types import Frame, Scene, Unit
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SceneSurvey:
+    """A scene's N usable views.
+
+    Attributes:
+        found: frames found, those that failed included.
+        frame_ids: N.
+        position: (N,) places among the candidates, those that failed included; rising.
+        cam_from_world: (N, 4, 4).
+        overlap: (N, N) float32 share of VISIBLE from row to column.
+        image_exts: N extensions of files that can be stored as they are, or None.
+        hw: size of all N views, or None where N is 0.
+        masked: whether any view has a mask.
+        failures: of frames, and at most one of the whole scene.
+        inputs: hash of everything the scene's samples are made from.
+    """
+
+    scene_id: str
+    unit: Unit
+    found: int
+    frame_ids: tuple[str, ...]
+    position: NDArray[np.int64]
+    cam_from_world: NDArray[np.float64]
+    overlap: NDArray[np.float32]
+    image_exts: tuple[str | None, ...]
+    hw: tuple[int, int] | None
+    masked: bool
+    failures: tuple[Failure, ...]
+    inputs: str
+
+
+def fingerprint(recipe: Recipe, scene: Scene, frames: Sequence[Frame]) -> str:
+    """Changes when what listing found does, a camera, or (by size or time of change) a file."""
+    listed = [len(scene.frames), scene.unit, [failure.record() for failure in scene.failures]]
+    digest = hashlib.sha256(canonical_json([identity(recipe), listed]))
+    for frame in frames:
+        paths = [frame.image_path, frame.mask_path, frame.depth.path if frame.depth else None]
+        digest.update(json.dumps(dataclasses.asdict(frame), default=_plain).encode())
+        digest.update(repr([_stamp(path) for path in paths]).encode())
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else str(value)
+
+
+def _stamp(path: Path | None) -> tuple[int, int] | None:
+    try:
+        status = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return None if status is None else (status.st_size, status.st_mtime_ns)
+
+
+_ARRAYS = ("position", "cam_from_world", "overlap")
+
+
+def save(path: Path, survey: SceneSurvey) -> None:
+    """Keeps a survey."""
+    plain = {
+        field.name: getattr(survey, field.name)
+        for field in dataclasses.fields(survey)
+        if field.name not in (*_ARRAYS, "failures")
+    }
+    plain["failures"] = [dataclasses.asdict(failure) for failure in survey.failures]
+    text = np.frombuffer(json.dumps(plain).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, text=text, **{name: getattr(survey, name) for name in _ARRAYS})
+    write_bytes(path, buffer.getvalue())
+
+
+def load(path: Path, inputs: str) -> SceneSurvey | None:
+    """A saved survey of the same inputs, or None."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            plain = json.loads(file["text"].tobytes())
+            arrays = {name: file[name] for name in _ARRAYS}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    if plain["inputs"] != inputs:
+        return None
+    failures = tuple(Failure(**{**f, "reason": Reason(f["reason"])}) for f in plain["failures"])
+    return SceneSurvey(
+        **{
+            **plain,
+            **arrays,
+            "failures": failures,
+            "frame_ids": tuple(plain["frame_ids"]),
+            "image_exts": tuple(plain["image_exts"]),
+            "hw": None if plain["hw"] is None else tuple(plain["hw"]),
+        }
+    )

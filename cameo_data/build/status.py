@@ -1,0 +1,59 @@
+"""How far a build is."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cameo_data.build.folder import Folder, read_json
+from cameo_data.build.task import finished_record, load_plan
+from cameo_data.shards.index import read_index
+
+
+@dataclass(frozen=True)
+class BuildStatus:
+    """What a build's folder holds.
+
+    Attributes:
+        state: ``surveying`` until there is a plan, ``building`` until ``index.json`` is written.
+        done, total: shards; 0 of 0 while surveying.
+        samples, counts: None until there is a plan.
+        next_command: what to run now.
+    """
+
+    root: Path
+    state: Literal["surveying", "building", "finished"]
+    done: int
+    total: int
+    samples: int | None
+    counts: Mapping[str, Any] | None
+    next_command: str
+
+
+def build_status(root: Path) -> BuildStatus:
+    """How far the build in ``root`` is; reads only what the build wrote beside its shards.
+
+    Raises:
+        ValueError: no build is there.
+        DataError: its index is damaged.
+    """
+    folder = Folder(root)
+    quoted = shlex.quote(str(root))
+    if folder.index.exists():
+        index = read_index(root)
+        shards = len(index.shards)
+        verify = f"cameo-data verify {quoted}"
+        return BuildStatus(root, "finished", shards, shards, index.samples, index.counts, verify)
+    if not folder.identity.exists():
+        raise ValueError(f"{root} holds no build; expected a folder that `build-corr --out` made")
+    resume = f"cameo-data build-corr --manifest {shlex.quote(str(folder.recipe))} --out {quoted}"
+    if not folder.plan.exists():
+        return BuildStatus(root, "surveying", 0, 0, None, None, resume)
+    recipe, tasks = load_plan(folder)
+    done = sum(finished_record(folder, recipe, task, i) is not None for i, task in enumerate(tasks))
+    counts = (read_json(folder.plan) or {}).get("counts")
+    samples = sum(len(task.samples) for task in tasks)
+    return BuildStatus(root, "building", done, len(tasks), samples, counts, resume)

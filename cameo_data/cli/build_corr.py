@@ -1,0 +1,239 @@
+"""``cameo-data build-corr``: posed depth becomes correspondence shards."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from cameo_data import recipe as recipes
+from cameo_data import recipe_file
+from cameo_data.build import BuildResult, TooManyFailures, build, dry_run
+from cameo_data.cli import common
+from cameo_data.cli.common import ExitCode
+from cameo_data.executors.local import default_workers
+from cameo_data.recipe import Recipe
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EPILOG = """
+\b
+Examples:
+  cameo-data build-corr rgbd recordings --out shards --size 512
+  cameo-data build-corr auto recordings --out shards --strategy video --views 8
+  cameo-data build-corr --manifest recipe.yaml --out shards --seed 1
+
+A build that was stopped, even by kill -9, goes on when the same command is run again, and ends in
+the same bytes. Frames that cannot be used are left out, counted, and written to failures.jsonl.
+"""
+
+
+def _flag(name: str, field: str, help: str, **kwargs: Any) -> Callable[[F], F]:
+    """A flag that sets a key of the recipe; the recipe's default, its file and its checks hold."""
+    default = Recipe.model_fields[field].default
+    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    note = "" if shown in (None, False) else f"  [default: {shown}]"
+    return click.option(f"--{name}", field, default=None, help=f"{help}{note}", **kwargs)
+
+
+def _choice(field: str) -> click.Choice[str]:
+    return click.Choice(Recipe.model_json_schema()["properties"][field]["enum"])
+
+
+@click.command("build-corr", epilog=EPILOG)
+@click.argument("source", required=False)
+@click.argument("root", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for the shards."
+)
+@click.option(
+    "--manifest", type=click.Path(path_type=Path), help="A recipe file; flags override it."
+)
+@common.source_options
+@_flag("views", "views", "Views per sample.", type=int)
+@_flag("strategy", "strategy", "How views are chosen.", type=_choice("strategy"))
+@_flag(
+    "min-overlap",
+    "min_overlap",
+    "Least share of VISIBLE, both ways, between a view and another of its group.",
+    type=float,
+)
+@_flag(
+    "groups-per-scene",
+    "groups_per_scene",
+    "Samples per scene.  [default: frames / views]",
+    type=int,
+)
+@_flag("max-frame-gap", "max_frame_gap", "Of --strategy video, in candidate frames.", type=int)
+@_flag(
+    "rotation-bin",
+    "rotation_bins",
+    "Edges in degrees of --strategy balanced; repeat it.",
+    type=float,
+    multiple=True,
+)
+@_flag("frame-step", "frame_step", "Every n-th frame is a candidate.", type=int)
+@_flag("max-frames", "max_frames", "Most candidates per scene, spread evenly.", type=int)
+@_flag("stride", "strides", "Query grids to store; repeat it.", type=int, multiple=True)
+@_flag("corr", "corr", "Which correspondences are stored.", type=_choice("corr"))
+@_flag(
+    "size",
+    "size",
+    "Resize and centre-crop to 512 or 640x480 (width x height).  [default: as the files are]",
+)
+@_flag(
+    "image-format",
+    "image_format",
+    "Of images that cannot be kept byte for byte.",
+    type=_choice("image_format"),
+)
+@_flag("image-quality", "image_quality", "Of jpg and webp.", type=int)
+@_flag(
+    "restrict-to-mask/--no-restrict-to-mask",
+    "restrict_to_mask",
+    "Match only the foreground, where the source has masks.",
+)
+@_flag("seed", "seed", "Of all random choices.", type=int)
+@_flag("samples-per-shard", "samples_per_shard", "Samples in one tar.", type=int)
+@_flag(
+    "max-failures",
+    "max_failures",
+    "Failures allowed: a number (5) or a share of the frames found (10%).",
+)
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes.  [default: one per processor core]"
+)
+@click.option("--dry-run", "dry", is_flag=True, help="Read everything, write nothing.")
+@common.json_option
+def command(
+    source: str | None,
+    root: Path | None,
+    out: Path,
+    manifest: Path | None,
+    options: dict[str, Any],
+    workers: int | None,
+    dry: bool,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Build correspondence shards from the recordings of format SOURCE below ROOT.
+
+    SOURCE is a format (`cameo-data sources` lists them) or `auto`. Both may stand in the --manifest
+    instead.
+    """
+    recipe = resolve_recipe(source, root, manifest, options, fields)
+    workers = workers or default_workers()
+    with common.progress(quiet=as_json) as progress:
+        if dry:
+            plan = dry_run(recipe, workers=workers, progress=progress)
+        else:
+            result = _build(recipe, out, workers, progress, as_json)
+    if dry:
+        record = {"dry_run": True, "shards": len(plan.tasks), "counts": dict(plan.counts)}
+        text = f"would write {_size(plan.counts['samples'], len(plan.tasks))} to {out}"
+        _report(record, [text, *count_lines(plan.counts)], as_json)
+        _exit(plan.counts, ExitCode.FAILED if plan.allowance_exceeded else ExitCode.DONE)
+        return
+    _report(_record(result), _result_lines(result), as_json)
+    _exit(result.counts, ExitCode.DONE)
+
+
+def resolve_recipe(
+    source: str | None,
+    root: Path | None,
+    manifest: Path | None,
+    options: Mapping[str, Any],
+    fields: Mapping[str, Any],
+) -> Recipe:
+    """The recipe that file and flags give together.
+
+    Raises:
+        click.UsageError: neither names a source and its folder.
+        ValueError: they contradict the model.
+    """
+    values = recipe_file.load(manifest) if manifest is not None else {}
+    if source is not None and root is None:
+        raise click.UsageError("SOURCE needs a ROOT: the folder of the recordings")
+    if source is None and "source" not in values:
+        raise click.UsageError("give SOURCE and ROOT, or a --manifest that names them")
+    changed: dict[str, Any] = {}
+    if source is not None and root is not None:
+        changed |= {"name": common.resolve_source(source, root), "root": str(root)}
+    if options:
+        changed["options"] = dict(options)
+    flags = {key: value for key, value in fields.items() if value not in (None, ())}
+    return recipes.make(recipe_file.merge(values, {**flags, "source": changed}))
+
+
+def _build(
+    recipe: Recipe, out: Path, workers: int, progress: common.Progress, as_json: bool
+) -> BuildResult:
+    try:
+        return build(recipe, out, workers=workers, progress=progress)
+    except TooManyFailures as error:
+        if as_json:
+            common.echo_json({"finished": False, "out": str(out), "counts": dict(error.counts)})
+        raise
+
+
+def _record(result: BuildResult) -> dict[str, Any]:
+    return {
+        "finished": True,
+        "out": str(result.root),
+        "samples": result.samples,
+        "shards": result.shards,
+        "bytes": result.bytes,
+        "shards_made": result.made,
+        "shards_kept": result.kept,
+        "counts": dict(result.counts),
+    }
+
+
+def _result_lines(result: BuildResult) -> list[str]:
+    kept = f", {result.kept} of them from before" if result.kept and result.made else ""
+    done = "was finished already: " if not result.made else ""
+    quoted = shlex.quote(str(result.root))
+    megabytes = f"{result.bytes / 1e6:.1f} MB"
+    return [
+        f"{result.root}: {done}{_size(result.samples, result.shards)}{kept} ({megabytes})",
+        *count_lines(result.counts),
+        *([f"left out: see {result.root / 'failures.jsonl'}"] if result.failures else []),
+        f"next: cameo-data verify {quoted}; cameo-data preview {quoted}",
+    ]
+
+
+def _size(samples: int, shards: int) -> str:
+    return f"{common.plural(samples, 'sample')} in {common.plural(shards, 'shard')}"
+
+
+def count_lines(counts: Mapping[str, Any]) -> list[str]:
+    """What became of everything found, in two or three lines."""
+    lines = [
+        f"{what}: {c['found']} found = {c['used']} used"
+        + (f" + {c['left_out']} left out by grouping" if "left_out" in c else "")
+        + f" + {c['failed']} failed"
+        for what in ("scenes", "frames")
+        for c in [counts[what]]
+    ]
+    failures = counts["failures"]
+    if failures["total"]:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in failures["by_reason"].items())
+        lines.append(f"failures: {failures['total']} ({reasons}); {failures['allowed']} allowed")
+    return lines
+
+
+def _report(record: Mapping[str, Any], lines: list[str], as_json: bool) -> None:
+    if as_json:
+        common.echo_json(record)
+    else:
+        click.echo("\n".join(lines))
+
+
+def _exit(counts: Mapping[str, Any], code: ExitCode) -> None:
+    if code is ExitCode.DONE and counts["failures"]["total"]:
+        code = ExitCode.DONE_WITH_FAILURES
+    if code is not ExitCode.DONE:
+        raise click.exceptions.Exit(code)

@@ -1,0 +1,186 @@
+"""What all commands share: exit codes, errors in one line, options, JSON and progress."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import click
+from tqdm import tqdm
+
+from cameo_data.errors import DataError
+from cameo_data.recipe_file import parse_option
+
+F = TypeVar("F", bound=Callable[..., Any])
+Progress = Callable[[str, int, int], None]  # stage, done, total
+
+
+class ExitCode(IntEnum):
+    """What a command's exit status says; INTERRUPTED is sysexits.h's EX_TEMPFAIL."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    DONE_WITH_FAILURES = 3
+    INTERRUPTED = 75
+
+
+@contextmanager
+def errors_in_one_line(with_traceback: bool = False) -> Iterator[None]:
+    """Turns errors that a person can cause into ``error: …`` and exit code 1, a stop into 75.
+
+    Other errors are ours and keep their traceback.
+    """
+    try:
+        with _terminate_as_interrupt():
+            yield
+    except KeyboardInterrupt:
+        click.echo("interrupted; run the same command again to go on", err=True)
+        raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+    except (DataError, ValueError, OSError) as error:
+        if with_traceback or (isinstance(error, OSError) and error.strerror is None):
+            raise
+        click.echo(f"error: {_one_line(error)}", err=True)
+        raise click.exceptions.Exit(ExitCode.FAILED) from None
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        text = f"{where}{error.strerror}; free space or choose another folder, and run again"
+    return " ".join(text.split())
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """SIGTERM, which schedulers send, stops a command the way Ctrl-C does."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread, where signals never arrive
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def json_option(command: F) -> F:
+    """``--json``: the result as one JSON object on standard output."""
+    option = click.option("--json", "as_json", is_flag=True, help="One JSON object for machines.")
+    return option(command)
+
+
+def echo_json(value: Mapping[str, Any]) -> None:
+    """One JSON object, readable, non-ASCII kept."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def source_options(command: F) -> F:
+    """``-o key=value``: options of the format, checked by its model."""
+    return click.option(
+        "-o",
+        "--option",
+        "options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=_parse_options,
+        help="An option of the format; may be given several times. See `cameo-data sources`.",
+    )(command)
+
+
+def _parse_options(
+    _ctx: click.Context, _parameter: click.Parameter, values: Sequence[str]
+) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{text!r}; expected KEY=VALUE")
+        if key in options:
+            raise click.BadParameter(f"{key!r} is given twice")
+        options[key] = parse_option(value)
+    return options
+
+
+def resolve_source(name: str, root: Path) -> str:
+    """``name``, or for ``auto`` the one format that the folder looks like.
+
+    Raises:
+        ValueError: none or several do.
+    """
+    if name != "auto":
+        return name
+    from cameo_data.sources import source_names, source_spec
+
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such folder; give the dataset's root")
+    found = [known for known in source_names() if source_spec(known).recognise(root)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ValueError(f"{root} looks like {' and '.join(found)}; name one instead of `auto`")
+    raise ValueError(
+        f"{root} looks like none of {', '.join(source_names())}; name the format and describe "
+        "the folder by -o options (see `cameo-data sources`)"
+    )
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Progress]:
+    """A reporter of stages: a bar on a terminal, about ten plain lines a stage elsewhere."""
+    if quiet:
+        yield lambda stage, done, total: None
+    elif sys.stderr.isatty():
+        yield from _bars()
+    else:
+        yield _plain_line
+
+
+def _bars() -> Iterator[Progress]:
+    bars: dict[str, tqdm[Any]] = {}
+
+    def report(stage: str, done: int, total: int) -> None:
+        bar = bars.get(stage)
+        if bar is None:
+            bar = bars[stage] = tqdm(total=total, desc=stage, dynamic_ncols=True, file=sys.stderr)
+        bar.update(done - bar.n)
+        bar.refresh()
+
+    try:
+        yield report
+    finally:
+        for bar in bars.values():
+            bar.close()
+
+
+def _plain_line(stage: str, done: int, total: int) -> None:
+    tenth = max(1, total // 10)
+    if done == total or (done and done % tenth == 0):
+        click.echo(f"{stage}: {done}/{total}", err=True)
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 shard``, ``2 shards``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as aligned columns, two spaces apart; the last column is not padded."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
+    return "\n".join(
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row[:-1], widths, strict=False)), row[-1]])
+        for row in rows
+    )

@@ -1,0 +1,137 @@
+"""Tasks in this process or in a pool of processes on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Read when a library loads: one worker per core, so threads inside a worker only fight each other.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+
+def default_workers() -> int:
+    """The processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(
+    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int
+) -> Generator[tuple[int, Result]]:
+    """(index, result) of every item, as they finish.
+
+    ``function`` must be importable by name, items and results picklable. The first error cancels
+    what has not begun and is raised; leaving the iterator early stops the workers.
+
+    Raises:
+        ValueError: a worker was killed from outside.
+    """
+    workers = min(workers, len(items))
+    if workers <= 1:
+        with _single_threaded():
+            yield from ((index, function(item)) for index, item in enumerate(items))
+        return
+    # spawn: a fork would copy threads' locks in whatever state they are
+    with _single_threaded_environment():
+        pool = ProcessPoolExecutor(
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+        )
+        try:
+            yield from _results(pool, function, items, workers)
+        except BrokenProcessPool:
+            raise ValueError(
+                "a worker process was killed, most likely for lack of memory; "
+                "run again with fewer --workers to go on from here"
+            ) from None
+        except BaseException:
+            _kill(pool)
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _results(
+    pool: ProcessPoolExecutor,
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+) -> Generator[tuple[int, Result]]:
+    """Keeps two items per worker in the queue: a million tasks need no million futures."""
+    pending: dict[Future[Result], int] = {}
+    todo = iter(enumerate(items))
+    while True:
+        while len(pending) < 2 * workers and (entry := next(todo, None)) is not None:
+            pending[pool.submit(function, entry[1])] = entry[0]
+        if not pending:
+            return
+        done, _ = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield pending.pop(future), future.result()
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """Ends the workers at once: what a task leaves half-written is never taken for finished."""
+    for process in list((pool._processes or {}).values()):
+        process.terminate()
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches the whole group; only the parent answers it, by ending the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _limit_threads(1)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """A killed parent cannot end its workers; each watches for that by itself."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _limit_threads(count: int) -> int:
+    """Sets OpenCV's number of threads and returns the old one."""
+    import cv2
+
+    before = int(cv2.getNumThreads())
+    cv2.setNumThreads(count)
+    return before
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    before = _limit_threads(1)
+    try:
+        yield
+    finally:
+        _limit_threads(before)
+
+
+@contextmanager
+def _single_threaded_environment() -> Iterator[None]:
+    """Variables that spawned processes inherit; put back afterwards."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

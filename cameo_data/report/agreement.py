@@ -1,0 +1,158 @@
+"""How well two views agree in colour once matched: the check that needs no ground truth.
+
+A match that is right joins two pictures of one piece of surface, so the colours there are close
+(up to exposure, gloss and noise); the same two pictures compared in place, unwarped, say how far
+apart colours are when nothing is matched. Conventions: docs/conventions.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cameo_data.correspondence import PreparedView, correspond_prepared, prepare
+from cameo_data.report import overlay
+from cameo_data.types import Correspondence, Sample, Verdict
+
+Counts = NDArray[np.int64]
+
+# The mean of three absolute differences of 8-bit levels is a third of 0 … 765: counting each value
+# makes medians over any number of pairs exact in constant memory.
+_THIRDS = 3 * 255 + 1
+
+
+def _zeros(length: int) -> Counts:
+    return np.zeros(length, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Verdicts and colour differences of one or many ordered pairs, at stride 1; adds up.
+
+    Attributes:
+        verdicts: (6,) queries by verdict code.
+        warped: (766,) VISIBLE queries by colour difference to B at the match, in thirds of a level.
+        unwarped: the same queries by colour difference to B at the same place in the frame.
+    """
+
+    pairs: int = 0
+    verdicts: Counts = field(default_factory=lambda: _zeros(len(Verdict)))
+    warped: Counts = field(default_factory=lambda: _zeros(_THIRDS))
+    unwarped: Counts = field(default_factory=lambda: _zeros(_THIRDS))
+
+    def __add__(self, other: Agreement) -> Agreement:
+        return Agreement(
+            self.pairs + other.pairs,
+            self.verdicts + other.verdicts,
+            self.warped + other.warped,
+            self.unwarped + other.unwarped,
+        )
+
+    def share(self, verdict: Verdict) -> float:
+        """Share of all queries that got this verdict; 0 where there are none."""
+        return float(self.verdicts[verdict] / max(1, self.verdicts.sum()))
+
+    @property
+    def median_warped(self) -> float | None:
+        """Median colour difference of VISIBLE queries in 8-bit levels; None if there are none."""
+        return _median(self.warped)
+
+    @property
+    def median_unwarped(self) -> float | None:
+        """As ``median_warped`` had nothing been matched."""
+        return _median(self.unwarped)
+
+    def record(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "pairs": self.pairs,
+            "queries": int(self.verdicts.sum()),
+            "verdict_shares": {v.name: round(self.share(v), 6) for v in Verdict},
+            "median_colour_difference": _rounded(self.median_warped),
+            "median_colour_difference_unwarped": _rounded(self.median_unwarped),
+        }
+
+
+def of_pair(image0: overlay.Image, image1: overlay.Image, match: Correspondence) -> Agreement:
+    """The agreement of one ordered pair."""
+    warped, unwarped = overlay.colour_difference(image0, image1, match)
+    codes = np.bincount(match.verdict.reshape(-1), minlength=len(Verdict)).astype(np.int64)
+    return Agreement(1, codes, _histogram(warped), _histogram(unwarped))
+
+
+def of_sample(sample: Sample) -> Iterator[tuple[int, int, Agreement]]:
+    """(a, b, agreement) of every ordered pair of a group.
+
+    Matched at every pixel from depth and poses, so independent of what the shard stores.
+    """
+    views = prepared(sample)
+    for a in range(len(views)):
+        for b in range(len(views)):
+            if a != b:
+                match = correspond_prepared(views[a], views[b], 1)
+                yield a, b, of_pair(sample.images[a], sample.images[b], match)
+
+
+def prepared(sample: Sample) -> list[PreparedView]:
+    """The sample's views ready for matching, as the build had them."""
+    return [
+        prepare(depth, camera, mask if sample.restricted_to_mask else None)
+        for depth, camera, mask in zip(sample.depths, sample.cameras, sample.masks, strict=True)
+    ]
+
+
+def by_rotation(samples: Iterable[Sample], edges_deg: Sequence[float]) -> list[Agreement]:
+    """Agreement over all ordered pairs of the samples, one entry per bin of rotation angle.
+
+    The bins are [edges_deg[i], edges_deg[i + 1]), the last one closed.
+    """
+    bins = [Agreement() for _ in range(len(edges_deg) - 1)]
+    for sample in samples:
+        for a, b, agreement in of_sample(sample):
+            index = bin_index(float(sample.rotation_deg[a, b]), edges_deg)
+            if index is not None:
+                bins[index] += agreement
+    return bins
+
+
+def record(
+    bins: Sequence[Agreement], edges_deg: Sequence[float], *, groups: int
+) -> dict[str, Any] | None:
+    """Plain values for JSON: all pairs together and per bin; None where nothing was measured."""
+    if not bins:
+        return None
+    parts = [
+        {"from_deg": low, "to_deg": high, **one.record()}
+        for (low, high), one in zip(itertools.pairwise(edges_deg), bins, strict=True)
+    ]
+    return {"groups": groups, **sum(bins, Agreement()).record(), "by_rotation": parts}
+
+
+def bin_index(value: float, edges: Sequence[float]) -> int | None:
+    """Which of the half-open bins holds ``value``; the last is closed; None outside all."""
+    if not edges[0] <= value <= edges[-1]:
+        return None
+    return min(int(np.searchsorted(edges, value, "right")) - 1, len(edges) - 2)
+
+
+def _histogram(difference: NDArray[np.float32]) -> Counts:
+    known = difference[np.isfinite(difference)].astype(np.float64)
+    thirds = np.rint(known * 3).astype(np.int64)
+    return np.bincount(thirds, minlength=_THIRDS).astype(np.int64)
+
+
+def _median(counts: Counts) -> float | None:
+    """The lower median, in levels."""
+    total = int(counts.sum())
+    if total == 0:
+        return None
+    return float(np.searchsorted(np.cumsum(counts), (total + 1) // 2)) / 3
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

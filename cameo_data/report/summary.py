@@ -1,0 +1,182 @@
+"""What is in a build: rotations, overlaps, verdicts, and what became of every frame found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cameo_data.correspondence import correspond_group
+from cameo_data.report.agreement import prepared
+from cameo_data.types import Sample, Verdict
+
+Counts = NDArray[np.int64]
+
+# Edges of the histograms; the last bin is closed.
+ROTATION_EDGES_DEG: tuple[float, ...] = tuple(float(d) for d in range(0, 181, 15))
+OVERLAP_EDGES: tuple[float, ...] = tuple(round(0.1 * i, 1) for i in range(11))
+# Coarser bins in which verdicts and colours are told apart; those of the strategy ``balanced``.
+ROTATION_BINS_DEG: tuple[float, ...] = (0.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0)
+# Verdicts of builds that store no correspondences are computed anew at this stride.
+DEFAULT_STRIDE = 16
+
+
+@dataclass(frozen=True)
+class FrameCount:
+    """What became of every frame found: found = used + left_out + failed.
+
+    Attributes:
+        left_out: usable, but in no group (grouping, ``frame_step``, ``max_frames``).
+        reasons: failures by reason, of frames and whole scenes.
+    """
+
+    found: int
+    used: int
+    left_out: int
+    failed: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether nothing was lost silently."""
+        return self.found == self.used + self.left_out + self.failed
+
+    def record(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "reasons": dict(self.reasons), "adds_up": self.adds_up}
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """Counts over all samples of a build.
+
+    Attributes:
+        rotation: unordered pairs by ``ROTATION_EDGES_DEG``.
+        overlap: ordered pairs by ``OVERLAP_EDGES``.
+        verdicts: (bins, 6) queries by ``ROTATION_BINS_DEG`` and verdict code.
+        bin_pairs: ordered pairs by ``ROTATION_BINS_DEG``.
+        stride: at which the verdicts were counted.
+        recomputed: the build stores none, so the verdicts were computed from depth and poses.
+    """
+
+    samples: int
+    views: int
+    rotation: Counts
+    overlap: Counts
+    verdicts: Counts
+    bin_pairs: Counts
+    stride: int
+    recomputed: bool
+
+    @property
+    def verdict_shares(self) -> NDArray[np.float64]:
+        """(6,) shares of all queries; they sum to one, or are zero where there are no queries."""
+        return shares(self.verdicts.sum(0))
+
+    def record(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "samples": self.samples,
+            "views": self.views,
+            "rotation_deg": _histogram_record(ROTATION_EDGES_DEG, self.rotation),
+            "overlap": _histogram_record(OVERLAP_EDGES, self.overlap),
+            "verdict_stride": self.stride,
+            "verdicts_recomputed": self.recomputed,
+            "verdict_shares": _verdict_record(self.verdict_shares),
+            "verdict_shares_by_rotation": [
+                {
+                    "from_deg": low,
+                    "to_deg": high,
+                    "ordered_pairs": int(pairs),
+                    "shares": _verdict_record(shares(counts)),
+                }
+                for low, high, pairs, counts in zip(
+                    ROTATION_BINS_DEG[:-1],
+                    ROTATION_BINS_DEG[1:],
+                    self.bin_pairs,
+                    self.verdicts,
+                    strict=True,
+                )
+            ],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class GroupRecord:
+    """The numbers of one sample.
+
+    Attributes:
+        rotation_deg, overlap: (V, V), see ``Sample``.
+        verdicts: (V, V, 6) queries of a → b by verdict code, at ``stride``.
+        recomputed: see ``Summary``.
+    """
+
+    rotation_deg: NDArray[np.float64]
+    overlap: NDArray[np.float64]
+    verdicts: Counts
+    stride: int
+    recomputed: bool
+
+    @property
+    def largest_rotation_deg(self) -> float:
+        """Between any two of its views."""
+        return float(self.rotation_deg.max())
+
+
+def record_of(sample: Sample) -> GroupRecord:
+    """The numbers of a sample in memory, at the finest stride that it stores."""
+    recomputed = not sample.correspondence
+    if recomputed:
+        maps = correspond_group(prepared(sample), DEFAULT_STRIDE)
+    else:
+        maps = sample.correspondence[min(sample.correspondence)]
+    return GroupRecord(
+        sample.rotation_deg, sample.overlap, count_verdicts(maps.verdict), maps.stride, recomputed
+    )
+
+
+def count_verdicts(verdict: NDArray[np.uint8]) -> Counts:
+    """(V, V, 6) queries by verdict code, of verdicts (V, V, h, w)."""
+    counts = np.zeros((*verdict.shape[:2], len(Verdict)), np.int64)
+    for code in Verdict:
+        counts[..., code] = np.count_nonzero(verdict == code, axis=(2, 3))
+    return counts
+
+
+def summarise(groups: Iterable[GroupRecord]) -> Summary:
+    """Counts over the groups, read once, one at a time."""
+    rotation = np.zeros(len(ROTATION_EDGES_DEG) - 1, np.int64)
+    overlap = np.zeros(len(OVERLAP_EDGES) - 1, np.int64)
+    verdicts = np.zeros((len(ROTATION_BINS_DEG) - 1, len(Verdict)), np.int64)
+    bin_pairs = np.zeros(len(ROTATION_BINS_DEG) - 1, np.int64)
+    count = views = 0
+    stride, recomputed = DEFAULT_STRIDE, False
+    for group in groups:
+        count += 1
+        views += len(group.rotation_deg)
+        stride, recomputed = group.stride, group.recomputed
+        upper = np.triu_indices(len(group.rotation_deg), 1)
+        others = ~np.eye(len(group.rotation_deg), dtype=bool)
+        rotation += np.histogram(group.rotation_deg[upper], ROTATION_EDGES_DEG)[0]
+        overlap += np.histogram(group.overlap[others], OVERLAP_EDGES)[0]
+        bins = np.searchsorted(ROTATION_BINS_DEG, group.rotation_deg[others], "right") - 1
+        bins = np.minimum(bins, len(bin_pairs) - 1)
+        np.add.at(bin_pairs, bins, 1)
+        np.add.at(verdicts, bins, group.verdicts[others])
+    return Summary(count, views, rotation, overlap, verdicts, bin_pairs, stride, recomputed)
+
+
+def shares(counts: Counts) -> NDArray[np.float64]:
+    """Counts as shares of their sum; zeros where the sum is zero."""
+    return counts / max(1, int(counts.sum()))
+
+
+def _verdict_record(values: NDArray[np.float64]) -> dict[str, float]:
+    return {verdict.name: round(float(values[verdict]), 6) for verdict in Verdict}
+
+
+def _histogram_record(edges: tuple[float, ...], counts: Counts) -> dict[str, list[float]]:
+    return {"edges": list(edges), "counts": [int(c) for c in counts]}

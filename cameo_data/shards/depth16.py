@@ -1,0 +1,115 @@
+"""Depth maps as 16-bit inverse-depth codes.
+
+Inverse depth is uniform in disparity: the error of a code moves a point by the same number of
+pixels in another view whatever its distance. Code 0 is invalid; codes 1 … 65535 run from the
+farthest to the nearest depth of the view, so the codes do not depend on the scene's unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cameo_data.types import DepthMap
+
+STEPS = 65534  # between code 1 and code 65535
+
+# Narrower ranges are widened to this share of the nearest depth: below 0.8 % two codes would fall
+# on one float32 depth, and encoding what was decoded would no longer give the same codes.
+LEAST_SPAN = 2.0**-6
+
+# Pixels this many times nearer than the median depth are stored as invalid. One such speck (stereo
+# and learned depth have them) would spend the codes that all others need; with the limit, a depth
+# at the median or nearer errs by at most 256 / (2 · 65534) = 0.2 %.
+NEAREST_OF_MEDIAN = 256.0
+
+# Far inside float32, so that nothing below overflows or turns subnormal.
+LEAST_Z, LARGEST_Z = 2.0**-100, 2.0**100
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedDepth:
+    """Codes and their scale.
+
+    Attributes:
+        codes: (H, W) uint16; 0 is invalid.
+        inv_min, inv_max: inverse depths of codes 1 and 65535, in 1 / scene units; both 0 where
+            no pixel is valid. Code c ≥ 1 means the inverse depth
+            inv_min + (c − 1) / 65534 · (inv_max − inv_min).
+        max_rel_error: bound of |stored − true| / true over the valid pixels.
+        dropped: valid pixels stored as invalid, see ``NEAREST_OF_MEDIAN``.
+    """
+
+    codes: NDArray[np.uint16]
+    inv_min: float
+    inv_max: float
+    max_rel_error: float
+    dropped: int = 0
+
+
+def encode_depth(depth: DepthMap) -> EncodedDepth:
+    """Codes of a depth map; encoding what ``decode_depth`` gives back changes nothing."""
+    valid = depth.valid & (depth.z >= LEAST_Z) & (depth.z <= LARGEST_Z)
+    before = int(np.count_nonzero(depth.valid))
+    while valid.any():
+        codes, inv_min, inv_max = _quantise(depth.z, valid)
+        w = _inverse_depths(inv_min, inv_max)
+        limit = NEAREST_OF_MEDIAN * w[_median_code(codes)]
+        if inv_max <= limit:
+            dropped = before - int(np.count_nonzero(valid))
+            return EncodedDepth(codes, inv_min, inv_max, max_rel_error(inv_min, inv_max), dropped)
+        valid = valid & (w[codes] <= limit)
+    return EncodedDepth(np.zeros(depth.hw, np.uint16), 0.0, 0.0, 0.0, before)
+
+
+def decode_depth(encoded: EncodedDepth) -> DepthMap:
+    """The depth map that the codes stand for."""
+    if encoded.inv_max == 0.0:
+        return DepthMap(np.zeros(encoded.codes.shape, np.float32), encoded.codes > 0)
+    w = _inverse_depths(encoded.inv_min, encoded.inv_max)
+    z_of_code = (1.0 / w).astype(np.float32)
+    z_of_code[0] = 0.0
+    return DepthMap(z_of_code[encoded.codes], encoded.codes > 0)
+
+
+def quantise_depth(depth: DepthMap) -> DepthMap:
+    """The depth map as a shard will hold it; compute correspondences from this one."""
+    return decode_depth(encode_depth(depth))
+
+
+def max_rel_error(inv_min: float, inv_max: float) -> float:
+    """Bound of the relative error of a decoded depth: half a step at the farthest depth."""
+    if inv_max == 0.0:
+        return 0.0
+    return (inv_max - inv_min) / (2 * STEPS) / inv_min + float(np.finfo(np.float32).eps)
+
+
+def _quantise(
+    z: NDArray[np.float32], valid: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint16], float, float]:
+    values = z[valid].astype(np.float64)
+    near = values.min()
+    # both ends are float32 depths: they decode to themselves, so the scale survives a round trip
+    far = max(values.max(), float(np.float32(near * (1.0 + LEAST_SPAN))))
+    inv_min, inv_max = 1.0 / far, 1.0 / near
+    codes = np.zeros(z.shape, np.uint16)
+    steps = np.rint((1.0 / values - inv_min) * (STEPS / (inv_max - inv_min)))
+    codes[valid] = (1 + np.clip(steps, 0, STEPS)).astype(np.uint16)
+    return codes, float(inv_min), float(inv_max)
+
+
+def _inverse_depths(inv_min: float, inv_max: float) -> NDArray[np.float64]:
+    """(65536,) inverse depth of each code; entry 0 stands for nothing and is positive."""
+    w = inv_min + np.arange(-1, STEPS + 1) / STEPS * (inv_max - inv_min)
+    w[0] = inv_min
+    return w
+
+
+def _median_code(codes: NDArray[np.uint16]) -> int:
+    """Upper median of the valid codes (there is at least one)."""
+    counts = np.bincount(codes.ravel(), minlength=STEPS + 2)
+    counts[0] = 0
+    cumulative = np.cumsum(counts)
+    return int(np.searchsorted(cumulative, cumulative[-1] // 2, side="right"))

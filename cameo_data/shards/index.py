@@ -1,0 +1,188 @@
+"""``index.json``: what a finished build holds, and the mark that it is finished."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from cameo_data.errors import DataError, Reason
+from cameo_data.shards import companions, layout
+from cameo_data.shards.layout import SHARD_FOLDER
+from cameo_data.shards.writer import (
+    Count,
+    Sha256,
+    ShardEntry,
+    ShardRecord,
+    file_sha256,
+    remove_partials,
+    write_file,
+)
+
+INDEX = "index.json"
+# Written by the build before the index, and covered by it where they are.
+BUILD_FILES = ("recipe.yaml", "failures.jsonl")
+# A million shards; more than that is no index of ours.
+MAX_INDEX_BYTES = 1 << 30
+_UNSIGNED = "0" * 64
+
+
+class FileRecord(BaseModel):
+    """A file beside the shards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    bytes: Count
+    sha256: Sha256
+
+
+class BuildIndex(BaseModel):
+    """``index.json``.
+
+    Attributes:
+        recipe, recipe_hash: the resolved configuration of the build and its hash.
+        counts: frames found, used, left out and so on, by the build.
+        members: what every sample holds, sorted.
+        companions: the files beside the shards, by name.
+        sha256: of this very file with these 64 digits replaced by zeros.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    format: Literal["cameo-shards"]
+    format_version: Literal[1]
+    tool_version: str
+    name: str
+    recipe: dict[str, JsonValue]
+    recipe_hash: str
+    counts: dict[str, JsonValue]
+    members: Annotated[tuple[str, ...], Field(min_length=1)]
+    samples: Annotated[int, Field(ge=1)]
+    bytes: Count
+    shards: Annotated[tuple[ShardEntry, ...], Field(min_length=1)]
+    companions: dict[str, FileRecord]
+    sha256: Sha256
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BuildIndex:
+        names = [shard.name for shard in self.shards]
+        if names != sorted(set(names)):
+            raise ValueError("shards are not in order or stand twice")
+        if self.samples != sum(shard.samples for shard in self.shards):
+            raise ValueError("samples are not the sum over the shards")
+        if self.bytes != sum(shard.bytes for shard in self.shards):
+            raise ValueError("bytes are not the sum over the shards")
+        allowed = {*companions.NAMES, *BUILD_FILES}
+        if odd := sorted(self.companions.keys() - allowed):
+            raise ValueError(f"{odd[0]!r} is no file of a build")
+        return self
+
+
+def write_index(
+    build_dir: Path,
+    *,
+    recipe: Mapping[str, Any],
+    recipe_hash: str,
+    tool_version: str,
+    shards: Sequence[ShardRecord],
+    counts: Mapping[str, Any],
+    name: str | None = None,
+    licence: str | None = None,
+) -> BuildIndex:
+    """Finish a build: write the companions of its shards, and ``index.json`` last.
+
+    ``recipe.yaml`` and ``failures.jsonl`` must be there already, where the build has them; nothing
+    may still be writing shards.
+
+    Args:
+        name: of the data set, for people; what the shards' names begin with by default.
+        licence: of the data the shards were made from, for the card, e.g. ``cc-by-4.0``.
+
+    Raises:
+        ValueError: no shards, or their samples hold different members.
+    """
+    if not shards:
+        raise ValueError("a build needs at least one shard")
+    ordered = tuple(sorted(shards, key=lambda shard: shard.name))
+    if odd := [shard.name for shard in ordered if shard.members != ordered[0].members]:
+        raise ValueError(f"samples of {odd[0]} hold other members than those of {ordered[0].name}")
+    remove_partials(build_dir)
+    remove_partials(build_dir / SHARD_FOLDER)
+    about = companions.About(name or ordered[0].name.rpartition("-")[0], licence, tool_version)
+    files = {n: _record(build_dir / n) for n in BUILD_FILES if (build_dir / n).is_file()}
+    for file_name, data in companions.texts(about, ordered, counts, files):
+        write_file(build_dir / file_name, data)
+        files[file_name] = _record(build_dir / file_name)
+    index = layout.made(
+        BuildIndex,
+        "index",
+        format="cameo-shards",
+        format_version=layout.FORMAT_VERSION,
+        tool_version=tool_version,
+        name=about.name,
+        recipe=dict(recipe),
+        recipe_hash=recipe_hash,
+        counts=dict(counts),
+        members=ordered[0].members,
+        samples=sum(shard.samples for shard in ordered),
+        bytes=sum(shard.bytes for shard in ordered),
+        shards=tuple(shard.entry() for shard in ordered),
+        companions=files,
+        sha256=_UNSIGNED,
+    )
+    unsigned = (index.model_dump_json(indent=1) + "\n").encode()
+    digest = hashlib.sha256(unsigned).hexdigest()
+    write_file(build_dir / INDEX, _with_digest(unsigned, digest))
+    return index.model_copy(update={"sha256": digest})
+
+
+def read_index(build_dir: Path) -> BuildIndex:
+    """The index of a finished build, its own hash checked.
+
+    Raises:
+        DataError: the build is not finished, or the index is damaged.
+    """
+    path = build_dir / INDEX
+    if not path.is_file():
+        raise _damaged(
+            build_dir,
+            f"no {INDEX}",
+            f"a finished build, which has {INDEX}",
+            "run the build again to finish it, or check the path",
+        )
+    if (size := path.stat().st_size) > MAX_INDEX_BYTES:
+        raise _damaged(path, f"{size} bytes", f"at most {MAX_INDEX_BYTES}", _AGAIN)
+    data = path.read_bytes()
+    try:
+        index = layout.parse(BuildIndex, data, "index")
+    except ValueError as error:
+        raise _damaged(
+            path, str(error), "an index that this version of cameo wrote", _AGAIN
+        ) from None
+    unsigned = _with_digest(data, _UNSIGNED)
+    if hashlib.sha256(unsigned).hexdigest() != index.sha256:
+        raise _damaged(path, "bytes that do not match its own sha256", index.sha256, _AGAIN)
+    return index
+
+
+_AGAIN = "copy it again, or run the build again"
+
+
+def _record(path: Path) -> FileRecord:
+    return FileRecord(bytes=path.stat().st_size, sha256=file_sha256(path))
+
+
+def _with_digest(data: bytes, digest: str) -> bytes:
+    """The index with its own digest, the last one in it, replaced."""
+    pattern = rb'("sha256": ?")[0-9a-f]{64}("\s*\}\s*)\Z'
+    return re.sub(pattern, rb"\g<1>" + digest.encode() + rb"\g<2>", data)
+
+
+def _damaged(path: Path, found: str, expected: str, remedy: str) -> DataError:
+    return DataError(
+        Reason.DAMAGED_SHARD, dataset=str(path), found=found, expected=expected, remedy=remedy
+    )

@@ -1,0 +1,183 @@
+"""Shards on disk: plain tars, the same bytes for the same samples, complete or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import secrets
+import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cameo_data.shards import layout
+from cameo_data.shards.pack import pack_sample
+from cameo_data.types import Sample
+
+PARTIAL_SUFFIX = ".partial"
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class ShardEntry(BaseModel):
+    """A finished shard, as it stands in ``index.json``.
+
+    Attributes:
+        name: file name in ``shards/``.
+        scenes: ``scene_id`` of its samples, sorted, each once.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: Annotated[str, Field(pattern=f"^{layout.SHARD_NAME_PATTERN.pattern}$")]
+    samples: Annotated[int, Field(ge=1)]
+    bytes: Count
+    sha256: Sha256
+    scenes: tuple[str, ...]
+
+
+class ShardRecord(ShardEntry):
+    """A shard as its writer knows it.
+
+    Attributes:
+        members: what each of its samples holds, sorted; the same in all shards of a build.
+    """
+
+    members: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    def entry(self) -> ShardEntry:
+        """Its line in the index."""
+        return ShardEntry(**self.model_dump(exclude={"members"}))
+
+
+class HashingFile:
+    """A file that is only written front to back, and hashed on the way."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._size = 0
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Append ``data``."""
+        self.sha256.update(data)
+        self._size += len(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self._size
+
+
+def write_shard(path: Path, samples: Iterable[Sample]) -> ShardRecord:
+    """Write one shard: under a temporary name, flushed to disk, read back, hashed, renamed.
+
+    Raises:
+        ValueError: the name is no shard's name, there is no sample, a key stands twice, or the
+            samples do not all carry the same members.
+        OSError: the disk is full, or gave back other bytes than were written.
+    """
+    if not layout.SHARD_NAME_PATTERN.fullmatch(path.name):
+        raise ValueError(f"{path.name!r} is no name of a shard; expected e.g. train-000000.tar")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        count, scenes, names = _write_samples(file, samples)
+    return ShardRecord(
+        name=path.name,
+        samples=count,
+        bytes=file.tell(),
+        sha256=file.sha256.hexdigest(),
+        scenes=tuple(sorted(scenes)),
+        members=names,
+    )
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file so that it is there completely or not at all, also after a power failure."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[HashingFile]:
+    """A file that takes its name when the block ends without error, and is gone otherwise."""
+    # a random name: tasks on different machines may write the same shard at the same time
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
+    try:
+        with partial.open("xb") as raw:
+            file = HashingFile(raw)
+            yield file
+            raw.flush()
+            os.fsync(raw.fileno())
+        if file_sha256(partial) != file.sha256.hexdigest():
+            raise OSError(f"{partial}: read back other bytes than were written; check the disk")
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def remove_partials(folder: Path) -> None:
+    """Delete what killed writers left; only where none is still at work."""
+    for partial in folder.glob(f".*{PARTIAL_SUFFIX}"):
+        partial.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_samples(
+    file: HashingFile, samples: Iterable[Sample]
+) -> tuple[int, set[str], tuple[str, ...]]:
+    keys: set[str] = set()
+    scenes: set[str] = set()
+    names: tuple[str, ...] = ()
+    extra: list[str] = []
+    with tarfile.open(fileobj=cast(IO[bytes], file), mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for sample in samples:
+            if sample.key in keys:
+                raise ValueError(f"two samples have the key {sample.key!r}")
+            packed = pack_sample(sample)
+            names, extra = names or tuple(sorted(packed)), extra or sorted(sample.extra)
+            if (tuple(sorted(packed)), sorted(sample.extra)) != (names, extra):
+                odd = sorted({*packed, *sample.extra} ^ {*names, *extra})
+                raise ValueError(
+                    f"sample {sample.key!r} differs from the first in {', '.join(odd)}; all "
+                    "samples of a build carry the same members and the same keys in `extra`"
+                )
+            keys.add(sample.key)
+            scenes.add(sample.scene_id)
+            for name in names:
+                tar.addfile(
+                    _header(f"{sample.key}.{name}", len(packed[name])), io.BytesIO(packed[name])
+                )
+    if not keys:
+        raise ValueError("a shard needs at least one sample")
+    return len(keys), scenes, names
+
+
+def _header(name: str, size: int) -> tarfile.TarInfo:
+    """A plain ustar header: nothing in it depends on when, where or by whom it was written."""
+    header = tarfile.TarInfo(name)
+    header.size = size
+    header.mode = 0o644
+    header.mtime = 0
+    return header
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in the folder last."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

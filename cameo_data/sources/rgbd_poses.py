@@ -1,0 +1,169 @@
+"""The pose of each frame, from one file per frame or one for all, as ``world_from_cam``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+from cameo_data import files, transforms
+from cameo_data.errors import Reason
+from cameo_data.files import FileDefect
+from cameo_data.sources import trajectories
+from cameo_data.sources.listing import Listed, list_files
+from cameo_data.sources.rgbd_options import Recording
+from cameo_data.sources.rgbd_pairs import Candidate, key_of, time_of
+from cameo_data.sources.trajectories import Trajectory
+from cameo_data.types import FloatArray
+
+# Poses further apart than this are not interpolated, the nearer one is taken: in 0.1 s a hand-held
+# camera still moves evenly, and motion capture (100 Hz) and odometry (30 Hz) are denser.
+MAX_INTERPOLATION_S = 0.1
+
+PoseOf = Callable[[Candidate], FloatArray]
+
+
+def open_poses(folder: Path, recording: Recording, candidates: Sequence[Candidate]) -> PoseOf:
+    """Looks up a candidate's ``world_from_cam`` (4, 4), OpenCV axes, exactly rigid.
+
+    The look-up raises FileDefect where the frame has no pose or no rigid one.
+
+    Raises:
+        FileDefect: no pose file, an unreadable one, or rows that cannot be told apart.
+    """
+    if "*" in recording.poses:
+        written = _per_frame(folder, recording)
+    else:
+        path = files.inside(folder, folder / recording.poses)
+        trajectory = _read(path, recording)
+        if trajectory.times is not None:
+            return _by_time(path, trajectory, trajectory.times, recording)
+        if trajectory.names is not None:
+            written = _by_name(path, trajectory, trajectory.names)
+        else:
+            written = _by_order(path, trajectory, candidates)
+    return lambda candidate: to_world_from_cam(written(candidate), recording)
+
+
+def to_world_from_cam(matrix: FloatArray, recording: Recording) -> FloatArray:
+    """``world_from_cam`` in OpenCV axes from a pose as written.
+
+    Raises:
+        FileDefect: it is no rigid transform.
+    """
+    if (defect := transforms.rotation_defect(matrix)) is not None:
+        raise FileDefect(
+            Reason.BAD_POSE,
+            f"the pose is a {defect}",
+            "a rigid transform",
+            "leave the frame out, or check pose_columns",
+        )
+    pose = transforms.nearest_rotation(matrix)
+    pose[3] = (0, 0, 0, 1)
+    if recording.pose_direction == "cam_from_world":
+        pose = transforms.invert(pose)
+    if recording.pose_axes == "opengl":
+        pose = pose @ transforms.OPENCV_FROM_OPENGL  # its own inverse
+    return pose
+
+
+def _read(path: Path, recording: Recording) -> Trajectory:
+    if recording.pose_columns == "log":
+        return trajectories.read_log(path)
+    return trajectories.read_rows(path, trajectories.parse_columns(recording.pose_columns))
+
+
+def _per_frame(folder: Path, recording: Recording) -> PoseOf:
+    key = key_of(recording)
+    paths = {key(listed): listed.path for listed in list_files(folder, recording.poses)}
+
+    def pose_of(candidate: Candidate) -> FloatArray:
+        path = paths.get(key(_color(candidate)))
+        if path is None:
+            expected = recording.poses.replace("*", candidate.frame_id)
+            raise _missing("no pose file for the frame", expected)
+        return trajectories.read_matrix(files.inside(folder, path))
+
+    return pose_of
+
+
+def _by_name(path: Path, trajectory: Trajectory, names: tuple[str, ...]) -> PoseOf:
+    rows = {name: i for i, name in enumerate(names)}
+    if len(rows) < len(names):
+        twice = next(name for i, name in enumerate(names) if rows[name] != i)
+        raise FileDefect(
+            Reason.DUPLICATE_ID,
+            f"{path.name} has frame {twice} twice",
+            "one pose per frame",
+            "remove the one that is not meant",
+        )
+
+    def pose_of(candidate: Candidate) -> FloatArray:
+        color = _color(candidate).path
+        # the name as the pattern found it, the file's, the file's without its ending
+        for name in (candidate.frame_id, color.name, color.stem):
+            if name in rows:
+                pose: FloatArray = trajectory.matrices[rows[name]]
+                return pose
+        raise _missing(f"{path.name} has no pose for the frame", f"a line with {color.name}")
+
+    return pose_of
+
+
+def _by_order(path: Path, trajectory: Trajectory, candidates: Sequence[Candidate]) -> PoseOf:
+    colors = [candidate for candidate in candidates if candidate.color is not None]
+    if len(colors) != len(trajectory.matrices):
+        raise FileDefect(
+            Reason.BAD_METADATA,
+            f"{path.name} has {len(trajectory.matrices)} poses for {len(colors)} colour images",
+            "one per image, in the order of their names",
+            "complete the recording, or name its frames in the pose file",
+        )
+    rows = {id(candidate): i for i, candidate in enumerate(colors)}
+    return lambda candidate: trajectory.matrices[rows[id(candidate)]]
+
+
+def _by_time(path: Path, trajectory: Trajectory, times: FloatArray, recording: Recording) -> PoseOf:
+    order = np.argsort(times, kind="stable")
+    times, matrices = times[order], trajectory.matrices[order]
+    limit = recording.max_time_difference
+
+    def pose_of(candidate: Candidate) -> FloatArray:
+        time = time_of(_color(candidate)) if candidate.time is None else candidate.time
+        after = int(np.searchsorted(times, time))
+        around = [i for i in (after - 1, after) if 0 <= i < len(times)]
+        gaps = [abs(float(times[i]) - time) for i in around]
+        if not around or min(gaps) > limit:
+            raise FileDefect(
+                Reason.UNASSOCIATED,
+                f"{path.name} has no pose near time {time:.6f}",
+                f"one within {limit:g} s",
+                "raise max_time_difference, or leave the frame out",
+            )
+        nearest = to_world_from_cam(matrices[around[int(np.argmin(gaps))]], recording)
+        if min(gaps) == 0 or len(around) < 2 or sum(gaps) > MAX_INTERPOLATION_S:
+            return nearest
+        ends = [to_world_from_cam(matrices[i], recording) for i in around]
+        return interpolate(ends[0], ends[1], gaps[0] / sum(gaps))
+
+    return pose_of
+
+
+def interpolate(pose0: FloatArray, pose1: FloatArray, share: float) -> FloatArray:
+    """The ``world_from_cam`` at ``share`` of the way: straight for the centre, slerp to turn."""
+    out = np.eye(4)
+    turning = Slerp([0.0, 1.0], Rotation.from_matrix(np.stack([pose0[:3, :3], pose1[:3, :3]])))
+    out[:3, :3] = turning(share).as_matrix()
+    out[:3, 3] = (1 - share) * pose0[:3, 3] + share * pose1[:3, 3]
+    return out
+
+
+def _color(candidate: Candidate) -> Listed:
+    assert candidate.color is not None  # only frames with both images ask for a pose
+    return candidate.color
+
+
+def _missing(found: str, expected: str) -> FileDefect:
+    return FileDefect(Reason.MISSING_FILE, found, expected, "restore it, or leave the frame out")

@@ -1,0 +1,174 @@
+"""Writes procedural scenes: seeded, byte for byte the same by any number of workers.
+
+A scene's folder appears by one rename when all of it is written; what a killed run left behind
+is a hidden folder that the next run clears away.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cameo_data.files import FileDefect
+from cameo_data.synth import paths, record, render
+from cameo_data.synth.job import Job
+from cameo_data.synth.layouts import LAYOUTS
+from cameo_data.synth.record import SceneSettings
+from cameo_data.synth.stage import Stage
+from cameo_data.types import Camera
+
+Progress = Callable[[str, int, int], None]  # stage, done, total
+
+# A path that comes too near a solid is drawn again; layouts keep their rings free, so one or two
+# draws do, and a layout that needs more is at fault.
+MAX_DRAWS = 20
+
+
+@dataclass(frozen=True)
+class SynthReport:
+    """What a run did.
+
+    Attributes:
+        kept: scenes that were there already, made with the same settings.
+        images: images rendered by this run.
+    """
+
+    written: tuple[str, ...]
+    kept: tuple[str, ...]
+    images: int
+    seconds: float
+
+
+def plan(
+    scenes: int,
+    *,
+    kind: str,
+    path: str,
+    seed: int,
+    frames: int,
+    hw: tuple[int, int],
+    rotation_range_deg: float = 180.0,
+    texture_scale: float = 1.0,
+    samples: int = render.DEFAULT_SAMPLES,
+) -> list[SceneSettings]:
+    """Settings of each scene; ``mixed`` takes kinds and paths in turn.
+
+    Scene i does not depend on how many there are, so a set can grow.
+
+    Raises:
+        ValueError: pydantic's: a value out of range.
+    """
+    kinds = list(LAYOUTS) if kind == "mixed" else [kind]
+    ways = list(paths.PATHS) if path == "mixed" else [path]
+    return [
+        SceneSettings.model_validate(
+            {
+                "seed": seed,
+                "index": index,
+                "kind": kinds[index % len(kinds)],
+                "path": ways[index // len(kinds) % len(ways)],
+                "frames": frames,
+                "hw": hw,
+                "rotation_range_deg": rotation_range_deg,
+                "texture_scale": texture_scale,
+                "samples": samples,
+            }
+        )
+        for index in range(scenes)
+    ]
+
+
+def make_scene(settings: SceneSettings) -> tuple[Stage, list[Camera]]:
+    """The solids and cameras of a scene; nothing is rendered."""
+    rng = np.random.default_rng([settings.seed, settings.index, 0])
+    stage, space = LAYOUTS[settings.kind](rng, settings.texture_scale)
+    for draw in range(MAX_DRAWS):
+        rng = np.random.default_rng([settings.seed, settings.index, 1, draw])
+        views = paths.camera_path(
+            space, settings.path, settings.frames, settings.hw, settings.rotation_range_deg, rng
+        )
+        if paths.clear_of(stage.primitives, views):
+            return stage, views
+    raise AssertionError(f"{settings.scene_id}: no free camera path in {MAX_DRAWS} draws")
+
+
+def write_scenes(
+    out: Path,
+    scenes: Sequence[SceneSettings],
+    *,
+    workers: int = 1,
+    oracle_stride: int | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> SynthReport:
+    """Write each scene to ``out/<scene_id>``; those already there are kept.
+
+    Raises:
+        ValueError: a folder of that name holds something else.
+        OSError: the disk refuses.
+    """
+    start = time.perf_counter()
+    there = [is_written(out, settings, oracle_stride) for settings in scenes]
+    todo = [s for s, written in zip(scenes, there, strict=True) if not written]
+    total = sum(s.frames for s in todo)
+    done = 0
+    running: deque[Job] = deque()
+    out.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for index, settings in enumerate(todo):
+                running.append(Job.start(pool, out, settings, *make_scene(settings), oracle_stride))
+                # one scene ahead of those being worked on keeps all workers busy
+                while running and (len(running) > workers + 1 or index == len(todo) - 1):
+                    for future in running[0].futures:
+                        future.result()
+                        done += 1
+                        progress("render", done, total)
+                    running[0].finish()
+                    running.popleft()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+            for job in running:
+                shutil.rmtree(job.partial, ignore_errors=True)
+    return SynthReport(
+        tuple(s.scene_id for s in todo),
+        tuple(s.scene_id for s, written in zip(scenes, there, strict=True) if written),
+        total,
+        time.perf_counter() - start,
+    )
+
+
+def is_written(out: Path, settings: SceneSettings, oracle_stride: int | None = None) -> bool:
+    """Whether the scene is in ``out``, made with these very settings.
+
+    Raises:
+        ValueError: something else is in its place.
+    """
+    folder = out / settings.scene_id
+    if not folder.exists():
+        return False
+    try:
+        found = record.read_scene(folder).settings
+    except FileDefect as defect:
+        raise ValueError(f"{folder}: {defect}; or choose another folder") from None
+    different = [
+        f"{name} {value}, not {getattr(settings, name)}"
+        for name, value in found
+        if value != getattr(settings, name)
+    ]
+    if different:
+        raise ValueError(
+            f"{folder} holds a scene with {'; '.join(different)}; "
+            "remove it or choose another folder"
+        )
+    if oracle_stride is not None and not (folder / f"oracle-{oracle_stride}-xy.npy").is_file():
+        raise ValueError(
+            f"{folder} has no oracle of stride {oracle_stride}; remove it or choose another folder"
+        )
+    return True

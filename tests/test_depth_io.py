@@ -1,0 +1,173 @@
+"""Every depth codec reads back what was written in its encoding, and refuses what is not it."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rgbd_recordings as recordings
+
+from cameo_data import depth_io
+from cameo_data.errors import Reason
+from cameo_data.files import FileDefect
+from cameo_data.types import DepthRef
+
+VALUES = (np.arange(12 * 16).reshape(12, 16) * 331 % 65536).astype(np.uint16)
+METRES = (VALUES / 1000).astype(np.float32)
+
+
+@pytest.mark.parametrize("ext", ["png", "pgm", "tiff"])
+def test_uint16(ext: str, tmp_path: Path) -> None:
+    recordings.save(tmp_path / f"d.{ext}", VALUES)
+    np.testing.assert_array_equal(depth_io.read_uint16(tmp_path / f"d.{ext}"), VALUES)
+    assert depth_io.depth_hw(tmp_path / f"d.{ext}") == (12, 16)
+
+
+def test_pgm_has_the_high_byte_first(tmp_path: Path) -> None:
+    (tmp_path / "d.pgm").write_bytes(b"P5\n2 1\n65535\n\x01\x02\x03\x04")
+    assert depth_io.read_uint16(tmp_path / "d.pgm").tolist() == [[0x0102, 0x0304]]
+    assert depth_io.read_uint16_swapped(tmp_path / "d.pgm").tolist() == [[0x0201, 0x0403]]
+
+
+def test_sun_rotation(tmp_path: Path) -> None:
+    recordings.save(tmp_path / "d.png", (VALUES << 3) | (VALUES >> 13))
+    np.testing.assert_array_equal(depth_io.read_sun_rotated(tmp_path / "d.png"), VALUES)
+
+
+def test_nyu_disparity(tmp_path: Path) -> None:
+    raw = np.array([[2047, 1093, 1092, 0, 900]], np.uint16)
+    recordings.save(tmp_path / "d.pgm", raw.byteswap())
+    expected = [[0, 0, 351.3 / 0.5, 351.3 / 1092.5, 351.3 / 192.5]]
+    np.testing.assert_allclose(depth_io.read_nyu_disparity(tmp_path / "d.pgm"), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("ext", ["tiff", "pfm"])
+def test_float(ext: str, tmp_path: Path) -> None:
+    recordings.save(tmp_path / f"d.{ext}", METRES)
+    np.testing.assert_array_equal(depth_io.read_float(tmp_path / f"d.{ext}"), METRES)
+    assert depth_io.depth_hw(tmp_path / f"d.{ext}") == (12, 16)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint16, np.int32])
+def test_npy(dtype: type, tmp_path: Path) -> None:
+    array = (VALUES // 64).astype(dtype)
+    for name, shaped in (("a.npy", array), ("b.npy", array[..., None])):
+        np.save(tmp_path / name, shaped)
+        np.testing.assert_array_equal(depth_io.read_npy(tmp_path / name), array)
+        assert depth_io.depth_hw(tmp_path / name) == (12, 16)
+
+
+@pytest.mark.parametrize("channels", ["Z", "Y", "RGB"])
+def test_exr(channels: str, tmp_path: Path) -> None:
+    exr = pytest.importorskip("OpenEXR")
+    header = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage}
+    path = tmp_path / "d.exr"
+    pixels = dict.fromkeys(channels, METRES)
+    if channels == "Z":
+        pixels["R"] = METRES + 1  # a rendered image beside its depth
+    with exr.File(header, pixels) as file:
+        file.write(str(path))
+    np.testing.assert_array_equal(depth_io.read_float(path), METRES)
+    assert depth_io.depth_hw(path) == (12, 16)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(FileDefect, match=r"d\.exr cannot be read"):
+        depth_io.read_float(path)
+
+
+def test_exr_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "OpenEXR", None)
+    (tmp_path / "d.exr").write_bytes(b"v/1\x01")
+    with pytest.raises(FileDefect, match="pip install OpenEXR, or convert"):
+        depth_io.read_float(tmp_path / "d.exr")
+
+
+def test_scale_and_markers_of_nothing(tmp_path: Path) -> None:
+    recordings.save(tmp_path / "d.png", np.array([[0, 5000, 65535, 7]], np.uint16))
+    depth = DepthRef(tmp_path / "d.png", "uint16", 1 / 5000, invalid=(65535, 7))
+    depth_map = depth_io.read_depth(depth)
+    assert depth_map.valid.tolist() == [[False, True, False, False]]
+    np.testing.assert_allclose(depth_map.z, [[0, 1, 0, 0]])
+
+
+def test_nan_infinity_and_negative_depth_are_invalid(tmp_path: Path) -> None:
+    np.save(tmp_path / "d.npy", np.array([[np.nan, np.inf, -1, 0, 2.5]]))
+    depth_map = depth_io.read_depth(DepthRef(tmp_path / "d.npy", "npy", 1.0))
+    assert depth_map.valid.tolist() == [[False, False, False, False, True]]
+    assert depth_map.z.tolist() == [[0, 0, 0, 0, 2.5]]
+
+
+def test_unknown_codec_is_a_callers_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown depth codec 'x'; expected one of uint16, "):
+        depth_io.read_depth(DepthRef(tmp_path / "d.png", "x", 1.0))
+
+
+def pickled() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.array([{"a": 1}], object), allow_pickle=True)
+    return stream.getvalue()
+
+
+def archived() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a.npy", b"")
+    return stream.getvalue()
+
+
+def huge_npy() -> bytes:
+    """A header of a few bytes that claims 10¹⁰ pixels."""
+    stream = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": (100_000, 100_000)}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue()
+
+
+def saved_npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+REFUSED = {
+    "pickle": ("npy", pickled(), "cannot be read"),
+    "archive": ("npy", archived(), "is an archive of arrays"),
+    "bomb": ("npy", huge_npy(), "cannot be read"),
+    "truncated array": ("npy", saved_npy(METRES)[:-8], "cannot be read"),
+    "row": ("npy", saved_npy(METRES[0]), "holds float32 of shape 16; expected an (H, W)"),
+    "stack": ("npy", saved_npy(np.ones((2, 3, 4))), "holds float64 of shape 2×3×4; expected"),
+    "complex": ("npy", saved_npy(METRES + 1j), "holds complex64 of shape 12×16; expected"),
+    "no array": ("npy", b"hello", "cannot be read"),
+    "16-bit as float": ("float", cv2.imencode(".png", VALUES)[1].tobytes(), "holds uint16"),
+    "float as 16-bit": ("uint16", cv2.imencode(".tiff", METRES)[1].tobytes(), "holds float32"),
+    "truncated PGM": ("uint16", cv2.imencode(".pgm", VALUES)[1].tobytes()[:-9], "cannot be dec"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case: str, tmp_path: Path) -> None:
+    codec, data, message = REFUSED[case]
+    path = tmp_path / "d.bin"
+    path.write_bytes(data)
+    with pytest.raises(FileDefect) as error:
+        depth_io.CODECS[codec](path)
+    assert error.value.reason == Reason.UNREADABLE_DEPTH
+    assert message in str(error.value)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    "name, codec, scale, median",
+    [
+        ("TUM_depth.png", "uint16", 1 / 5000, 2.42),
+        ("SUN_depth.png", "sun_rotated", 0.001, 2.72),
+        ("NYU_depth.pgm", "nyu_disparity", 1.0, 3.27),
+    ],
+)
+def test_real_encodings(name: str, codec: str, scale: float, median: float, realdata: Path) -> None:
+    path = realdata / "rgbd_single_encodings" / name
+    depth = depth_io.read_depth(DepthRef(path, codec, scale))
+    assert np.median(depth.z[depth.valid]) == pytest.approx(median, abs=0.01)

@@ -1,0 +1,162 @@
+"""The recipes of docs/shards.md, run as they stand there on a small build."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from shard_fixtures import make_build
+
+from cameo_data import ShardReader
+
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "shards.md"
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipes") / "built"
+    make_build(folder, strides=(1, 8, 16), masks=True)
+    return folder
+
+
+def recipe(first_line: str, build: Path) -> str:
+    """The code block of the docs that begins with this line, reading from ``build``."""
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    (found,) = [block for block in blocks if block.startswith(first_line)]
+    return str(found).replace("my-shards", str(build))
+
+
+def run(build: Path, *first_lines: str, **names: Any) -> dict[str, Any]:
+    """Names defined by these blocks, run one after another."""
+    for line in first_lines:
+        exec(compile(recipe(line, build), f"docs/shards.md: {line}", "exec"), names)  # noqa: S102
+    return names
+
+
+def check_against_reader(build: Path, decoded: dict[str, Any], names: dict[str, Any]) -> None:
+    """What a recipe decoded of the last sample equals what our own reader says."""
+    sample = ShardReader(build)[-1]
+    for n in range(3):
+        assert_array_equal(names["depth"](decoded, n).astype(np.float32), sample.depths[n].z)
+        assert_array_equal(decoded[f"{n}.mask.png8"] > 0, sample.masks[n])
+    assert_array_equal(decoded["intrinsics.npy"], np.stack([c.K for c in sample.cameras]))
+    maps = sample.correspondence[8]
+    assert_array_equal(np.asarray(decoded["verdict8.npy"]), maps.verdict)
+    steps = decoded["json"]["xy_steps_per_px"]
+    dense = sample.correspondence[1]
+    assert_array_equal(decoded["verdict1.0-2.png8"], dense.verdict[0, 2])
+    x = np.where(dense.verdict[0, 2] >= 3, dense.xy[0, 2][..., 0], 0)
+    assert_array_equal(decoded["xy1.0-2.x.png16"] / steps, x)
+
+
+def test_own_reader(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = run(build, "from cameo_data import ShardReader", "from cameo_data.shards.rederive")
+    assert "4 samples" in capsys.readouterr().out
+    assert_array_equal(names["dense"].verdict, names["sample"].correspondence[1].verdict)
+    assert_array_equal(names["dense"].xy, names["sample"].correspondence[1].xy)
+
+
+# webdataset and mlcroissant leave the closing of their files to the garbage collector
+def unclosed(test: Any) -> Any:
+    for category in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning"):
+        test = pytest.mark.filterwarnings(f"ignore::{category}")(test)
+    return test
+
+
+@unclosed
+def test_plain_webdataset(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = run(build, "import io", "import glob")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(ShardReader(build).keys())
+    check_against_reader(build, names["sample"], names)
+    sample = ShardReader(build)[-1]
+    xy_a, xy_b, visible = names["matches"](names["sample"], 0, 1, stride=8)
+    assert visible.any()
+    assert_array_equal(xy_b[visible], sample.correspondence[8].xy[0, 1][visible])
+    assert_array_equal(xy_a[0, 0], [4, 4])
+    assert_array_equal(names["sample"]["2.png"], sample.images[2])
+
+
+def test_plain_tarfile(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = run(build, "import io", "import tarfile")
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    check_against_reader(build, names["sample"], names)
+
+
+@pytest.fixture
+def offline_datasets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The ``datasets`` package, kept off the network and with its caches in ``tmp_path``."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    monkeypatch.setattr(datasets.config, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    return datasets
+
+
+def test_hugging_face_streaming(
+    build: Path, offline_datasets: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = run(build, "import io", "import datasets")
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    check_against_reader(build, names["sample"], names)
+    image = names["row"]["1.png"]
+    assert_array_equal(np.asarray(image), ShardReader(build)[-1].images[1])
+
+
+def test_hugging_face_card(build: Path, offline_datasets: Any) -> None:
+    rows = offline_datasets.load_dataset(str(build), split="train")
+    assert rows["__key__"] == list(ShardReader(build).keys())
+    assert isinstance(rows[0]["0.depth.png16"], bytes)
+    assert isinstance(rows.features["0.png"], offline_datasets.Image)
+    assert rows[0]["json"]["frame_ids"] == ["frame.000 1", "frame.000 2", "übrig"]
+
+
+@unclosed
+def test_training_loader(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = run(build, "import io", "import glob")
+    capsys.readouterr()
+    batches = run(build, "import torch", **names)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert batches["batch"]["image"].shape == (2, 3, 3, 48, 64)
+    assert batches["batch"]["xy"].shape == (2, 3, 3, 3, 4, 2)
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is not installed")
+def test_sums(build: Path) -> None:
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"],
+        cwd=build,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    checked = {line.split(": ")[0] for line in done.stdout.splitlines()}
+    files = {str(path.relative_to(build)) for path in build.rglob("*") if path.is_file()}
+    assert checked == files - {"SHA256SUMS", "index.json"}
+
+
+def test_wids_list(build: Path) -> None:
+    """The fields that webdataset's wids_specs.check_shards and resolve_dsdesc demand."""
+    listed = json.loads((build / "shards.json").read_text())
+    assert listed["wids_version"] == 1
+    for shard in listed["shardlist"]:
+        assert (build / shard["url"]).stat().st_size == shard["filesize"]
+    assert [shard["nsamples"] for shard in listed["shardlist"]] == [2, 2]
+
+
+@unclosed
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_croissant(build: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CROISSANT_CACHE", str(tmp_path))  # read when it is imported
+    mlcroissant = pytest.importorskip("mlcroissant")
+    dataset = mlcroissant.Dataset(jsonld=str(build / "croissant.json"))
+    assert not dataset.metadata.issues.errors
+    keys = [record["samples/key"].decode() for record in dataset.records("samples")]
+    assert sorted(keys) == list(ShardReader(build).keys())

@@ -1,0 +1,186 @@
+"""Recipes: one model for file and flags, messages that name key, value and what was expected."""
+
+import itertools
+
+import pytest
+
+from cameo_data import recipe as recipes
+from cameo_data import recipe_file
+
+SOURCE = {"name": "synthetic", "root": "scenes"}
+
+
+def make(**fields):
+    return recipes.make({"source": SOURCE, **fields})
+
+
+def test_the_resolved_recipe_reads_back(tmp_path):
+    one = make(strides=[16, 8, 8], size=512, max_failures="5%", seed=3)
+    (tmp_path / "recipe.yaml").write_text(one.yaml())
+    again = recipes.make(recipe_file.load(tmp_path / "recipe.yaml"))
+    assert again == one
+    assert again.hash() == one.hash()
+    assert (one.strides, one.size, one.max_failures) == ((8, 16), "512x512", 0.05)
+
+
+def test_the_hash_tells_recipes_apart_by_what_decides_the_bytes():
+    variants = [
+        {},
+        {"seed": 1},
+        {"views": 5},
+        {"strides": [8]},
+        {"size": "512x384"},
+        {"corr": "none"},
+        {"min_overlap": 0.2},
+        {"source": {**SOURCE, "root": "others"}},
+    ]
+    hashes = [make(**fields).hash() for fields in variants]
+    assert len(set(hashes)) == len(variants)
+    assert make(max_failures=7).hash() == make().hash()
+
+
+@pytest.mark.parametrize(
+    "value, hw",
+    [(512, (512, 512)), ("640x480", (480, 640)), ("640×480", (480, 640)), (None, None)],
+)
+def test_size_is_width_by_height(value, hw):
+    assert make(size=value).hw == hw
+
+
+@pytest.mark.parametrize(
+    "text, value", [("5", 5), (5, 5), ("10%", 0.1), ("0.25", 0.25), (0.5, 0.5), ("0%", 0.0)]
+)
+def test_an_allowance_is_a_count_or_a_share(text, value):
+    made = make(max_failures=text).max_failures
+    assert made == value
+    assert type(made) is type(value)
+
+
+@pytest.mark.parametrize(
+    "fields, says",
+    [
+        ({"view": 4}, "unknown key 'view'; did you mean 'views'?"),
+        ({"views": 1}, "views: 1: input should be greater than or equal to 2"),
+        ({"views": "four"}, "views: 'four': input should be a valid integer"),
+        ({"size": "5x"}, "size: '5x': expected 512, 640x480 (width x height) or nothing"),
+        ({"size": 4}, "size: 4: expected sides from 16 to 8192 pixels"),
+        ({"size": True}, "size: True: expected 512"),
+        ({"strides": []}, "strides: []: expected at least one stride; use corr: none"),
+        ({"strides": [0]}, "strides.0: 0: input should be greater than or equal to 1"),
+        ({"rotation_bins": [0, 30, 20]}, "expected at least two rising angles from 0 to 180"),
+        ({"max_failures": -1}, "max_failures: -1: expected a number of failures (5) or a share"),
+        ({"max_failures": "110%"}, "max_failures: '110%': expected"),
+        ({"min_overlap": 2}, "min_overlap: 2: input should be less than or equal to 1"),
+        ({"strategy": "random"}, "strategy: 'random': input should be 'video', 'uniform' or"),
+        ({"seed": -1}, "seed: -1: "),
+        ({"source": {"name": "synthetic"}}, "key 'source.root' is missing"),
+        (
+            {"source": {**SOURCE, "path": 1}},
+            "unknown key 'source.path'; expected one of name, root",
+        ),
+        (
+            {"source": {**SOURCE, "name": "x"}},
+            "unknown source 'x'; expected one of rgbd, synthetic",
+        ),
+        ({"source": {**SOURCE, "options": {"a": 1}}}, "unknown option 'a' of source 'synthetic'"),
+        (
+            {"source": {"name": "rgbd", "root": "x", "options": {"depth_scal": 1}}},
+            "unknown option 'depth_scal' of source 'rgbd'; did you mean 'depth_scale'?",
+        ),
+        (
+            {"source": {"name": "rgbd", "root": "x", "options": {"layout": "kitti"}}},
+            "option 'layout' of source 'rgbd': 'kitti': ",
+        ),
+    ],
+)
+def test_a_wrong_value_is_one_line(fields, says):
+    with pytest.raises(ValueError) as caught:
+        make(**fields)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    with pytest.raises(ValueError, match=r"views: .*; seed: "):
+        make(views=1, seed=-1)
+
+
+def test_stored_strides():
+    assert make().stored_strides == (8, 16)
+    assert make(corr="full").stored_strides == (1,)
+    assert make(corr="none").stored_strides == ()
+
+
+def test_flags_override_key_by_key():
+    file = {"source": {**SOURCE, "options": {"a": 1, "b": 2}}, "views": 3, "seed": 1}
+    merged = recipe_file.merge(file, {"seed": 2, "source": {"options": {"b": 3}}})
+    assert merged == {"source": {**SOURCE, "options": {"a": 1, "b": 3}}, "views": 3, "seed": 2}
+    other = recipe_file.merge(file, {"source": {"name": "rgbd", "root": "r"}})
+    assert other["source"] == {"name": "rgbd", "root": "r", "options": {}}
+    assert recipe_file.merge({}, {"source": SOURCE}) == {"source": SOURCE}
+    assert recipe_file.merge(file, {"source": {}}) == file
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("views: [", "while parsing a flow node"),
+        ("- a\n- b\n", "holds list; expected key: value lines"),
+        ("views: 3\nviews: 4\n", "key 'views' stands twice (line 1)"),
+        ("x: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
+        ("", "holds NoneType"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_one_line(text, says, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError) as caught:
+        recipe_file.load(path)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_nested_aliases_are_refused(tmp_path):
+    """Ten references to ten references …: 10^9 values from a few lines."""
+    lines = ["a0: &a0 [x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    path = tmp_path / "recipe.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="more than 32 aliases"):
+        recipe_file.load(path)
+
+
+def test_a_huge_file_is_refused(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(b"#" * (recipe_file.MAX_FILE_BYTES + 1))
+    with pytest.raises(ValueError, match="expected at most"):
+        recipe_file.load(path)
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("0.001", "0.001"),
+        ("007", "007"),
+        ("[1, 2.5]", [1, 2.5]),
+        ("{a: 1}", {"a": 1}),
+        ("[broken", "[broken"),
+        ("color/*.{jpg,png}", "color/*.{jpg,png}"),
+    ],
+)
+def test_option_values(text, value):
+    assert recipe_file.parse_option(text) == value
+
+
+def test_canonical_json_depends_on_the_values_alone():
+    for order in itertools.permutations({"a": 1, "ü": [1.5, None], "c": {"x": "y"}}.items()):
+        assert recipes.canonical_json(dict(order)) == (
+            b'{"a":1,"c":{"x":"y"},"\\u00fc":[1.5,null]}'
+        )
+
+
+def test_the_demo_is_a_recipe():
+    from importlib.resources import as_file, files
+
+    with as_file(files("cameo_data") / "manifests" / "demo.yaml") as path:
+        assert recipes.make(recipe_file.load(path)).views == 4
