@@ -15,6 +15,8 @@ from cameo_data.errors import DataError, Reason
 MAX_FRAME_BYTES = 512_000_000
 # An hour of poses at 100 Hz as 4×4 matrices of 25 digits is 150 MB.
 MAX_TEXT_BYTES = 200_000_000
+# One matrix, a camera, a description: a few kilobytes.
+MAX_SMALL_TEXT_BYTES = 1_000_000
 
 
 @dataclass(eq=False)
@@ -86,13 +88,13 @@ def read_bytes(path: Path, unreadable: Reason, limit: int = MAX_FRAME_BYTES) -> 
         raise _denied(path, error, unreadable) from None
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, limit: int = MAX_SMALL_TEXT_BYTES) -> str:
     """The whole file as UTF-8 text, without a byte-order mark.
 
     Raises:
         FileDefect: as ``read_bytes``, or it is no UTF-8 text.
     """
-    data = read_bytes(path, Reason.BAD_METADATA, MAX_TEXT_BYTES)
+    data = read_bytes(path, Reason.BAD_METADATA, limit)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -186,6 +186,9 @@ def _jpeg_defect(data: bytes) -> str | None:
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
         if marker == 0xDA:  # start of scan
             break
         position += 2 + struct.unpack_from(">H", data, position + 2)[0]

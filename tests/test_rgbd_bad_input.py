@@ -219,6 +219,17 @@ def test_jpeg_with_bytes_after_its_end_is_whole(tmp_path: Path) -> None:
     assert not collect(folder).failures
 
 
+def test_jpeg_with_fill_bytes_before_a_marker(tmp_path: Path) -> None:
+    folder = recordings.write_scannet(tmp_path / "scene")
+    path = folder / "color/1.jpg"
+    data = path.read_bytes()
+    whole = data[:2] + b"\xff\xff" + data[2:]
+    path.write_bytes(whole)
+    assert not collect(folder).failures
+    path.write_bytes(whole[:-20])
+    assert "is cut short" in collect(folder).failures["1"].message
+
+
 def test_turned_jpeg_is_read_as_stored_and_not_copied(tmp_path: Path) -> None:
     folder = recordings.write_scannet(tmp_path / "scene")
     path = folder / "color/1.jpg"

@@ -12,6 +12,7 @@ from rgbd_recordings import HW, collect, true_frames
 from cameo_data import transforms
 from cameo_data.errors import DataError, Reason
 from cameo_data.sources import open_source, rgbd_layouts, source_spec
+from cameo_data.types import Camera
 
 WRITERS = {
     "7scenes": recordings.write_7scenes,
@@ -102,6 +103,31 @@ def test_tum_camera_by_folder_name(name: str, fx: float, distorted: bool, tmp_pa
     frame = open_source("rgbd", folder).scene(name).frames[0]
     assert frame.camera.K[0, 0] == fx
     assert (frame.distortion is not None) == distorted
+
+
+def test_tum_with_an_estimated_trajectory(tmp_path: Path) -> None:
+    folder = recordings.write_tum(tmp_path / "desk")
+    (folder / "groundtruth.txt").rename(folder / "estimated.txt")
+    options = {"layout": "tum", "poses": "estimated.txt", "intrinsics": recordings.INTRINSICS}
+    assert len(collect(folder, options).views) == 3
+
+
+def test_tum_pose_is_interpolated_at_the_time_of_colour(tmp_path: Path) -> None:
+    folder = recordings.write_tum(tmp_path / "desk")
+    first = true_frames()[0].camera.world_from_cam
+    rows = []
+    # unsorted on purpose; 4 mm/ms along x, colour is taken a quarter of the way
+    for time, shift in ((1305031102.015, 0.08), (1305031101.995, 0.0)):
+        moved = first.copy()
+        moved[0, 3] += shift
+        camera = Camera(recordings.K, HW, transforms.invert(moved))
+        rows.append(f"{time:.4f} {recordings.quaternion_line(camera)}")
+    (folder / "groundtruth.txt").write_text("\n".join(rows))
+    collected = collect(folder, {"intrinsics": recordings.INTRINSICS})
+    (view,) = collected.views.values()
+    np.testing.assert_allclose(
+        view.camera.world_from_cam[:3, 3], first[:3, 3] + [0.02, 0, 0], atol=1e-6
+    )
 
 
 def test_tum_of_unknown_camera_says_what_to_give(tmp_path: Path) -> None:

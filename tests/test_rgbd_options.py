@@ -12,8 +12,10 @@ import yaml
 from rgbd_recordings import INTRINSICS, collect, quaternion_line, true_frames
 
 from cameo_data import transforms
+from cameo_data.depth_io import CODECS
 from cameo_data.errors import DataError, Reason
 from cameo_data.sources import open_source
+from cameo_data.sources.rgbd_layouts import LAYOUTS
 from cameo_data.sources.rgbd_options import Recording, RgbdOptions
 
 BASE: dict[str, Any] = {
@@ -234,3 +236,9 @@ def test_unknown_scene_is_a_callers_mistake(tmp_path: Path) -> None:
     source = open_source("rgbd", recordings.write_dvmvs(tmp_path / "000"))
     with pytest.raises(ValueError, match=r"unknown scene 'x'; expected one of \['000'\]"):
         source.scene("x")
+
+
+def test_the_page_names_every_key_codec_and_layout() -> None:
+    page = (Path(__file__).parents[1] / "docs/datasets/rgbd.md").read_text("utf-8")
+    for name in (*RgbdOptions.model_fields, *CODECS, *LAYOUTS):
+        assert f"`{name}`" in page, name

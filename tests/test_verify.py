@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from shard_fixtures import build_of, finish, make_build, make_sample
 
 from cameo_data.cli import main
-from cameo_data.shards import members, writer
+from cameo_data.errors import DataError
+from cameo_data.shards import archive, members, writer
 from cameo_data.shards.index import read_index
 from cameo_data.shards.verify import verify_build
 from cameo_data.shards.writer import ShardRecord
@@ -200,6 +201,25 @@ def test_content_that_no_hash_can_tell(build: Path, case: str) -> None:
     found = problems(build)
     assert found
     assert message in found[0]
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "sparse", "extended header", "folder"])
+def test_a_shard_holds_plain_files_only(build: Path, kind: str) -> None:
+    path = build / "shards" / SHARDS[0]
+    types = {"link": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "folder": tarfile.DIRTYPE}
+    header = tarfile.TarInfo("scene-a_000000.json")
+    header.type = types.get(kind, tarfile.REGTYPE)
+    header.linkname = "../../index.json" if "link" in kind else ""
+    if kind == "extended header":
+        header.pax_headers = {"comment": "x"}
+    data = header.tobuf(tarfile.PAX_FORMAT if header.pax_headers else tarfile.GNU_FORMAT)
+    if kind == "sparse":  # GNU's old format: a type of its own and one empty region
+        header.type = tarfile.GNUTYPE_SPARSE
+        data = header.tobuf(tarfile.GNU_FORMAT)
+    path.write_bytes(data + b"\0" * 1024)
+    entry = read_index(build).shards[0]
+    with pytest.raises(DataError, match=r"expected plain files named KEY\.MEMBER|no readable tar"):
+        archive.read_table(path, entry, ["json"])
 
 
 def test_keys_are_unique_in_the_build(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from cameo_data.types import Camera, Correspondence, DepthMap, PairMaps, Verdict
 # Noise is rounded up to a power of this: rounding of depths, as when a scene is given in another
 # unit, must not move a tolerance.
 NOISE_STEP = 1.1
+_NONE = np.zeros((0, 0), np.bool_)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,18 +80,20 @@ def prepare(
     Raises:
         ValueError: depth, mask and camera differ in size.
     """
-    if not isinstance(depth, DepthMap):
-        depth = DepthMap.from_array(depth)
-    if depth.hw != camera.hw:
+    if isinstance(depth, DepthMap):
+        z, valid = depth.z, depth.valid
+    else:
+        z, valid = np.asarray(depth, np.float32), _NONE
+    if z.shape != camera.hw:
         raise ValueError(
-            f"depth is {depth.hw[0]}×{depth.hw[1]}, camera says {camera.hw[0]}×{camera.hw[1]} "
-            "(h×w); resize one to the other"
+            f"depth is {'×'.join(map(str, z.shape))}, camera says "
+            f"{camera.hw[0]}×{camera.hw[1]} (h×w); resize one to the other"
         )
     if mask is not None and mask.shape != camera.hw:
         raise ValueError(
             f"mask has shape {mask.shape}, camera says {camera.hw} (h, w); resize one to the other"
         )
-    inverse = kernel.padded_inverse(depth.z, depth.valid)
+    inverse = kernel.padded_inverse(np.ascontiguousarray(z), valid)
     smooth = min(max(kernel.SMOOTH, 3 * kernel.roughness(inverse)), kernel.SMOOTH_MAX)
     return PreparedView(camera, inverse, kernel.classify_cells(inverse, smooth), mask)
 
@@ -214,13 +217,12 @@ def _fill(
     verdict: NDArray[np.uint8],
     confidence: NDArray[np.float32],
 ) -> None:
-    none = np.zeros((0, 0), np.bool_)
     geometry = PairGeometry.between(view0.camera, view1.camera)
     kernel.run(
         view0.inverse_depth, view1.inverse_depth, view1.cells, view1.camera.hw,
         geometry.homography, geometry.epipole1, geometry.epipole0, geometry.plane_map,
         stride, _noise(view0, view1, geometry),
-        none if view0.mask is None else view0.mask,
-        none if view1.mask is None else view1.mask,
+        _NONE if view0.mask is None else view0.mask,
+        _NONE if view1.mask is None else view1.mask,
         xy, verdict, confidence,
     )  # fmt: skip

@@ -66,12 +66,17 @@ inlined = nb.njit(
 
 @jit
 def padded_inverse(z, valid):
-    """W of a depth map."""
+    """W of a depth map; without ``valid`` (size 0), of all positive finite depths."""
     h, w = z.shape
     W = np.zeros((h + 2 * PAD, w + 2 * PAD), np.float32)
+    largest = np.float32(3.4e38)
     for i in range(h):
         for j in range(w):
-            W[i + PAD, j + PAD] = np.float32(1.0) / z[i, j] if valid[i, j] else np.float32(0.0)
+            inverse = np.float32(1.0) / z[i, j]
+            known = (inverse > 0) & (inverse < largest) & (z[i, j] < largest)
+            if valid.size:
+                known &= valid[i, j]
+            W[i + PAD, j + PAD] = inverse if known else np.float32(0.0)
     return W
 
 

@@ -101,9 +101,7 @@ def card(about: About, shards: Sequence[ShardRecord], counts: Mapping[str, Any])
     table = "".join(f"| {label} | {value} |\n" for label, value in rows)
     patterns = dict.fromkeys(_pattern(member) for member in shards[0].members)
     members = "".join(f"- `.{pattern}`\n" for pattern in patterns)
-    licence = about.licence or (
-        "the licence of the data these shards were made from; it is not stated here"
-    )
+    licence = about.licence or "not stated; that of the data which the shards were made from"
     return (
         f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n"
         f"# {about.name}\n\n"
@@ -133,8 +131,9 @@ _CARD_READING = """\
 from cameo_data import ShardReader
 
 for sample in ShardReader("."):
-    maps = sample.correspondence[8]
-    print(sample.key, sample.images[0].shape, maps.verdict.shape)
+    print(sample.key, sample.images[0].shape)
+    for stride, maps in sample.correspondence.items():
+        print(stride, maps.verdict.shape)
 ```
 
 Plain `webdataset`, `datasets.load_dataset(".")` and `tarfile` read the shards as well; the format

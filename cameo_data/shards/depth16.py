@@ -16,8 +16,9 @@ from cameo_data.types import DepthMap
 
 STEPS = 65534  # between code 1 and code 65535
 
-# Narrower ranges are widened to this share of the nearest depth: below 0.8 % two codes would fall
-# on one float32 depth, and encoding what was decoded would no longer give the same codes.
+# The range spans at least this share of the nearest depth, so that a flat view has one at all. Half
+# a step is then over 1.1e-7 of a depth, more than float32 rounds (6e-8): what was decoded always
+# falls back on its own code.
 LEAST_SPAN = 2.0**-6
 
 # Pixels this many times nearer than the median depth are stored as invalid. One such speck (stereo

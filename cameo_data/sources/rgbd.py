@@ -58,7 +58,7 @@ def open_rgbd(root: Path, options: RgbdOptions) -> RgbdSource:
         raise DataError(
             Reason.MISSING_FILE,
             dataset=options.dataset,
-            found=f"{root} is no folder",
+            found=f"{printable(str(root))} is no folder",
             expected="a recording or a folder of recordings",
             remedy="check the path",
         )
@@ -73,7 +73,7 @@ def open_rgbd(root: Path, options: RgbdOptions) -> RgbdSource:
         raise DataError(
             Reason.MISSING_FILE,
             dataset=options.dataset,
-            found=f"no RGB-D recording recognised in {root}",
+            found=f"no RGB-D recording recognised in {printable(str(root))}",
             expected=f"a folder of one of these layouts ({layouts}) or with {DESCRIPTION_FILE}",
             remedy="describe it by options (-o color='color/*.png' -o depth=… -o poses=… "
             "-o intrinsics=fx,fy,cx,cy)",
@@ -83,15 +83,17 @@ def open_rgbd(root: Path, options: RgbdOptions) -> RgbdSource:
 
 
 def is_recording(folder: Path, options: RgbdOptions) -> bool:
-    """Whether a folder is one scene: described, recognised, or fitting the option ``color``."""
+    """Whether a folder is one scene: described, recognised, or having the files of options."""
     try:
         if (folder / DESCRIPTION_FILE).is_file():
             return True
-        if options.layout in rgbd_layouts.LAYOUTS:
-            return rgbd_layouts.LAYOUTS[options.layout].recognise(folder)
+        layout = rgbd_layouts.LAYOUTS.get(options.layout)
+        if layout is not None and layout.recognise(folder):
+            return True
         if options.layout == "auto" and rgbd_layouts.recognise(folder) is not None:
             return True
-        return options.color is not None and bool(list_files(folder, options.color))
+        given = (options.color, options.poses)
+        return any(pattern is not None and list_files(folder, pattern) for pattern in given)
     except (OSError, FileDefect):
         return False
 

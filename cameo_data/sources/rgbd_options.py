@@ -57,10 +57,14 @@ class Recording(SourceOptions):
         "16 numbers), with t or name before or after, _ for others; or log (Open3D's .log)",
     )
     pose_direction: Literal["world_from_cam", "cam_from_world"] = Field(
-        "world_from_cam", description="which way poses point"
+        "world_from_cam", description="which way poses point: world_from_cam or cam_from_world"
     )
-    pose_axes: Literal["opencv", "opengl"] = Field("opencv", description="axes of posed cameras")
-    pose_camera: Literal["color", "depth"] = Field("color", description="whose poses they are")
+    pose_axes: Literal["opencv", "opengl"] = Field(
+        "opencv", description="axes of the posed cameras: opencv or opengl"
+    )
+    pose_camera: Literal["color", "depth"] = Field(
+        "color", description="whose poses they are: color or depth"
+    )
     intrinsics: NumbersOrFile = Field(
         description="fx,fy,cx,cy of colour, or a file (3×3 or 4×4 text, Open3D's json)"
     )
@@ -70,7 +74,8 @@ class Recording(SourceOptions):
         description="WIDTHxHEIGHT that the intrinsics are for, if the images have been resized",
     )
     pixel_center: Literal["integer", "half"] = Field(
-        "integer", description="whether (0, 0) or (0.5, 0.5) is the first pixel's centre in K"
+        "integer",
+        description="where the first pixel's centre is in K: integer (0, 0) or half (0.5, 0.5)",
     )
     distortion: Numbers = Field((), description="OpenCV's k1,k2,p1,p2[,k3…] of the colour camera")
     depth_codec: str = Field("uint16", description=f"encoding: {', '.join(CODECS)}")
@@ -86,7 +91,9 @@ class Recording(SourceOptions):
     color_from_depth: NumbersOrFile | None = Field(
         None, description="tx,ty,tz or a 3×4 or 4×4 matrix or a file: from depth to colour camera"
     )
-    unit: Literal["metre", "arbitrary"] = Field("metre", description="unit of depth and poses")
+    unit: Literal["metre", "arbitrary"] = Field(
+        "metre", description="unit of depth and poses: metre or arbitrary"
+    )
 
     @field_validator("color", "depth", "mask", "poses")
     @classmethod
@@ -129,7 +136,9 @@ def _optional(model: type[Recording]) -> dict[str, Any]:
         kind: Any = field.annotation
         for constraint in field.metadata:
             kind = Annotated[kind, constraint]
-        fields[name] = (kind | None, Field(None, description=field.description))
+        note = f"  [default: {field.default}]" if field.default else ""
+        text = f"{field.description}{'' if field.is_required() else note}"
+        fields[name] = (kind | None, Field(None, description=text))
     return fields
 
 
@@ -142,7 +151,7 @@ class RgbdOptions(_Partial):  # type: ignore[misc]
 
     dataset: str = Field("rgbd", min_length=1, description="name in samples and messages")
     layout: Literal["auto", "7scenes", "tum", "scannet", "open3d", "dvmvs", "custom"] = Field(
-        "auto", description="layout of the scenes' folders"
+        "auto", description="auto, 7scenes, tum, scannet, open3d, dvmvs or custom"
     )
 
     def given(self) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Trajectory:
     """
     matrices, times, names = [], [], []
     others = len(columns) - ("matrix" in columns)
-    for number, line in _data_lines(files.read_text(path)):
+    for number, line in _data_lines(path):
         words = _words(line)
         size = len(words) - others
         if size not in ((12, 16) if "matrix" in columns else (0,)):
@@ -118,7 +118,7 @@ def read_log(path: Path) -> Trajectory:
     Raises:
         FileDefect: unreadable, or not made of such blocks.
     """
-    lines = [(n, _words(line)) for n, line in _data_lines(files.read_text(path))]
+    lines = [(n, _words(line)) for n, line in _data_lines(path)]
     expected = "blocks of one line of indices and four lines of four numbers"
     if len(lines) % 5:
         raise _malformed(path, f"{len(lines)} lines", expected)
@@ -141,7 +141,7 @@ def read_index(path: Path) -> list[IndexEntry]:
         FileDefect: unreadable, or a line of another shape.
     """
     entries = []
-    for number, line in _data_lines(files.read_text(path)):
+    for number, line in _data_lines(path):
         stamp, _, file = line.partition(" ")
         try:
             time = float(stamp)
@@ -180,8 +180,9 @@ def associate(
     return sorted(pairs, key=lambda pair: (times0[pair[0]], pair[0]))
 
 
-def _data_lines(text: str) -> Iterator[tuple[int, str]]:
+def _data_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Line numbers and lines, without blank ones, comments and an unmarked header of names."""
+    text = files.read_text(path, files.MAX_TEXT_BYTES)
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
         # some copies of TUM recordings have lost the # before "timestamp tx ty tz …"
