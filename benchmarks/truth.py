@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from benchmarks.scenes import ViewPair, acceptance_scene, view_pairs
 from cameo_data import raycast
-from cameo_data.types import Correspondence, Verdict
+from cameo_data.camera import query_xy
+from cameo_data.types import Correspondence
 
 # An outline separates neighbouring pixels that see different primitives with a jump of inverse
 # depth; where two primitives touch (sphere on floor) there is none.
@@ -64,8 +65,6 @@ def cases(hw: tuple[int, int], seed: int = 0) -> Iterator[Case]:
 
 @cache
 def _grid(hw: tuple[int, int]) -> NDArray[np.float64]:
-    from cameo_data.camera import query_xy
-
     return query_xy(hw)
 
 
@@ -120,6 +119,7 @@ def near_outline(hits: raycast.Hits, radius: int = OUTLINE_RADIUS_PX) -> NDArray
 class Tally:
     """Counts over any number of cases; the figures are properties."""
 
+    queries: int = 0
     visible: int = 0  # truly VISIBLE
     called: int = 0  # called VISIBLE
     right: int = 0  # both
@@ -133,6 +133,7 @@ class Tally:
         """Count one map, within ``where``."""
         if where is not None:
             said, true = said[where], true[where]
+        self.queries += said.size
         self.visible += int(true.sum())
         self.called += int(said.sum())
         self.right += int((said & true).sum())
@@ -146,6 +147,11 @@ class Tally:
     def recall(self) -> float:
         """Share of what is VISIBLE that was called so."""
         return self.right / self.visible if self.visible else float("nan")
+
+    @property
+    def called_share(self) -> float:
+        """Share of all queries that was called VISIBLE."""
+        return self.called / self.queries if self.queries else float("nan")
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,3 @@ class Curve:
     def precision_at(self, recall: float) -> float:
         """Largest precision with at least this recall."""
         return float(self.precision[self.recall >= recall].max(initial=0.0))
-
-
-VISIBLE = Verdict.VISIBLE

@@ -82,6 +82,13 @@ def test_surveys_are_kept_and_read_back_as_they_were(tiny_scenes, tmp_path):
     assert surveys.survey_scene(job).inputs == made.inputs
 
 
+def test_threads_do_not_change_a_survey(tiny_scenes):
+    scene = opened.open_scene(recipe(tiny_scenes).source, sorted(tiny_scenes.iterdir())[0].name)
+    one, many = (surveys.measure(recipe(tiny_scenes), scene, "", n) for n in (1, 3))
+    assert np.array_equal(one.overlap, many.overlap)
+    assert one.frame_ids == many.frame_ids
+
+
 def test_odd_sizes_need_a_size(tiny_scenes, tmp_path):
     """A recording whose camera changed size: the fewer frames fail unless all are resized."""
     scene = surveys.open_scene(recipe(tiny_scenes).source, sorted(tiny_scenes.iterdir())[0].name)

@@ -135,7 +135,7 @@ CASES = {
         "has no valid pixel in the file",
     ),
     "link out of the scene": (link_out, Reason.BAD_NAME, "leads out of scène 1.0"),
-    "pipe instead of a file": (fifo, Reason.MISSING_FILE, "does not exist"),
+    "pipe instead of a file": (fifo, Reason.MISSING_FILE, "is not a regular file"),
     "two colour images": (duplicate, Reason.DUPLICATE_ID, "are both frame 000001"),
 }
 

@@ -48,6 +48,7 @@ def assert_true(folder: Path, options: dict[str, Any]) -> None:
             view.camera.cam_from_world, truth.camera.cam_from_world, atol=1e-6
         )
         np.testing.assert_allclose(view.depth.z, truth.millimetres / 1000, rtol=1e-6)
+        np.testing.assert_array_equal(view.image, truth.bgr[..., ::-1])
 
 
 def matrix_row(matrix: np.ndarray) -> str:
@@ -96,6 +97,12 @@ def test_opengl_axes(direction: str, tmp_path: Path) -> None:
 
 def plain_track(folder: Path) -> Path:
     return write_track(folder, [matrix_row(f.camera.world_from_cam) for f in true_frames()])
+
+
+def test_hidden_files_are_no_frames(tmp_path: Path) -> None:
+    folder = plain_track(tmp_path)
+    (folder / "left/._0.png").write_bytes(b"a resource fork")
+    assert_true(folder, BASE)
 
 
 def test_half_pixel_centres(tmp_path: Path) -> None:

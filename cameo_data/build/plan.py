@@ -6,12 +6,12 @@ import hashlib
 import itertools
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from cameo_data import grouping, transforms
+from cameo_data.build.counts import count
 from cameo_data.build.folder import identity
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.errors import DataError, Failure, Reason
@@ -64,8 +64,7 @@ class Plan:
     """All shards to make, and what became of everything that was found.
 
     Attributes:
-        counts: ``frames`` and ``scenes`` (found = used + left_out + failed), ``samples``,
-            ``failures`` by reason, ``per_scene``; as they stand in ``index.json``.
+        counts: as ``counts.count`` makes them; they stand in ``index.json``.
         failures: sorted.
     """
 
@@ -102,7 +101,7 @@ def make_plan(
     samples = list(_samples(dataset, used, groups))
     tasks = _tasks(recipe, dataset, used, samples)
     failures.sort(key=_failure_order)
-    counts = _counts(recipe, surveys, groups, dataset_failures, failures)
+    counts = count(recipe, surveys, groups, dataset_failures, failures)
     return Plan(tuple(tasks), counts, tuple(failures))
 
 
@@ -227,47 +226,3 @@ def _image_ext(recipe: Recipe, surveys: Sequence[SceneSurvey]) -> str:
 
 def _failure_order(failure: Failure) -> tuple[str, ...]:
     return (failure.scene_id or "", failure.frame_id or "", failure.reason, failure.message)
-
-
-def _counts(
-    recipe: Recipe,
-    surveys: Sequence[SceneSurvey],
-    groups: Mapping[str, list[grouping.Group]],
-    dataset_failures: Sequence[Failure],
-    failures: Sequence[Failure],
-) -> dict[str, Any]:
-    scenes = {survey.scene_id: _scene_counts(survey, groups[survey.scene_id]) for survey in surveys}
-    keys = ("found", "used", "left_out", "failed")
-    frames = {key: sum(scene[key] for scene in scenes.values()) for key in keys}
-    unlisted = sum(failure.scene_id is not None for failure in dataset_failures)
-    with_samples = sum(scene["samples"] > 0 for scene in scenes.values())
-    found = len(surveys) + unlisted
-    reasons = Counter(failure.reason.value for failure in failures)
-    return {
-        "frames": frames,
-        "scenes": {"found": found, "used": with_samples, "failed": found - with_samples},
-        "samples": sum(scene["samples"] for scene in scenes.values()),
-        "failures": {
-            "total": len(failures),
-            "allowed": _allowed(recipe.max_failures, frames["found"]),
-            "by_reason": dict(sorted(reasons.items())),
-        },
-        "per_scene": scenes,
-    }
-
-
-def _allowed(max_failures: int | float, frames_found: int) -> int:
-    """The allowance as a number of failures; a share is of the frames found, rounded down."""
-    return max_failures if isinstance(max_failures, int) else int(max_failures * frames_found)
-
-
-def _scene_counts(survey: SceneSurvey, groups: Sequence[grouping.Group]) -> dict[str, int]:
-    used = len({view for group in groups for view in group})
-    failed = sum(failure.frame_id is not None for failure in survey.failures)
-    return {
-        "found": survey.found,
-        "used": used,
-        "left_out": survey.found - used - failed,
-        "failed": failed,
-        "samples": len(groups),
-    }

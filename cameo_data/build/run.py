@@ -112,7 +112,11 @@ def _survey_and_plan(
     recipe: Recipe, folder: Folder | None, workers: int, progress: Progress
 ) -> Plan:
     source = open_source(recipe.source)
-    jobs = [_job(recipe, folder, scene_id) for scene_id in source.scene_ids()]
+    scene_ids = source.scene_ids()
+    threads = max(1, workers // max(1, len(scene_ids)))
+    jobs = [
+        SurveyJob(recipe, scene_id, _cache(folder, scene_id), threads) for scene_id in scene_ids
+    ]
     surveys: list[SceneSurvey] = []
     progress("scenes surveyed", 0, len(jobs))
     with closing(local.run(survey_scene, jobs, workers=workers)) as results:
@@ -122,9 +126,8 @@ def _survey_and_plan(
     return plans.make_plan(recipe, source.dataset, surveys, source.failures)
 
 
-def _job(recipe: Recipe, folder: Folder | None, scene_id: str) -> SurveyJob:
-    cache = None if folder is None else folder.survey(plans.slug(scene_id, 80))
-    return SurveyJob(recipe, scene_id, cache)
+def _cache(folder: Folder | None, scene_id: str) -> Path | None:
+    return None if folder is None else folder.survey(plans.slug(scene_id, 80))
 
 
 def _run_tasks(recipe: Recipe, folder: Folder, plan: Plan, workers: int, progress: Progress) -> int:

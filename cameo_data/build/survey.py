@@ -7,8 +7,11 @@ recorded. Overlap is then measured between all ordered pairs at reduced size.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +25,8 @@ from cameo_data.frames import read_view, resize_view
 from cameo_data.recipe import Recipe
 from cameo_data.types import Frame, Scene, Verdict, View
 
+T = TypeVar("T")
+
 # Overlaps are measured on views of this longer side at this stride: at most 1024 queries a pair.
 # On the demo's scenes the share is within 0.023 of that of every second pixel at full size; at
 # 128 and 4, as many queries but coarser geometry, it is off by up to 0.08.
@@ -31,11 +36,16 @@ SURVEY_STRIDE = 8
 
 @dataclass(frozen=True)
 class SurveyJob:
-    """One scene to survey; the result is kept at ``cache`` unless that is None."""
+    """One scene to survey; the result is kept at ``cache`` unless that is None.
+
+    Attributes:
+        threads: to work with; more than one where there are fewer scenes than processes.
+    """
 
     recipe: Recipe
     scene_id: str
     cache: Path | None
+    threads: int = 1
 
 
 def survey_scene(job: SurveyJob) -> SceneSurvey:
@@ -48,7 +58,7 @@ def survey_scene(job: SurveyJob) -> SceneSurvey:
     inputs = scene_survey.fingerprint(job.recipe, scene, frames)
     if job.cache is not None and (known := scene_survey.load(job.cache, inputs)) is not None:
         return known
-    survey = measure(job.recipe, scene, inputs)
+    survey = measure(job.recipe, scene, inputs, job.threads)
     if job.cache is not None:
         scene_survey.save(job.cache, survey)
     return survey
@@ -63,20 +73,23 @@ def candidate_positions(count: int, recipe: Recipe) -> NDArray[np.int64]:
     return positions.astype(np.int64)
 
 
-def measure(recipe: Recipe, scene: Scene, inputs: str = "") -> SceneSurvey:
+def measure(recipe: Recipe, scene: Scene, inputs: str = "", threads: int = 1) -> SceneSurvey:
     """The survey of a scene; ``inputs`` is what its frames were recognised by."""
-    failures = list(scene.failures)
     frames = [scene.frames[i] for i in candidate_positions(len(scene.frames), recipe)]
     common = recipe.hw or _common_hw(frames)
-    usable: list[_Usable] = []
-    for place, frame in enumerate(frames):
+
+    def read(place: int) -> _Usable | Failure:
+        frame = frames[place]
         try:
             _refuse_size(scene, frame, recipe.hw or frame.camera.hw, common)
             view = read_view(frame, dataset=scene.dataset, scene_id=scene.scene_id, hw=recipe.hw)
         except DataError as error:
-            failures.append(error.failure)
-        else:
-            usable.append(_reduced(recipe, view, place))
+            return error.failure
+        return _reduced(recipe, view, place)
+
+    outcomes = _map(read, range(len(frames)), threads)
+    usable = [outcome for outcome in outcomes if isinstance(outcome, _Usable)]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     return SceneSurvey(
         scene_id=scene.scene_id,
         unit=scene.unit,
@@ -84,11 +97,11 @@ def measure(recipe: Recipe, scene: Scene, inputs: str = "") -> SceneSurvey:
         frame_ids=tuple(view.frame_id for view in usable),
         position=np.array([view.place for view in usable], np.int64),
         cam_from_world=np.array([v.small.camera.cam_from_world for v in usable]).reshape(-1, 4, 4),
-        overlap=overlaps([view.small for view in usable]),
+        overlap=overlaps([view.small for view in usable], threads),
         image_exts=tuple(view.image_ext for view in usable),
         hw=common if usable else None,
         masked=any(view.masked for view in usable),
-        failures=tuple(failures),
+        failures=(*scene.failures, *failures),
         inputs=inputs,
     )
 
@@ -137,15 +150,27 @@ def _survey_hw(hw: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
 
 
-def overlaps(views: list[PreparedView]) -> NDArray[np.float32]:
+def overlaps(views: Sequence[PreparedView], threads: int = 1) -> NDArray[np.float32]:
     """(N, N) share of VISIBLE queries from row to column, 1 on the diagonal."""
-    shares = np.eye(len(views), dtype=np.float32)
-    for a, view0 in enumerate(views):
-        for b, view1 in enumerate(views):
-            if a != b:
-                seen = correspond_prepared(view0, view1, SURVEY_STRIDE)
-                shares[a, b] = seen.share(Verdict.VISIBLE)
-    return shares
+
+    def row(a: int) -> list[float]:
+        return [
+            1.0
+            if a == b
+            else correspond_prepared(views[a], view, SURVEY_STRIDE).share(Verdict.VISIBLE)
+            for b, view in enumerate(views)
+        ]
+
+    rows = _map(row, range(len(views)), threads)
+    return np.array(rows, np.float32).reshape(len(views), len(views))
+
+
+def _map(function: Callable[[int], T], items: Sequence[int], threads: int) -> list[T]:
+    """Results in order; decoding and matching let go of the interpreter, so threads do help."""
+    if threads == 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, items))
 
 
 def _empty(scene_id: str, failure: Failure) -> SceneSurvey:

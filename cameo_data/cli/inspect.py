@@ -29,10 +29,16 @@ MAX_FAILURE_LINES = 20
 
 @dataclass
 class _SceneReport:
-    """What was found of one scene; ``depth`` spans the frames that were read."""
+    """What was found of one scene.
+
+    Attributes:
+        frames, unlisted: frames offered for reading, and those that listing rejected.
+        valid_share, depth: mean over, and range of, the frames that were read.
+    """
 
     scene_id: str
     frames: int = 0
+    unlisted: int = 0
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     unit: str = ""
     read: int = 0
@@ -52,8 +58,6 @@ class _SceneReport:
             "depth_range": self.depth,
             "failures": [failure.record() for failure in self.failures],
         }
-
-    unlisted: int = 0
 
     @property
     def found(self) -> int:

@@ -438,7 +438,7 @@ def coverage(W, r0, c0, fx, fy, a, n, fits):
     return covered / total
 
 
-@jit
+@inlined
 def judge(W0, W1, x, y, w1, u, v, stride, E, N, noise, fits, f0, kinds):
     """(verdict, confidence) of a query (u, v) whose inverse depth in view 1 is w1 at (x, y), where
     the four pixels around may see different surfaces."""
@@ -469,6 +469,19 @@ def judge(W0, W1, x, y, w1, u, v, stride, E, N, noise, fits, f0, kinds):
         # hidden by the very surface that it lies on
         return OCCLUDED, 0.5
     return VISIBLE, confidence
+
+
+@jit
+def judge_row(
+    W0, W1, columns, x, y, w1, v, stride, E, N, noise, fits, f0, kinds, verdict, confidence
+):  # fmt: skip
+    """``judge`` for some queries of a row: one call, for a call costs as much as a query."""
+    for m in range(columns.shape[0]):
+        j = columns[m]
+        u = (j + 0.5) * stride
+        verdict[j], confidence[j] = judge(
+            W0, W1, x[j], y[j], w1[j], u, v, stride, E, N, noise, fits, f0, kinds
+        )
 
 
 # --- a pair of views ----------------------------------------------------------------------------
@@ -586,11 +599,10 @@ def run(
             found = VISIBLE if agrees else (OCCLUDED if d > 0 else UNKNOWN)
             verdicts[j] = found
             sure[j] = np.float32(found >= OCCLUDED)
-        for m in range(count):
-            j = broken[m]
-            verdicts[j], sure[j] = judge(
-                W0, W1, x[j], y[j], w1[j], (j + 0.5) * stride, v, stride, E, N, noise,
-                fits, f0, kinds,
+        if count:
+            judge_row(
+                W0, W1, broken[:count], x, y, w1, v, stride, E, N, noise, fits, f0, kinds,
+                verdicts, sure,
             )  # fmt: skip
         if stride % 2 == 0:
             for j in range(w):

@@ -72,8 +72,8 @@ def _frame(
             "printable text",
             "rename the file",
         )
-    for path in (color, depth):
-        _check_file(folder, path)
+    _check_file(folder, color, Reason.UNREADABLE_IMAGE)
+    _check_file(folder, depth, Reason.UNREADABLE_DEPTH)
     world_from_cam = pose_of(candidate)
     if recording.pose_camera == "depth" and calibration.color_from_depth is not None:
         world_from_cam = world_from_cam @ transforms.invert(calibration.color_from_depth)
@@ -104,7 +104,7 @@ def _depth_ref(path: Path, recording: Recording, calibration: Calibration) -> De
 def _mask(folder: Path, masks: Mapping[str, Path], frame_id: str) -> Path:
     if frame_id not in masks:
         raise _missing(f"no mask for frame {frame_id}")
-    _check_file(folder, masks[frame_id])
+    _check_file(folder, masks[frame_id], Reason.UNREADABLE_IMAGE)
     return masks[frame_id]
 
 
@@ -187,10 +187,8 @@ def _both(candidate: Candidate) -> tuple[Path, Path]:
     return candidate.color.path, candidate.depth.path
 
 
-def _check_file(folder: Path, path: Path) -> None:
-    files.inside(folder, path)
-    if not path.is_file():
-        raise _missing(f"{path.name} does not exist")
+def _check_file(folder: Path, path: Path, unreadable: Reason) -> None:
+    files.checked_size(files.inside(folder, path), files.MAX_FRAME_BYTES, unreadable)
 
 
 def _missing(found: str) -> FileDefect:

@@ -1,0 +1,131 @@
+"""``python -m benchmarks``: every figure of ``docs/benchmarks.md``, as Markdown on the terminal.
+
+Parts: ``accuracy`` and ``real`` need only the package; ``speed`` needs kornia and romatch (see
+``make bench``); ``constants`` recompiles the kernel some twenty times and takes ten minutes, so it
+runs only when named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from benchmarks import accuracy
+from cameo_data.types import Verdict
+
+SIZES = ((480, 640), (512, 512))
+SEEDS = (0, 1, 2)
+
+
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def accuracy_part() -> Iterator[str]:
+    """Clean depth, noise, other units."""
+    columns = [
+        accuracy.clean([c for seed in SEEDS for c in accuracy.all_cases(hw, seed)]) for hw in SIZES
+    ]
+    yield "### Clean depth\n"
+    rows = []
+    for figures in zip(*columns, strict=True):
+        first = figures[0]
+        sign = "≥" if first.at_least else "≤"
+        cells = [_number(f) + ("" if f.met else " **missed**") for f in figures]
+        rows.append([first.name, f"{sign} {first.target:g}", *cells])
+    yield table(["figure", "asked", *(f"{w}×{h}" for h, w in SIZES)], rows)
+    yield "### 5 % of pixels dropped, depth noise constant within blocks\n"
+    found = accuracy.all_cases((480, 640), 0)
+    rows = []
+    for noise, blocks in ((0.005, (1, 2, 4, 8, 16, 32)), (0.0, (1,)), (0.01, (8,)), (0.02, (8,))):
+        for block in blocks:
+            figures = accuracy.noisy(found, block, noise)
+            asked = noise == 0.005
+            rows.append(
+                [f"{100 * noise:g} %", f"{block} px", *(f"{f.value:.4f}" for f in figures),
+                 ("yes" if all(f.met for f in figures) else "**no**") if asked else ""]
+            )  # fmt: skip
+    yield table(["noise", "blocks", "precision", "recall", "0.98 and 0.92 reached"], rows)
+    yield "### Another unit of length\n"
+    rows = []
+    for hw in SIZES:
+        for factor in (0.001, 1000.0):
+            changed, total = accuracy.changed_by_scale(accuracy.all_cases(hw, 0), factor)
+            rows.append([f"{hw[1]}×{hw[0]}", f"× {factor:g}", str(changed), f"{total:,}"])
+    yield table(["size", "lengths", "verdicts changed", "of"], rows)
+
+
+def _number(figure: accuracy.Figure) -> str:
+    return f"{figure.value:.2g}" if "px" in figure.name and "(px)" in figure.name else (
+        f"{figure.value:.5f}"
+    )
+
+
+def speed_part() -> Iterator[str]:
+    """One ordered pair at 512×512, one thread."""
+    from benchmarks import speed
+
+    timings = speed.measure()
+    base = timings[0].ms
+    yield "### One ordered pair, 512×512, every pixel, one thread, one process\n"
+    rows = [[t.name, f"{t.ms:.2f} ms", f"{t.ms / base:.1f}"] for t in timings]
+    yield table(["", "fastest of 40 rounds", "ratio"], rows)
+    pairs = speed.by_pair()
+    rows = [[t.name, f"{t.ms / base:.2f}"] for t in pairs]
+    mean = sum(t.ms for t in pairs) / len(pairs)
+    rows.append(["mean", f"{mean / base:.2f} ({mean:.2f} ms)"])
+    yield table(["view pair", "cost, relative to the above"], rows)
+
+
+def real_part() -> Iterator[str]:
+    """The captures beside the repository, where they are."""
+    from benchmarks import real
+
+    rows = []
+    for one in real.measure():
+        shares = [f"{100 * one.agreement.share(v):.1f}" for v in Verdict]
+        a, b = one.agreement.median_warped, one.agreement.median_unwarped
+        rows.append([one.name, one.frames, str(one.agreement.pairs),
+                     "–" if a is None else f"{a:.1f}", "–" if b is None else f"{b:.1f}",
+                     *shares])  # fmt: skip
+    yield "### Real captures\n"
+    names = [v.name for v in Verdict]
+    headings = ["set", "frames = used + left out + failed", "pairs", "matched", "in place", *names]
+    yield table(headings, rows) if rows else "No captures found.\n"
+
+
+def constants_part() -> Iterator[str]:
+    """One constant changed at a time."""
+    from benchmarks import constants
+
+    yield "### The constants\n"
+    rows = [
+        [name, "" if value != value else f"{value:g}", *(f"{x:.5f}" for x in figures)]
+        for name, value, figures in constants.sweep()
+    ]
+    yield table(["constant", "value", *constants.HEADINGS], rows)
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "accuracy": accuracy_part,
+    "speed": speed_part,
+    "real": real_part,
+    "constants": constants_part,
+}
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
+def main(parts: tuple[str, ...], **_: Any) -> None:
+    """Print the figures of PARTS (default: accuracy, speed and real)."""
+    for name in parts or ("speed", "accuracy", "real"):
+        for text in PARTS[name]():
+            click.echo(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Verdicts and colours on real captures: ``build-corr rgbd`` as anyone would run it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from cameo_data.cli import main
+from cameo_data.report import agreement
+from cameo_data.shards.reader import ShardReader
+
+REALDATA = Path(__file__).resolve().parents[2] / "shared" / "realdata"
+
+# folder -> options that its README states
+SETS: dict[str, tuple[str, ...]] = {
+    "7scenes_redkitchen": (),
+    "hololens": (),
+    "nyu_slambook": (
+        "-o", "color=color/*.png", "-o", "depth=depth/*.pgm", "-o", "poses=pose.txt",
+        "-o", "pose_columns=tx ty tz qx qy qz qw", "-o", "intrinsics=518,519,325.5,253.5",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Real:
+    """What a build of one set says about itself."""
+
+    name: str
+    frames: str
+    agreement: agreement.Agreement
+
+
+def measure(root: Path = REALDATA) -> list[Real]:
+    """All sets that are there."""
+    return [_one(root / name, options) for name, options in SETS.items() if (root / name).is_dir()]
+
+
+def _one(folder: Path, options: tuple[str, ...]) -> Real:
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "build"
+        arguments = ["build-corr", "rgbd", str(folder), "--out", str(out), *options]
+        result = CliRunner().invoke(main, arguments)
+        if result.exit_code not in (0, 3):
+            raise RuntimeError(f"{' '.join(arguments)}: {result.output}")
+        reader = ShardReader(out)
+        counts = reader.index.counts["frames"]
+        frames = (
+            f"{counts['found']} = {counts['used']} + {counts['left_out']} + {counts['failed']}"
+        )
+        pairs = (found for sample in reader for _, _, found in agreement.of_sample(sample))
+        return Real(folder.name, frames, sum(pairs, agreement.Agreement()))

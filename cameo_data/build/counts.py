@@ -1,0 +1,62 @@
+"""What became of everything found: found = used + left_out + failed, in frames and in scenes.
+
+A frame fails where it cannot be used; it is left out where it could, but ``frame_step``,
+``max_frames`` or grouping chose others. The frames of a scene that cannot be listed are not known
+and not counted; the scene is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cameo_data.build.scene_survey import SceneSurvey
+from cameo_data.errors import Failure
+from cameo_data.grouping import Group
+from cameo_data.recipe import Recipe
+
+
+def count(
+    recipe: Recipe,
+    surveys: Sequence[SceneSurvey],
+    groups: Mapping[str, list[Group]],
+    dataset_failures: Sequence[Failure],
+    failures: Sequence[Failure],
+) -> dict[str, Any]:
+    """``frames`` and ``scenes``, ``samples``, ``failures`` by reason, and ``per_scene``."""
+    scenes = {survey.scene_id: _scene_counts(survey, groups[survey.scene_id]) for survey in surveys}
+    keys = ("found", "used", "left_out", "failed")
+    frames = {key: sum(scene[key] for scene in scenes.values()) for key in keys}
+    unlisted = sum(failure.scene_id is not None for failure in dataset_failures)
+    with_samples = sum(scene["samples"] > 0 for scene in scenes.values())
+    found = len(surveys) + unlisted
+    reasons = Counter(failure.reason.value for failure in failures)
+    return {
+        "frames": frames,
+        "scenes": {"found": found, "used": with_samples, "failed": found - with_samples},
+        "samples": sum(scene["samples"] for scene in scenes.values()),
+        "failures": {
+            "total": len(failures),
+            "allowed": _allowed(recipe.max_failures, frames["found"]),
+            "by_reason": dict(sorted(reasons.items())),
+        },
+        "per_scene": scenes,
+    }
+
+
+def _allowed(max_failures: int | float, frames_found: int) -> int:
+    """The allowance as a number of failures; a share is of the frames found, rounded down."""
+    return max_failures if isinstance(max_failures, int) else int(max_failures * frames_found)
+
+
+def _scene_counts(survey: SceneSurvey, groups: Sequence[Group]) -> dict[str, int]:
+    used = len({view for group in groups for view in group})
+    failed = sum(failure.frame_id is not None for failure in survey.failures)
+    return {
+        "found": survey.found,
+        "used": used,
+        "left_out": survey.found - used - failed,
+        "failed": failed,
+        "samples": len(groups),
+    }
