@@ -29,7 +29,7 @@ LEAST_NOISE = 2.5e-4
 # leaves out is an eighth of that. Where depth is noisy the limit is three times the median of what
 # is found, up to the second number.
 SMOOTH = 5e-4
-SMOOTH_MAX = 0.01
+SMOOTH_MAX = 0.03
 # A cell is curved, but still smooth, when third differences are below this.
 THIRD = 2e-3
 # A larger second difference than this is an edge.
@@ -622,7 +622,7 @@ def estimate_noise(W0, W1, cells1, hw0, hw1, M, T):
     By the median of absolute differences (× 1.4826, normal), within 10 % at first and then within
     4 standard deviations: hidden points are far off, and a minority.
     """
-    step = max(1, int(np.sqrt(hw0[0] * hw0[1] / 3000.0)))
+    step = max(1, int(np.sqrt(hw0[0] * hw0[1] / 1500.0)))
     found = np.empty((hw0[0] // step + 1) * (hw0[1] // step + 1))
     n = 0
     for i in range(step // 2, hw0[0], step):

@@ -221,7 +221,7 @@ class Pair:
 def estimate_noise(pair: Pair) -> float:
     """Robust spread of what smooth cells of view 1 show against points of view 0."""
     h, w = pair.one.w.shape
-    step = max(1, int(math.sqrt(h * w / 3000.0)))
+    step = max(1, int(math.sqrt(h * w / 1500.0)))
     found = []
     for i, j in itertools.product(range(step // 2, h, step), range(step // 2, w, step)):
         if pair.one(j, i) <= 0:
