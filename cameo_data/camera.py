@@ -39,7 +39,8 @@ def unproject_to_camera(K: ArrayLike, xy: ArrayLike, z: ArrayLike) -> FloatArray
     xy, z = np.asarray(xy, np.float64), np.asarray(z, np.float64)
     homogeneous = np.concatenate([xy, np.ones_like(xy[..., :1])], -1)
     rays: FloatArray = homogeneous @ np.linalg.inv(np.asarray(K, np.float64)).T
-    return rays * z[..., None]
+    points: FloatArray = rays * z[..., None]
+    return points
 
 
 def project(camera: Camera, p_world: ArrayLike) -> tuple[FloatArray, FloatArray]:

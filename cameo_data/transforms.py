@@ -50,7 +50,8 @@ def rotation_angle_deg(b_from_a: ArrayLike) -> FloatArray:
     )
     twice_sin = np.linalg.norm(axis, axis=-1)
     twice_cos = np.trace(r, axis1=-2, axis2=-1) - 1.0
-    return np.degrees(np.arctan2(twice_sin, twice_cos))
+    angle: FloatArray = np.degrees(np.arctan2(twice_sin, twice_cos))
+    return angle
 
 
 def relative_rotation_deg(cam_from_world: ArrayLike) -> FloatArray:

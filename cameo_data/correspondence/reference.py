@@ -248,7 +248,7 @@ def estimate_noise(pair: Pair) -> float:
 
 def _inside(x: float, y: float, view: InverseDepth) -> bool:
     h, w = view.w.shape
-    return 0 <= x < w and 0 <= y < h
+    return bool(0 <= x < w and 0 <= y < h)
 
 
 def correspond(
