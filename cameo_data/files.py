@@ -1,6 +1,6 @@
 """Files of a dataset, read with care: regular, inside their scene's folder, not larger than sane.
 
-Input is hostile until checked (``docs/design.md``): a dataset may hold links out of its folder,
+Input is hostile until checked: a dataset may hold links out of its folder,
 devices, or files that claim to be small and are not.
 """
 

@@ -156,6 +156,14 @@ def test_one_bad_frame_is_counted_and_the_rest_kept(case: str, tmp_path: Path) -
     assert failure.message.count(";") >= 2  # found; expected; remedy
 
 
+def test_unknown_camera_model_fails_the_scene_by_name(tmp_path: Path) -> None:
+    folder = recordings.write_7scenes(tmp_path / "scene")
+    source = open_source("rgbd", folder, {**OPTIONS_7SCENES, "camera_model": "OMNIDIRECTIONAL"})
+    with pytest.raises(DataError, match="camera model 'OMNIDIRECTIONAL'; expected") as caught:
+        source.scene(source.scene_ids()[0])
+    assert caught.value.failure.reason == Reason.UNKNOWN_CAMERA_MODEL
+
+
 def test_slightly_skewed_rotation_is_cleaned(tmp_path: Path) -> None:
     folder = recordings.write_7scenes(tmp_path / "scene")
     path = folder / f"{NAME}.pose.txt"

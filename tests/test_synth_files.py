@@ -166,14 +166,14 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path):
 
 
 def test_command_writes_and_reports(tmp_path):
-    result = run(tmp_path / "s", "--scenes", 2, "--frames", 2, "--size", "32x48", "--samples", 1)
+    result = run(tmp_path / "s", "--scenes", 2, "--frames", 2, "--size", "48x32", "--samples", 1)
     assert result.exit_code == 0, result.output
     assert "2 scenes with 4 images written to" in result.stdout
     assert "render: 4/4" in result.stderr
     record = json.loads((tmp_path / "s" / "objects-0000" / "scene.json").read_text())
     assert record["settings"]["hw"] == [32, 48]
     result = run(
-        tmp_path / "s", "--scenes", 3, "--frames", 2, "--size", "32×48", "--samples", 1, "--json"
+        tmp_path / "s", "--scenes", 3, "--frames", 2, "--size", "48×32", "--samples", 1, "--json"
     )
     report = json.loads(result.stdout)
     assert report["kept"] == ["objects-0000", "room-0001"]
@@ -194,7 +194,7 @@ def test_dry_run_writes_nothing(tmp_path):
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_other_settings_in_the_same_folder_are_refused(written, dry):
     before = contents(written)
-    result = run(written, "--scenes", 1, "--frames", 5, "--size", "32x48", "--seed", 4, *dry)
+    result = run(written, "--scenes", 1, "--frames", 5, "--size", "48x32", "--seed", 4, *dry)
     assert result.exit_code == 1
     assert result.stderr == (
         f"error: {written}/objects-0000 holds a scene with frames 3, not 5; samples 2, not 12; "
@@ -219,7 +219,7 @@ def test_a_foreign_folder_in_a_scenes_place_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--size", "big"), "'big'; expected a side or HxW"),
+        (("--size", "big"), "'big'; expected 256 or 320x240"),
         (("--size", "8"), "expected sides of 16 to 4096 pixels"),
         (("--rotation-range", "0"), "0<x<=180"),
         (("--kind", "cave"), "'cave' is not one of"),

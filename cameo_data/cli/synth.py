@@ -20,11 +20,11 @@ Example, then shards of it:
 
 
 def _parse_size(_ctx: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
-    """``512`` or ``480x640`` (height by width)."""
+    """(height, width) of ``512`` or ``640x480`` (width by height, as in ``build-corr --size``)."""
     match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", value)
     if match is None:
-        raise click.BadParameter(f"{value!r}; expected a side or HxW, e.g. 256 or 240x320")
-    hw = int(match[1]), int(match[2] or match[1])
+        raise click.BadParameter(f"{value!r}; expected 256 or 320x240 (width x height)")
+    hw = int(match[2] or match[1]), int(match[1])
     if not all(16 <= side <= 4096 for side in hw):
         raise click.BadParameter(f"{value!r}; expected sides of 16 to 4096 pixels")
     return hw
@@ -41,9 +41,9 @@ def _parse_size(_ctx: click.Context, _parameter: click.Parameter, value: str) ->
     "hw",
     default="256",
     show_default=True,
-    metavar="HxW",
+    metavar="WxH",
     callback=_parse_size,
-    help="Of images: a side, or height x width.",
+    help="Of images: 512 or 640x480 (width x height).",
 )
 @click.option(
     "--kind",

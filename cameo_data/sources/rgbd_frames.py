@@ -17,6 +17,9 @@ from cameo_data.sources.rgbd_options import Recording
 from cameo_data.sources.rgbd_pairs import Candidate
 from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene
 
+# Models that ``undistortion`` knows; a pinhole has no coefficients.
+CAMERA_MODELS = ("pinhole", "opencv")
+
 # Headers read to learn a scene's image size: the commonest of a few, so that one odd frame does
 # not make all others look wrong.
 _SIZE_PROBES = 5
@@ -109,6 +112,13 @@ def _mask(folder: Path, masks: Mapping[str, Path], frame_id: str) -> Path:
 
 
 def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidate]) -> Calibration:
+    if recording.camera_model.lower() not in CAMERA_MODELS:
+        raise FileDefect(
+            Reason.UNKNOWN_CAMERA_MODEL,
+            f"camera model {recording.camera_model!r}",
+            " or ".join(CAMERA_MODELS),
+            "undistort the recording first",
+        )
     hw = _common_hw(folder, (c.color for c in candidates), image_io.read_hw)
     depth_hw = _common_hw(folder, (c.depth for c in candidates), depth_io.depth_hw)
     center = recording.pixel_center

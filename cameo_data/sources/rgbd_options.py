@@ -77,6 +77,9 @@ class Recording(SourceOptions):
         "integer",
         description="where the first pixel's centre is in K: integer (0, 0) or half (0.5, 0.5)",
     )
+    camera_model: str = Field(
+        "opencv", description="of the colour camera: pinhole, or opencv with its distortion"
+    )
     distortion: Numbers = Field((), description="OpenCV's k1,k2,p1,p2[,k3…] of the colour camera")
     depth_codec: str = Field("uint16", description=f"encoding: {', '.join(CODECS)}")
     depth_scale: float = Field(
