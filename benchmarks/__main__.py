@@ -60,9 +60,7 @@ def accuracy_part() -> Iterator[str]:
 
 
 def _number(figure: accuracy.Figure) -> str:
-    return f"{figure.value:.2g}" if "px" in figure.name and "(px)" in figure.name else (
-        f"{figure.value:.5f}"
-    )
+    return f"{figure.value:.2g}" if "(px)" in figure.name else f"{figure.value:.5f}"
 
 
 def speed_part() -> Iterator[str]:

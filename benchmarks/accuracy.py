@@ -141,9 +141,7 @@ def scaled(case: Case, factor: float) -> Case:
         moved[:3, 3] *= factor
         return Camera(old.K, old.hw, moved)
 
-    pair = replace(
-        case.pair, camera0=camera(case.pair.camera0), camera1=camera(case.pair.camera1)
-    )
+    pair = replace(case.pair, camera0=camera(case.pair.camera0), camera1=camera(case.pair.camera1))
     return replace(
         case,
         pair=pair,

@@ -48,8 +48,6 @@ def _one(folder: Path, options: tuple[str, ...]) -> Real:
             raise RuntimeError(f"{' '.join(arguments)}: {result.output}")
         reader = ShardReader(out)
         counts = reader.index.counts["frames"]
-        frames = (
-            f"{counts['found']} = {counts['used']} + {counts['left_out']} + {counts['failed']}"
-        )
+        frames = f"{counts['found']} = {counts['used']} + {counts['left_out']} + {counts['failed']}"
         pairs = (found for sample in reader for _, _, found in agreement.of_sample(sample))
         return Real(folder.name, frames, sum(pairs, agreement.Agreement()))

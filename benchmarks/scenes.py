@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cameo_data import raycast, transforms
+from cameo_data import transforms
 from cameo_data.raycast import Primitive, orbit_rotation, placed
 from cameo_data.types import Camera
 
@@ -15,7 +15,7 @@ UP = (0.0, 0.0, 1.0)
 
 
 def acceptance_scene(seed: int = 0) -> list[Primitive]:
-    """Floor, two walls, a poster 2 % in front of its wall, a pole, a slanted card, spheres; sky above.
+    """Floor, two walls, a poster 2 % in front of its wall, a pole, a slanted card, spheres, sky.
 
     Metres, z up. Nothing closes the scene behind the cameras or above them.
     """
@@ -51,17 +51,23 @@ def view_pairs(hw: tuple[int, int]) -> Iterator[ViewPair]:
     target = np.array([0.0, 0.8, 0.75])
     focal = 0.9 * hw[1]
 
-    def at(azimuth_deg: float, radius: float = 3.4, height: float = 1.45, roll_deg: float = 0.0,
-           zoom: float = 1.0) -> Camera:
+    def at(
+        azimuth_deg: float,
+        radius: float = 3.4,
+        height: float = 1.45,
+        roll_deg: float = 0.0,
+        zoom: float = 1.0,
+    ) -> Camera:
         a = np.radians(azimuth_deg)
-        eye = target + [radius * np.sin(a), -radius * np.cos(a), height - target[2]]
+        eye = np.array([radius * np.sin(a), target[1] - radius * np.cos(a), height])
         cam_from_world = transforms.look_at(eye, target, UP)
         r = np.radians(roll_deg)
         turn = np.eye(4)
         turn[:2, :2] = [[np.cos(r), -np.sin(r)], [np.sin(r), np.cos(r)]]
         # off-centre on purpose: nothing lands on half-pixels by symmetry
-        K = np.array([[focal * zoom, 0, hw[1] / 2 + 3.3], [0, focal * zoom, hw[0] / 2 - 2.7],
-                      [0, 0, 1]])
+        K = np.array(
+            [[focal * zoom, 0, hw[1] / 2 + 3.3], [0, focal * zoom, hw[0] / 2 - 2.7], [0, 0, 1]]
+        )
         return Camera(K, hw, turn @ cam_from_world)
 
     pairs = [(f"orbit {d}°", at(-d / 2 + 7), at(d / 2 + 7)) for d in (5, 10, 20, 30, 45, 60)]

@@ -83,8 +83,9 @@ def _romatch(case: Case) -> Callable[[], object]:
     stand_ins = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
     for name in stand_ins:
         sys.modules.setdefault(name, types.ModuleType(name))
-    sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]  # type: ignore[attr-defined]
-    sys.modules["torchvision.transforms.functional"].InterpolationMode = types.SimpleNamespace(BICUBIC=3)  # type: ignore[attr-defined]
+    vars(sys.modules["torchvision"])["transforms"] = sys.modules["torchvision.transforms"]
+    modes = types.SimpleNamespace(BICUBIC=3)
+    vars(sys.modules["torchvision.transforms.functional"])["InterpolationMode"] = modes
     # the file itself: the package's own import pulls its models and their dependencies
     package = importlib.util.find_spec("romatch")
     assert package is not None

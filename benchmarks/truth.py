@@ -163,7 +163,10 @@ class Curve:
 
     @classmethod
     def of(
-        cls, confidence: Sequence[NDArray[np.float32]], right: Sequence[NDArray[np.bool_]], total: int
+        cls,
+        confidence: Sequence[NDArray[np.float32]],
+        right: Sequence[NDArray[np.bool_]],
+        total: int,
     ) -> Curve:
         """From all queries called VISIBLE: confidence, whether right; ``total`` truly VISIBLE."""
         c, r = np.concatenate(confidence), np.concatenate(right)

@@ -1,4 +1,5 @@
-"""Errors that a person can cause, each one line: where, what was found, what was expected, remedy."""
+"""Errors that a person can cause, each one line: where, what was found, what was expected, what to
+do."""
 
 from __future__ import annotations
 

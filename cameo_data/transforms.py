@@ -93,7 +93,7 @@ def look_at(eye: ArrayLike, target: ArrayLike, up: ArrayLike = (0.0, 0.0, 1.0)) 
     eye, target, up = (np.asarray(v, np.float64) for v in (eye, target, up))
     forward = target - eye
     right = np.cross(forward, up)
-    if np.linalg.norm(right) < 1e-9 * np.linalg.norm(up) * max(float(np.linalg.norm(forward)), 1e-9):
+    if np.linalg.norm(right) <= 1e-9 * np.linalg.norm(up) * np.linalg.norm(forward):
         raise ValueError("viewing direction is zero or parallel to the up vector")
     forward = forward / np.linalg.norm(forward)
     right = right / np.linalg.norm(right)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from benchmarks.accuracy import all_cases, changed_by_scale, clean, degraded, noisy
 from benchmarks.scenes import acceptance_scene, view_pairs
 from cameo_data import Camera, correspond, raycast, transforms
-from cameo_data.camera import project, query_xy, unproject
+from cameo_data.camera import project, query_xy, resize, unproject
 from cameo_data.correspondence import correspond_group, correspond_prepared, prepare, reference
 from cameo_data.correspondence.core import noise_between
 from cameo_data.types import DepthMap, Verdict
@@ -212,7 +212,7 @@ def test_masks_restrict_queries_and_targets():
 
 def test_views_may_differ_in_size():
     case = all_cases((60, 80), 0)[4]
-    camera1 = Camera(case.pair.camera1.K * [[0.5], [0.5], [1]], (30, 40), case.pair.camera1.cam_from_world)
+    camera1 = resize(case.pair.camera1, (30, 40))
     scene = acceptance_scene(0)
     depth1 = raycast.depth_of(raycast.render(scene, camera1))
     found = correspond(case.depth0, case.pair.camera0, depth1, camera1)
@@ -227,9 +227,7 @@ def test_noise_is_estimated():
 
     def estimate(noise: float) -> float:
         depth0, depth1 = (degraded(d, rng, 1, noise, 0.0) for d in (case.depth0, case.depth1))
-        return noise_between(
-            prepare(depth0, case.pair.camera0), prepare(depth1, case.pair.camera1)
-        )
+        return noise_between(prepare(depth0, case.pair.camera0), prepare(depth1, case.pair.camera1))
 
     assert estimate(0.0) == 0
     # view 0's own error, and that of four averaged pixels of view 1
@@ -314,6 +312,7 @@ def _four_known(known: np.ndarray, xy1: np.ndarray, where: np.ndarray) -> np.nda
     good = where.copy()
     for j in range(-1, 3):
         for i in range(-1, 3):
-            row, column = np.clip(y + j, 0, known.shape[0] - 1), np.clip(x + i, 0, known.shape[1] - 1)
+            row = np.clip(y + j, 0, known.shape[0] - 1)
+            column = np.clip(x + i, 0, known.shape[1] - 1)
             good &= known[row, column] & (y + j == row) & (x + i == column)
     return good

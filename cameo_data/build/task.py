@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from cameo_data import transforms
 from cameo_data.build.folder import Folder, load_recipe, read_json, write_json
@@ -20,8 +19,9 @@ from cameo_data.errors import DataError, Reason
 from cameo_data.frames import read_view
 from cameo_data.recipe import Recipe, canonical_json
 from cameo_data.shards.depth16 import quantise_depth
+from cameo_data.shards.rederive import overlap_of
 from cameo_data.shards.writer import ShardRecord, write_shard
-from cameo_data.types import EncodedImage, PairMaps, Sample, Verdict, View
+from cameo_data.types import EncodedImage, Sample, View
 
 
 def run_task(root: Path, index: int) -> ShardRecord:
@@ -80,12 +80,21 @@ def make_samples(recipe: Recipe, task: Task) -> Iterator[Sample]:
     # groups of one scene share views; two groups' worth catches most of that in little memory
     read = functools.lru_cache(maxsize=2 * recipe.views)(functools.partial(_read, recipe, task))
     for planned in task.samples:
-        views = [read(planned.scene_id, frame_id) for frame_id in planned.frame_ids]
-        yield _sample(recipe, planned, [view for view, _ in views], [p for _, p in views])
+        yield _sample(recipe, planned, [read(planned.scene_id, f) for f in planned.frame_ids])
 
 
-def _read(recipe: Recipe, task: Task, scene_id: str, frame_id: str) -> tuple[View, PreparedView]:
-    """A view as it will be stored: depth quantised, image encoded, masked where the build is."""
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A view as it will be stored, ready for matching; ``dropped`` pixels of its depth could not
+    be stored (see ``depth16``)."""
+
+    view: View
+    prepared: PreparedView
+    dropped: int
+
+
+def _read(recipe: Recipe, task: Task, scene_id: str, frame_id: str) -> _Ready:
+    """Depth quantised, image encoded, masked where the build is."""
     scene = open_scene(recipe.source, scene_id)
     frame = next((frame for frame in scene.frames if frame.frame_id == frame_id), None)
     if frame is None:
@@ -103,9 +112,10 @@ def _read(recipe: Recipe, task: Task, scene_id: str, frame_id: str) -> tuple[Vie
     if mask is None and task.masked:
         mask = np.ones(view.camera.hw, np.bool_)  # no mask says that everything counts
     depth = quantise_depth(view.depth)
+    dropped = int(np.count_nonzero(view.depth.valid & ~depth.valid))
     view = replace(view, depth=depth, mask=mask, encoded=_encoded(recipe, task, view))
     used_mask = mask if recipe.restrict_to_mask else None
-    return view, prepare(depth, view.camera, used_mask)
+    return _Ready(view, prepare(depth, view.camera, used_mask), dropped)
 
 
 def _encoded(recipe: Recipe, task: Task, view: View) -> EncodedImage:
@@ -123,10 +133,9 @@ def _encoded(recipe: Recipe, task: Task, view: View) -> EncodedImage:
     return EncodedImage(ext, data.tobytes())
 
 
-def _sample(
-    recipe: Recipe, planned: PlannedSample, views: list[View], prepared: list[PreparedView]
-) -> Sample:
+def _sample(recipe: Recipe, planned: PlannedSample, ready: list[_Ready]) -> Sample:
     scene = open_scene(recipe.source, planned.scene_id)
+    views, prepared = [one.view for one in ready], [one.prepared for one in ready]
     correspondence = {
         stride: correspond_group(prepared, stride) for stride in recipe.stored_strides
     }
@@ -149,12 +158,8 @@ def _sample(
         overlap_stride=stride,
         restricted_to_mask=recipe.restrict_to_mask,
         depth_source="+".join(sorted({view.depth_source for view in views})),
-        extra={"strategy": recipe.strategy},
+        extra={
+            "strategy": recipe.strategy,
+            "depth_pixels_dropped": [one.dropped for one in ready],
+        },
     )
-
-
-def overlap_of(maps: PairMaps) -> NDArray[np.float64]:
-    """(V, V) share of VISIBLE queries, 1 on the diagonal."""
-    overlap: NDArray[np.float64] = (maps.verdict == Verdict.VISIBLE).mean((2, 3))
-    np.fill_diagonal(overlap, 1.0)
-    return overlap
