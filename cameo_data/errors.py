@@ -7,6 +7,10 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 
+class UsageError(ValueError):
+    """What a person asked for does not exist or does not go together: a flag, a recipe's key."""
+
+
 class Reason(StrEnum):
     """Why a frame or scene was left out; the key under which failures are counted."""
 

@@ -27,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 
+from cameo_data.errors import UsageError
 from cameo_data.sources import Source, open_source, source_spec
 
 # Fields that say when to stop, not what to make: a build may go on under other values of them.
@@ -193,13 +194,13 @@ def make(values: Mapping[str, Any]) -> Recipe:
     """The checked recipe.
 
     Raises:
-        ValueError: one line naming key, value and what was expected; for an unknown key the
+        UsageError: one line naming key, value and what was expected; for an unknown key the
             nearest known one.
     """
     try:
         return Recipe.model_validate(dict(values))
     except ValidationError as error:
-        raise ValueError("; ".join(_problems(error))) from None
+        raise UsageError("; ".join(_problems(error))) from None
 
 
 def _problems(error: ValidationError) -> Iterator[str]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from cameo_data.errors import UsageError
+
 MAX_FILE_BYTES = 1_000_000
 # A recipe is a few dozen lines; nested aliases double in size with each level ("billion laughs").
 MAX_ALIASES = 32
@@ -38,18 +40,18 @@ def load(path: Path) -> dict[str, Any]:
     """The mapping in a recipe file, not yet checked.
 
     Raises:
-        ValueError: missing, too large, not YAML, or not a mapping.
+        UsageError: missing, too large, not YAML, or not a mapping.
     """
     if not path.is_file():
-        raise ValueError(f"recipe {path}: no such file")
+        raise UsageError(f"recipe {path}: no such file")
     if (size := path.stat().st_size) > MAX_FILE_BYTES:
-        raise ValueError(f"recipe {path}: {size} bytes; expected at most {MAX_FILE_BYTES}")
+        raise UsageError(f"recipe {path}: {size} bytes; expected at most {MAX_FILE_BYTES}")
     try:
         values = parse_yaml(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"recipe {path}: {' '.join(str(error).split())}") from None
+        raise UsageError(f"recipe {path}: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"recipe {path}: holds {type(values).__name__}; expected key: value lines")
+        raise UsageError(f"recipe {path}: holds {type(values).__name__}; expected key: value lines")
     return values
 
 

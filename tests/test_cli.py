@@ -86,7 +86,8 @@ def test_wrong_usage_ends_with_2(args, tmp_path, monkeypatch):
 )
 def test_wrong_input_is_one_line(args, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    line = one_line(run("build-corr", *args, "--out", "out"))
+    code = 1 if "no such folder" in says else 2  # what was asked for is wrong, or what is there
+    line = one_line(run("build-corr", *args, "--out", "out"), code)
     assert line.startswith("error: ")
     assert says in line
 
@@ -203,7 +204,7 @@ def test_sources_names_every_format_and_its_options():
     assert "conventions" in page
     record = json.loads(run("sources", "--json").stdout)
     assert "depth_scale" in {s["name"]: s for s in record["sources"]}["rgbd"]["options"]
-    assert "expected one of" in one_line(run("sources", "nosuch"))
+    assert "expected one of" in one_line(run("sources", "nosuch"), 2)
 
 
 def test_inspect_says_what_is_there(tiny_scenes, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 import click
 from tqdm import tqdm
 
-from cameo_data.errors import DataError
+from cameo_data.errors import DataError, UsageError
 from cameo_data.recipe_file import parse_option
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,7 +35,7 @@ class ExitCode(IntEnum):
 
 @contextmanager
 def errors_in_one_line(with_traceback: bool = False) -> Iterator[None]:
-    """Turns errors that a person can cause into ``error: …`` and exit code 1, a stop into 75.
+    """Turns errors that a person can cause into ``error: …`` and exit code 1 or 2, a stop into 75.
 
     Other errors are ours and keep their traceback.
     """
@@ -44,11 +45,16 @@ def errors_in_one_line(with_traceback: bool = False) -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("interrupted; run the same command again to go on", err=True)
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+    except BrokenPipeError:
+        # the reader of our output has seen enough, as in `… | head`; Python must not write again
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        raise click.exceptions.Exit(ExitCode.FAILED) from None
     except (DataError, ValueError, OSError) as error:
         if with_traceback or (isinstance(error, OSError) and error.strerror is None):
             raise
         click.echo(f"error: {_one_line(error)}", err=True)
-        raise click.exceptions.Exit(ExitCode.FAILED) from None
+        usage = isinstance(error, UsageError)
+        raise click.exceptions.Exit(ExitCode.USAGE if usage else ExitCode.FAILED) from None
 
 
 def _one_line(error: Exception) -> str:

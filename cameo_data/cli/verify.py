@@ -51,11 +51,14 @@ def command(build: Path, groups: int | None, seed: int, as_json: bool) -> None:
             click.echo(problem.message)
         if report.ok:
             click.echo(
-                f"{report.build}: {report.shards} shards, {report.samples} samples, "
-                f"{report.bytes / 1e6:.1f} MB as written; matches of {report.groups} samples "
+                f"{report.build}: {common.plural(report.shards, 'shard')}, "
+                f"{common.plural(report.samples, 'sample')}, {report.bytes / 1e6:.1f} MB as written; "
+                f"matches of {common.plural(report.groups, 'sample')} "
                 f"derived again, identical. Index {report.index_sha256}"
             )
         else:
-            click.echo(f"{report.build}: {len(report.problems)} problems", err=True)
+            click.echo(
+                f"{report.build}: {common.plural(len(report.problems), 'problem')}", err=True
+            )
     if not report.ok:
         raise click.exceptions.Exit(ExitCode.FAILED)

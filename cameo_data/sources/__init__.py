@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from cameo_data.errors import UsageError
 from cameo_data.sources.base import Source, SourceOptions, SourceSpec
 
 # name -> module holding a SourceSpec called SPEC
@@ -34,7 +35,7 @@ def source_spec(name: str) -> SourceSpec:
     """The format called ``name``.
 
     Raises:
-        ValueError: no such format; the message lists those there are.
+        UsageError: no such format; the message lists those there are.
     """
     if name in _BUILTIN:
         spec = import_module(_BUILTIN[name]).SPEC
@@ -45,7 +46,7 @@ def source_spec(name: str) -> SourceSpec:
         if not isinstance(spec, SourceSpec):
             raise ValueError(f"entry point {point.value} of source {name!r} is no SourceSpec")
         return spec
-    raise ValueError(f"unknown source {name!r}; expected one of {', '.join(source_names())}")
+    raise UsageError(f"unknown source {name!r}; expected one of {', '.join(source_names())}")
 
 
 def open_source(name: str, root: Path | str, options: Mapping[str, Any] | None = None) -> Source:
