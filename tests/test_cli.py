@@ -86,7 +86,7 @@ def test_wrong_usage_ends_with_2(args, tmp_path, monkeypatch):
 )
 def test_wrong_input_is_one_line(args, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code = 1 if "no such folder" in says else 2  # what was asked for is wrong, or what is there
+    code = 1 if "nowhere" in says else 2  # what was asked for is wrong, or what is there
     line = one_line(run("build-corr", *args, "--out", "out"), code)
     assert line.startswith("error: ")
     assert says in line

@@ -52,9 +52,8 @@ def command(build: Path, groups: int | None, seed: int, as_json: bool) -> None:
         if report.ok:
             click.echo(
                 f"{report.build}: {common.plural(report.shards, 'shard')}, "
-                f"{common.plural(report.samples, 'sample')}, {report.bytes / 1e6:.1f} MB as written; "
-                f"matches of {common.plural(report.groups, 'sample')} "
-                f"derived again, identical. Index {report.index_sha256}"
+                f"{common.plural(report.samples, 'sample')}, {report.bytes / 1e6:.1f} MB as "
+                f"written; matches of {common.plural(report.groups, 'sample')} derived again, identical. Index {report.index_sha256}"
             )
         else:
             click.echo(
