@@ -45,7 +45,7 @@ CREASE = 0.1
 # Second differences that differ by less are equal: float32 rounds inverse depth by 6e-8.
 ROUNDING = 1e-6
 # Of the gap between two surfaces, the level above which a pixel counts to the nearer one. Near the
-# middle, but not at it: on regular grids pixels lie exactly at the middle, and rounding would decide.
+# middle, but not at it: on regular grids pixels lie exactly there, and rounding would decide.
 LEVEL = 0.47
 
 NO_DEPTH, BEHIND, OUTSIDE, UNKNOWN, OCCLUDED, VISIBLE = 0, 1, 2, 3, 4, 5
@@ -143,10 +143,7 @@ def classify_cells(W, smooth):
                 max(abs(t0 - two * a + c), abs(t1 - two * b + d)),
             )
             curved = (
-                (least > 0)
-                & (ring > 0)
-                & (third <= third_limit * least)
-                & (second <= edge * least)
+                (least > 0) & (ring > 0) & (third <= third_limit * least) & (second <= edge * least)
             )
             cells[i, j] = CURVED if curved & (plane == 0) else plane
     return cells
