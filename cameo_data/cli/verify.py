@@ -50,10 +50,12 @@ def command(build: Path, groups: int | None, seed: int, as_json: bool) -> None:
         for problem in report.problems:
             click.echo(problem.message)
         if report.ok:
+            shards = common.plural(report.shards, "shard")
+            samples = common.plural(report.samples, "sample")
+            checked = common.plural(report.groups, "sample")
             click.echo(
-                f"{report.build}: {common.plural(report.shards, 'shard')}, "
-                f"{common.plural(report.samples, 'sample')}, {report.bytes / 1e6:.1f} MB as "
-                f"written; matches of {common.plural(report.groups, 'sample')} derived again, identical. Index {report.index_sha256}"
+                f"{report.build}: {shards}, {samples}, {report.bytes / 1e6:.1f} MB as written; "
+                f"matches of {checked} derived again, identical. Index {report.index_sha256}"
             )
         else:
             click.echo(
