@@ -235,6 +235,23 @@ def test_noise_is_estimated():
         assert noise < estimate(noise) < 1.8 * noise
 
 
+def test_disparities_in_whole_steps_are_no_occluders():
+    # 8-bit stereo: a wall seen slantwise becomes stairs, each a little nearer than the last
+    one, two = Camera(K, HW), Camera(K, HW, _moved(-0.25))
+    plane = np.array([0.12, 0.02, 0.4])
+    stairs = []
+    for camera in (one, two):
+        disparity = 100 / _plane_depth(plane, camera)
+        stairs.append((100 / np.maximum(np.rint(disparity), 1)).astype(np.float32))
+    found = correspond(stairs[0], one, stairs[1], two)
+    landed = found.verdict >= Verdict.UNKNOWN
+    assert landed.sum() > 1500
+    assert (found.verdict[landed] == Verdict.VISIBLE).mean() > 0.98
+    slow = reference.correspond(stairs[0], one, stairs[1], two, stride=3)
+    fast = correspond(stairs[0], one, stairs[1], two, stride=3)
+    assert np.array_equal(fast.verdict, slow.verdict)
+
+
 def test_groups_hold_all_ordered_pairs():
     case = all_cases(HW, 0)[0]
     views = [

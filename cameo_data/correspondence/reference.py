@@ -81,6 +81,22 @@ class InverseDepth:
                     found.append(abs(a - 2 * c + b) / c)
         return median(found) if len(found) >= 50 else 0.0
 
+    def quantum(self) -> float:
+        """Relative step of inverse depth stored in steps, 0 where it is continuous."""
+        equal, steps = 0, []
+        first = -3 % max(1, (self.w.shape[0] + 6) // 64)
+        for row in self.w[first :: max(1, (self.w.shape[0] + 6) // 64)]:
+            for a, b in itertools.pairwise(row.tolist()):
+                if a > 0 and b > 0:
+                    equal += a == b
+                    steps += [abs(a - b) / max(a, b)] * (a != b)
+        small = [step for step in steps if step < SMOOTH_MAX]
+        known = equal + len(steps)
+        if known < 1000 or equal < 0.5 * known or len(small) < 0.03 * known:
+            return 0.0
+        least, middle = np.quantile(small, [0.01, 0.5])
+        return float(middle) if least > 0.5 * middle else 0.0
+
     def surface(self, x: int, y: int) -> Surface:
         """The surface through pixel (x, y)."""
         fits = [
@@ -233,14 +249,15 @@ def estimate_noise(pair: Pair) -> float:
         seen = pair.two.smooth_value(column, row, x - 0.5 - column, y - 0.5 - row)
         if seen is not None and abs(w1 / seen - 1) < 0.1:
             found.append(abs(w1 / seen - 1))
-    if len(found) < 50:
-        return 0.0
-    sigma = 1.4826 * median(found)
-    for _ in range(3):
-        near = [d for d in found if d < 4 * sigma]
-        if len(near) < 20:
-            break
-        sigma = 1.4826 * median(near)
+    sigma = 0.0
+    if len(found) >= 50:
+        sigma = 1.4826 * median(found)
+        for _ in range(3):
+            near = [d for d in found if d < 4 * sigma]
+            if len(near) < 20:
+                break
+            sigma = 1.4826 * median(near)
+    sigma = max(sigma, 0.7 * max(pair.one.quantum(), pair.two.quantum()))
     if sigma < LEAST_NOISE:
         return 0.0
     return float(1.1 ** math.ceil(math.log(sigma) / math.log(1.1)))
