@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import files, image_io
+from cameo_data import array_files, colmap_files, files, image_io
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.types import DepthMap, DepthRef
@@ -54,7 +54,10 @@ def read_nyu_disparity(path: Path) -> FloatImage:
 
 def read_float(path: Path) -> FloatImage:
     """Values of a float32 one-channel TIFF, PFM or OpenEXR file."""
-    values = _read_exr(path) if path.suffix.lower() == ".exr" else _unchanged(path)
+    suffix = path.suffix.lower()
+    if suffix == ".pfm":
+        return array_files.read_pfm(path)
+    values = _read_exr(path) if suffix == ".exr" else _unchanged(path)
     if values.ndim != 2 or values.dtype.kind != "f":
         raise _wrong_kind(path, values, "one channel of floating point")
     return values.astype(np.float32)
@@ -63,13 +66,73 @@ def read_float(path: Path) -> FloatImage:
 def read_npy(path: Path) -> FloatImage:
     """Values of a NumPy file holding (H, W) or (H, W, 1) numbers; never unpickled."""
     array = _map_npy(path)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.ndim != 2 or array.dtype.kind not in "fiu":
-        raise _wrong_kind(path, array, "an (H, W) array of numbers")
     if array.size > image_io.MAX_PIXELS:
         raise _wrong_kind(path, array, f"at most {image_io.MAX_PIXELS} pixels")
-    return array.astype(np.float32)
+    return _image_of_numbers(path, array)
+
+
+def read_uint8(path: Path) -> FloatImage:
+    """Values of an 8-bit one-channel PNG or PGM."""
+    values = _unchanged(path)
+    if values.ndim != 2 or values.dtype != np.uint8:
+        raise _wrong_kind(path, values, "one channel of 8 bits")
+    return values.astype(np.float32)
+
+
+def read_float16_png(path: Path) -> FloatImage:
+    """Values of a 16-bit one-channel PNG whose bits are those of float16 numbers, as CO3D's."""
+    return _one_channel_16(path).view(np.float16).astype(np.float32)
+
+
+def read_pfm(path: Path) -> FloatImage:
+    """Values of a PFM file; the magnitude of its scale is ignored (``array_files.read_pfm``)."""
+    return array_files.read_pfm(path)
+
+
+def read_npz(path: Path) -> FloatImage:
+    """Values of a NumPy archive's only array, or of the one called ``depth``."""
+    return _image_of_numbers(path, array_files.read_npz(path))
+
+
+def read_hdf5(path: Path) -> FloatImage:
+    """Values of an HDF5 file's only array, or of the one called ``depth`` or ``dataset``."""
+    return _image_of_numbers(path, array_files.read_hdf5(path))
+
+
+def read_megadepth(path: Path) -> FloatImage:
+    """Values of MegaDepth's HDF5, unless it only orders foreground and background.
+
+    Such maps hold values below zero, and no depth (as COTR's ``prepare_data.md`` sorts them out).
+    """
+    values = read_hdf5(path)
+    if values.min(initial=0) < 0:
+        raise FileDefect(
+            Reason.EMPTY_DEPTH,
+            f"{path.name} only orders foreground and background",
+            "depth above zero",
+            "leave the frame out",
+        )
+    return values
+
+
+def read_dtu(path: Path) -> FloatImage:
+    """Values of DTU's ``depth_map_NNNN.pfm`` where ``depth_visual_NNNN.png`` beside it is lit.
+
+    The mask leaves out what the reconstructed surface adds beyond the scan; without it, all count.
+    """
+    values = array_files.read_pfm(path)
+    visual = path.with_name(path.name.replace("depth_map", "depth_visual")).with_suffix(".png")
+    if not visual.exists():
+        return values
+    lit = image_io.read_mask(files.inside(path.parent, visual))
+    if lit.shape != values.shape:
+        raise _wrong_kind(visual, lit, f"the size of {path.name}")
+    return np.where(lit, values, np.float32(0))
+
+
+def read_colmap(path: Path) -> FloatImage:
+    """Values of a depth map in COLMAP's dense workspace, ``stereo/depth_maps/*.bin``."""
+    return colmap_files.read_array(path)
 
 
 CODECS: dict[str, Callable[[Path], FloatImage]] = {
@@ -79,6 +142,14 @@ CODECS: dict[str, Callable[[Path], FloatImage]] = {
     "nyu_disparity": read_nyu_disparity,
     "float": read_float,
     "npy": read_npy,
+    "uint8": read_uint8,
+    "pfm": read_pfm,
+    "npz": read_npz,
+    "hdf5": read_hdf5,
+    "megadepth": read_megadepth,
+    "dtu": read_dtu,
+    "float16_png": read_float16_png,
+    "colmap": read_colmap,
 }
 
 
@@ -87,7 +158,7 @@ def read_depth(depth: DepthRef) -> DepthMap:
 
     Raises:
         FileDefect: missing, damaged, too large, of another encoding.
-        ValueError: no such codec.
+        ValueError: no such codec, or distances along rays without ``camera_K``.
     """
     if depth.codec not in CODECS:
         raise ValueError(
@@ -95,8 +166,48 @@ def read_depth(depth: DepthRef) -> DepthMap:
         )
     values = CODECS[depth.codec](depth.path)
     for marker in depth.invalid:
-        values = np.where(values == np.float32(marker), np.float32(0), values)
-    return DepthMap.from_array(values * np.float32(depth.scale))
+        values = np.where(values == np.float32(marker), np.float32(np.nan), values)
+    values = values * np.float32(depth.scale)
+    if depth.stereo is not None:
+        values = _z_from_disparity(values, depth.stereo)
+    if depth.along_ray:
+        if depth.camera_K is None:
+            raise ValueError("distances along rays need camera_K")
+        values = _z_from_distance(values, depth.camera_K)
+    if depth.mask_path is not None:
+        values = np.where(_depth_mask(depth.mask_path, values.shape), values, np.float32(0))
+    return DepthMap.from_array(values)
+
+
+def _depth_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    known = image_io.read_mask(path, threshold=0.5 / 255)  # anything but black
+    if known.shape != shape:
+        raise _wrong_kind(path, known, f"{shape[0]}×{shape[1]} (h×w) like the depth")
+    return known
+
+
+def _z_from_disparity(disparity: FloatImage, stereo: tuple[float, float]) -> FloatImage:
+    """z = f·B / (d + cx1 − cx0), as Middlebury's ``calib.txt`` defines it; 0 where d is unknown."""
+    sum_px: NDArray[np.float64] = disparity.astype(np.float64) + stereo[1]
+    known = np.isfinite(sum_px) & (sum_px > 0)
+    z = np.where(known, stereo[0] / np.where(known, sum_px, 1.0), 0.0)
+    return np.asarray(z, np.float32)
+
+
+def _z_from_distance(distance: FloatImage, K: NDArray[np.float64]) -> FloatImage:
+    """z of points at a distance from the camera's centre: distance / |K⁻¹ (x, y, 1)|."""
+    height, width = distance.shape
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(K).T
+    return np.asarray(distance / np.linalg.norm(rays, axis=-1), np.float32)
+
+
+def _image_of_numbers(path: Path, array: NDArray[Any]) -> FloatImage:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise _wrong_kind(path, array, "an (H, W) array of numbers")
+    return array.astype(np.float32)
 
 
 def depth_hw(path: Path) -> tuple[int, int]:
@@ -111,6 +222,10 @@ def depth_hw(path: Path) -> tuple[int, int]:
         return int(height), int(width)
     if suffix == ".exr":
         return _exr_hw(path)
+    if suffix == ".bin":
+        return colmap_files.array_hw(path)
+    if suffix == ".pfm":
+        return array_files.pfm_hw(path)
     return image_io.read_hw(path, Reason.UNREADABLE_DEPTH)
 
 

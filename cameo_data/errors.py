@@ -22,6 +22,7 @@ class Reason(StrEnum):
     BAD_INTRINSICS = "bad_intrinsics"
     EMPTY_DEPTH = "empty_depth"
     NO_DEPTH = "no_depth"
+    REDACTED = "redacted"
     UNKNOWN_CAMERA_MODEL = "unknown_camera_model"
     DUPLICATE_ID = "duplicate_id"
     BAD_NAME = "bad_name"

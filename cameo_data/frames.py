@@ -10,31 +10,74 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data import camera as cameras
-from cameo_data import depth_io, image_io, registration, undistortion
+from cameo_data import depth_io, image_containers, image_io, registration, undistortion
 from cameo_data.correspondence import sample_depth
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.image_io import RgbFile
 from cameo_data.types import Camera, DepthMap, DepthRef, EncodedImage, FloatArray, Frame, View
 
 
 def read_view(
-    frame: Frame, *, dataset: str, scene_id: str, hw: tuple[int, int] | None = None
+    frame: Frame,
+    *,
+    dataset: str,
+    scene_id: str,
+    hw: tuple[int, int] | None = None,
+    with_depth: bool = True,
 ) -> View:
     """The frame's pixels, undistorted, depth registered to colour, resized to ``hw`` if given.
+
+    Without ``with_depth`` no depth is read, and no pixel of the view has any.
 
     Raises:
         DataError: a file is missing, unreadable or of a wrong size, or no depth is left.
         ValueError: unknown depth codec or malformed distortion.
     """
     try:
-        view = _read(frame)
+        view = _read(frame, with_depth)
         if hw is not None:
             view = resize_view(view, hw)
-        if not view.depth.valid.any():
+        if with_depth and not view.depth.valid.any():
             raise _empty_depth(frame, "after cropping")
     except FileDefect as defect:
         raise defect.at(dataset, scene_id, frame.frame_id) from None
     return view
+
+
+def read_image(frame: Frame, *, dataset: str, scene_id: str) -> NDArray[np.uint8]:
+    """The frame's (H, W, 3) picture alone, undistorted; works for frames without depth.
+
+    Raises:
+        DataError: the image is missing, unreadable or of a wrong size.
+    """
+    try:
+        file = _stored_image(frame)
+        _check_hw(frame.image_path.name, file.header.hw, undistortion.stored_hw(frame))
+        xy = _stored_xy(frame)
+    except FileDefect as defect:
+        raise defect.at(dataset, scene_id, frame.frame_id) from None
+    return file.rgb if xy is None else _lookup_image(file.rgb, xy)
+
+
+def view_xy(frame: Frame, xy: FloatArray, hw: tuple[int, int] | None = None) -> FloatArray:
+    """(N, 2) pixels in the view that ``read_view`` makes of pixels in the stored image.
+
+    NaN where a pixel does not make it into the view.
+
+    Raises:
+        FileDefect: as of ``undistortion``.
+    """
+    moved = undistortion.pinhole_xy(frame, xy)
+    size = frame.camera.hw
+    if hw is not None and hw != size:
+        scaled_hw = cameras.cover_hw(size, hw)
+        moved = moved * (scaled_hw[1] / size[1], scaled_hw[0] / size[0])
+        moved -= ((scaled_hw[1] - hw[1]) // 2, (scaled_hw[0] - hw[0]) // 2)
+        size = hw
+    with np.errstate(invalid="ignore"):
+        inside = np.all((moved >= 0) & (moved < (size[1], size[0])), axis=1)
+    return np.where(np.reshape(inside, (-1, 1)), moved, np.nan)
 
 
 def resize_view(view: View, hw: tuple[int, int]) -> View:
@@ -67,31 +110,35 @@ def resize_view(view: View, hw: tuple[int, int]) -> View:
     )
 
 
-def _read(frame: Frame) -> View:
-    if frame.depth is None:
+def _read(frame: Frame, with_depth: bool) -> View:
+    if frame.depth is None and with_depth:
         raise FileDefect(
             Reason.NO_DEPTH,
             "the frame has no depth",
             "a depth map",
-            "attach precomputed depth, or leave the frame out",
+            "attach precomputed depth maps (`cameo-data sources NAME` says where they go)",
         )
-    file = image_io.read_rgb(frame.image_path)
-    camera = frame.camera
-    _check_hw(frame.image_path.name, file.header.hw, camera.hw)
-    mask = None if frame.mask_path is None else image_io.read_mask(frame.mask_path)
+    file = _stored_image(frame)
+    camera, image_hw = frame.camera, undistortion.stored_hw(frame)
+    _check_hw(frame.image_path.name, file.header.hw, image_hw)
+    mask = None
+    if frame.mask_path is not None:
+        mask = image_io.read_mask(frame.mask_path, frame.mask_threshold)
     if mask is not None and frame.mask_path is not None:
-        _check_hw(frame.mask_path.name, (mask.shape[0], mask.shape[1]), camera.hw)
+        _check_hw(frame.mask_path.name, (mask.shape[0], mask.shape[1]), image_hw)
     image = file.rgb
     encoded = (
         EncodedImage(image_io.EXTENSIONS[file.header.format], file.data) if file.plain else None
     )
-    xy = None
-    if frame.distortion is not None and any(frame.distortion):
-        xy = undistortion.stored_xy(camera, frame.distortion)
+    xy = _stored_xy(frame)
+    if xy is not None:
         image = _lookup_image(image, xy)
         mask = None if mask is None else _nearest(mask, xy)
         encoded = None
-    depth = _read_depth(frame, frame.depth, xy)
+    if frame.depth is not None and with_depth:
+        depth, source = _read_depth(frame, frame.depth, xy), frame.depth.source
+    else:
+        depth, source = DepthMap.from_array(np.zeros(camera.hw, np.float32)), "none"
     return View(
         frame_id=frame.frame_id,
         camera=camera,
@@ -99,25 +146,49 @@ def _read(frame: Frame) -> View:
         depth=depth,
         mask=mask,
         encoded=encoded,
-        depth_source=frame.depth.source,
+        depth_source=source,
     )
+
+
+def _stored_xy(frame: Frame) -> FloatArray | None:
+    """Pixels in the stored image of the frame's pixels, or None where they are the same."""
+    if frame.distortion is None or not undistortion.is_distorted(frame):
+        return None
+    return undistortion.stored_xy(frame.camera, frame.distortion)
+
+
+def _stored_image(frame: Frame) -> RgbFile:
+    """The image as stored: a file of its own, or one of many in a video or chunk."""
+    if frame.image_index is None:
+        return image_io.read_rgb(frame.image_path)
+    return image_containers.read_rgb(frame.image_path, frame.image_index)
 
 
 def _read_depth(frame: Frame, ref: DepthRef, xy: FloatArray | None) -> DepthMap:
     """The frame's depth in the pixels of its (undistorted) image; ``xy`` as of ``stored_xy``."""
-    camera = frame.camera
+    image_hw = undistortion.stored_hw(frame)
     stored = depth_io.read_depth(ref)
-    _check_hw(ref.path.name, stored.hw, ref.hw or camera.hw)
+    _check_hw(ref.path.name, stored.hw, ref.hw or image_hw)
     if not stored.valid.any():
         raise _empty_depth(frame, "in the file")
-    depth = _to_color(stored, ref, camera, xy)
+    depth = _to_color(stored, ref, frame.camera, image_hw, xy)
     if not depth.valid.any():
         raise _empty_depth(frame, "once brought into the colour camera")
     return depth
 
 
-def _to_color(stored: DepthMap, ref: DepthRef, camera: Camera, xy: FloatArray | None) -> DepthMap:
-    own_camera = ref.camera_K is not None or ref.color_from_depth is not None
+def _to_color(
+    stored: DepthMap,
+    ref: DepthRef,
+    camera: Camera,
+    image_hw: tuple[int, int],
+    xy: FloatArray | None,
+) -> DepthMap:
+    # depth that states the very camera of an undistorted image lies on its pixels
+    own_K = ref.camera_K is not None and not (
+        xy is None and stored.hw == camera.hw and np.array_equal(ref.camera_K, camera.K)
+    )
+    own_camera = own_K or ref.color_from_depth is not None
     if own_camera:
         depth_K = cameras.resize(camera, stored.hw).K if ref.camera_K is None else ref.camera_K
         if ref.color_from_depth is not None and not np.array_equal(ref.color_from_depth, np.eye(4)):
@@ -128,11 +199,11 @@ def _to_color(stored: DepthMap, ref: DepthRef, camera: Camera, xy: FloatArray | 
         )
         return DepthMap(*sample_depth(stored, (rays @ depth_K.T)[..., :2]))
     if xy is None:
-        if stored.hw == camera.hw:
+        if stored.hw == camera.hw and ref.shift_px == 0:
             return stored
         xy = cameras.query_xy(camera.hw)
-    step = np.array([stored.hw[1] / camera.hw[1], stored.hw[0] / camera.hw[0]])
-    return DepthMap(*sample_depth(stored, xy * step))
+    step = np.array([stored.hw[1] / image_hw[1], stored.hw[0] / image_hw[0]])
+    return DepthMap(*sample_depth(stored, xy * step + ref.shift_px))
 
 
 def _scale_image(image: NDArray[np.uint8], hw: tuple[int, int]) -> NDArray[np.uint8]:

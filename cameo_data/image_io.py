@@ -81,9 +81,18 @@ def read_rgb(path: Path) -> RgbFile:
     Raises:
         FileDefect: missing, no image, truncated, damaged, or too large.
     """
-    data, header = _checked(path, Reason.UNREADABLE_IMAGE)
+    return decode_rgb(files.read_bytes(path, Reason.UNREADABLE_IMAGE), path.name)
+
+
+def decode_rgb(data: bytes, name: str) -> RgbFile:
+    """As ``read_rgb``, of an image file's bytes that lie in memory; ``name`` is for messages.
+
+    Raises:
+        FileDefect: no image, truncated, damaged, or too large.
+    """
+    header = _checked(data, name, Reason.UNREADABLE_IMAGE)
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    rgb = _decode(data, flags, path.name, Reason.UNREADABLE_IMAGE)
+    rgb = _decode(data, flags, name, Reason.UNREADABLE_IMAGE)
     plain = header.mode == "RGB" and not header.turned and header.format in EXTENSIONS
     # Pillow calls 16-bit colour PNGs "RGB" too; byte 24 is the bit depth (PNG specification, IHDR)
     if header.format == "PNG" and data[24] != 8:
@@ -97,27 +106,32 @@ def read_unchanged(path: Path, reason: Reason) -> NDArray[np.generic]:
     Raises:
         FileDefect: as ``read_rgb``, with ``reason``.
     """
-    data, _ = _checked(path, reason)
+    data = files.read_bytes(path, reason)
+    _checked(data, path.name, reason)
     return _decode(data, cv2.IMREAD_UNCHANGED, path.name, reason)
 
 
-def read_mask(path: Path) -> NDArray[np.bool_]:
-    """A foreground mask (H, W): True from half of the file's white on (255, or 1 in 0/1 files).
+def read_mask(path: Path, threshold: float | None = None) -> NDArray[np.bool_]:
+    """A foreground mask (H, W): True from a share of white (255) on.
+
+    Without ``threshold``, from half of the file's white on, which is 1 in files of 0 and 1.
 
     Raises:
         FileDefect: as ``read_rgb``.
     """
-    data, _ = _checked(path, Reason.UNREADABLE_IMAGE)
+    data = files.read_bytes(path, Reason.UNREADABLE_IMAGE)
+    _checked(data, path.name, Reason.UNREADABLE_IMAGE)
     flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
     grey = _decode(data, flags, path.name, Reason.UNREADABLE_IMAGE)
+    if threshold is not None:
+        return np.asarray(grey >= threshold * 255, np.bool_)
     white = 1 if grey.max() <= 1 else 255
     return np.asarray(2 * grey.astype(np.uint16) >= white, np.bool_)
 
 
-def _checked(path: Path, reason: Reason) -> tuple[bytes, ImageHeader]:
-    """The file's bytes and header, complete and of a size worth decoding."""
-    data = files.read_bytes(path, reason)
-    header = _header(io.BytesIO(data), path.name, reason)
+def _checked(data: bytes, name: str, reason: Reason) -> ImageHeader:
+    """The header of an image file that is complete and of a size worth decoding."""
+    header = _header(io.BytesIO(data), name, reason)
     if header.format == "PNG":
         defect = _png_defect(data)
     elif header.format == "JPEG":
@@ -125,8 +139,8 @@ def _checked(path: Path, reason: Reason) -> tuple[bytes, ImageHeader]:
     else:
         defect = None  # their decoders refuse what is cut short
     if defect is not None:
-        raise _undecodable(path.name, defect, reason)
-    return data, header
+        raise _undecodable(name, defect, reason)
+    return header
 
 
 def _header(stream: IO[bytes], name: str, reason: Reason) -> ImageHeader:

@@ -29,6 +29,7 @@ from pydantic import (
 
 from cameo_data.errors import UsageError
 from cameo_data.sources import Source, open_source, source_spec
+from cameo_data.sources.subset import subset
 
 # Fields that say when to stop, not what to make: a build may go on under other values of them.
 NOT_HASHED = frozenset({"max_failures"})
@@ -66,13 +67,21 @@ def _allowance(value: Any) -> Any:
     return value
 
 
+def _listed(value: Any) -> Any:
+    """One text as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 class SourceRecipe(BaseModel):
     """Where the scenes come from.
 
     Attributes:
         name: a format, see ``cameo-data sources``.
         root: the dataset's folder, relative to the current directory.
-        options: the format's own options, checked by its model.
+        options: the format's own options, checked by its model; ``split`` among them where the
+            format has splits.
+        scenes: patterns (``*``, ``?``, ``[ab]``) of the scenes to use; all without any.
+        limit: at most so many scenes, the first in the source's order.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,6 +89,8 @@ class SourceRecipe(BaseModel):
     name: str
     root: str
     options: dict[str, Any] = Field(default_factory=dict)
+    scenes: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    limit: int | None = Field(None, ge=1)
 
     @field_validator("root", mode="before")
     @classmethod
@@ -97,8 +108,13 @@ class SourceRecipe(BaseModel):
         return self
 
     def open(self) -> Source:
-        """The dataset, listed but not read."""
-        return open_source(self.name, Path(self.root), self.options)
+        """The dataset, or the chosen part of it, listed but not read.
+
+        Raises:
+            DataError: the folder holds nothing of this format, or no scene is chosen.
+        """
+        whole = open_source(self.name, Path(self.root), self.options)
+        return subset(whole, self.scenes, self.limit)
 
 
 class Recipe(BaseModel):
@@ -203,14 +219,23 @@ def make(values: Mapping[str, Any]) -> Recipe:
         raise UsageError("; ".join(_problems(error))) from None
 
 
-def _problems(error: ValidationError) -> Iterator[str]:
+def source_recipe(values: Mapping[str, Any]) -> SourceRecipe:
+    """As ``make``, of a recipe's ``source`` alone."""
+    try:
+        return SourceRecipe.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError("; ".join(_problems(error, ("source",)))) from None
+
+
+def _problems(error: ValidationError, within: tuple[str, ...] = ()) -> Iterator[str]:
     for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"]) or "recipe"
+        loc = (*within, *item["loc"])
+        where = ".".join(str(part) for part in loc) or "recipe"
         if item["type"] == "extra_forbidden":
-            yield f"unknown key {where!r}{_nearest(item['loc'])}"
+            yield f"unknown key {where!r}{_nearest(loc)}"
         elif item["type"] == "missing":
             yield f"key {where!r} is missing"
-        elif item["loc"] == ("source",) and item["type"] == "value_error":
+        elif loc == ("source",) and item["type"] == "value_error":
             yield _message(item["msg"])  # names the format and its option already
         else:
             yield f"{where}: {item['input']!r}: {_message(item['msg'])}"
@@ -221,7 +246,9 @@ def _option_problems(error: ValidationError, name: str) -> Iterator[str]:
     known = list(source_spec(name).options.model_fields)
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
+        if item["type"] == "extra_forbidden" and key == "split":
+            yield f"source {name!r} has no splits; leave the split out, or choose --scenes"
+        elif item["type"] == "extra_forbidden":
             yield f"unknown option {key!r} of source {name!r}{_suggest(key, known)}"
         elif item["type"] == "missing":
             yield f"option {key!r} of source {name!r} is missing"

@@ -117,13 +117,12 @@ def rotation_defect(b_from_a: ArrayLike) -> str | None:
     if not np.allclose(m[3], [0, 0, 0, 1], atol=1e-6):
         return f"matrix with last row {m[3].tolist()}"
     rotation = m[:3, :3]
-    determinant = float(np.linalg.det(rotation))
-    if determinant < 0 and np.abs(rotation @ rotation.T - np.eye(3)).max() <= ROTATION_TOLERANCE:
-        return "reflection (determinant −1)"
-    defect = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
-    if defect > ROTATION_TOLERANCE:
+    with np.errstate(over="ignore", invalid="ignore"):  # absurd entries: inf or NaN, no rotation
+        determinant = float(np.linalg.det(rotation))
+        defect = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
+    if not defect <= ROTATION_TOLERANCE:
         return f"matrix whose 3×3 part is no rotation (|R·Rᵀ − I| = {defect:.2g})"
-    return None
+    return "reflection (determinant −1)" if determinant < 0 else None
 
 
 def nearest_rotation(b_from_a: ArrayLike) -> FloatArray:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +124,11 @@ class DepthRef:
         camera_K, hw: intrinsics and size of the depth camera where they differ from the image's.
         color_from_depth: (4, 4) rigid transform between the two cameras where they differ.
         source: what the depth is: ``sensor``, ``exact``, or a method's name.
+        along_ray: the values are distances to the camera's centre, not z; needs ``camera_K``.
+        stereo: of disparities, (focal length × baseline, cx1 − cx0): depth is the first divided by
+            the sum of disparity and the second. Disparity 0 is then far, not none.
+        mask_path: image of the depth's size; pixels that are 0 in it have no depth.
+        shift_px: depth pixels by which the depth map lies right of and below the image.
     """
 
     path: Path
@@ -134,6 +139,25 @@ class DepthRef:
     color_from_depth: FloatArray | None = None
     source: str = "sensor"
     invalid: tuple[float, ...] = ()
+    along_ray: bool = False
+    stereo: tuple[float, float] | None = None
+    mask_path: Path | None = None
+    shift_px: float = 0.0
+
+
+@dataclass(frozen=True)
+class Lens:
+    """The camera that stored an image where that image is no pinhole image.
+
+    Attributes:
+        model: COLMAP's name, e.g. ``OPENCV_FISHEYE`` (``undistortion`` maps every one of them).
+        params: in COLMAP's order, in pixels, the top-left pixel's centre at (0.5, 0.5).
+        hw: of the stored image; the pinhole image made of it may be of another size.
+    """
+
+    model: str
+    params: tuple[float, ...]
+    hw: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +168,13 @@ class Frame:
         frame_id: unique in the scene, in the dataset's own spelling.
         camera: pinhole camera of the image as it leaves the reader (after undistortion).
         distortion: OpenCV coefficients (k1, k2, p1, p2[, k3 …]) of the stored image about
-            ``camera.K``, or None; the reader undistorts image, depth and mask alike.
+            ``camera.K``, or a lens of any model, or None; the reader undistorts image, depth and
+            mask alike.
+        mask_threshold: least share of white (255) in the mask that counts as foreground; None is
+            half of the file's own white.
         timestamp: seconds, where the dataset has them; frames are in capture order regardless.
+        image_index: which image of ``image_path`` it is where that file holds many: (frame,) of a
+            video, (scene, frame) of a ``.torch`` chunk; counted from 0 (``image_containers``).
     """
 
     frame_id: str
@@ -153,15 +182,42 @@ class Frame:
     image_path: Path
     depth: DepthRef | None = None
     mask_path: Path | None = None
-    distortion: tuple[float, ...] | None = None
+    distortion: tuple[float, ...] | Lens | None = None
     timestamp: float | None = None
+    mask_threshold: float | None = None
+    image_index: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SparseMatches:
+    """Pixels of view 0 and of view 1 that show the same point, row by row.
+
+    Attributes:
+        xy0, xy1: (N, 2) float64 pixels.
+    """
+
+    xy0: FloatArray
+    xy1: FloatArray
+
+
+class MatchTable(Protocol):
+    """A scene's matches that do not come from depth: tracks, or a table (see ``matches``)."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that they come from: a build begins anew where these change."""
+
+    def between(self, frame_id0: str, frame_id1: str) -> SparseMatches:
+        """Matches of two frames in pixels of the images as stored, distorted where those are."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
     """Posed frames that share one world, in capture order.
 
-    ``failures`` holds what listing rejected: frames found = ``frames`` + frame-level failures.
+    Attributes:
+        failures: what listing rejected: frames found = ``frames`` + frame-level failures.
+        matches: stand in for depth where none of the frames has any.
     """
 
     dataset: str
@@ -169,6 +225,7 @@ class Scene:
     frames: tuple[Frame, ...]
     unit: Unit
     failures: tuple[Failure, ...] = ()
+    matches: MatchTable | None = None
 
 
 @dataclass(frozen=True)
@@ -187,7 +244,8 @@ class View:
         image: (H, W, 3) uint8 RGB.
         encoded: the file's own bytes, when the pixels are exactly the file's; else None.
         mask: (H, W) bool, True on the foreground, or None.
-        depth_source: what the depth is, e.g. ``sensor``, ``exact``, a method's name.
+        depth_source: what the depth is, e.g. ``sensor``, ``exact``, a method's name; ``none`` where
+            there is none and none was asked for.
     """
 
     frame_id: str
@@ -254,6 +312,8 @@ class Sample:
         rotation_deg, overlap: (V, V) float64; overlap[a, b] is the share of VISIBLE among all
             queries of a → b at ``overlap_stride``, 1 on the diagonal.
         restricted_to_mask: whether the masks restrict the correspondences' queries and targets.
+        matches: of pairs a < b of views, where the build stores sparse matches; else None. Where
+            no view has depth, ``overlap`` is the share of queries whose cell holds a match.
         extra: further JSON values, e.g. grouping strategy; the same keys in all samples.
     """
 
@@ -273,4 +333,5 @@ class Sample:
     depth_source: str
     overlap_stride: int = 16
     restricted_to_mask: bool = False
+    matches: Mapping[tuple[int, int], SparseMatches] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -33,6 +33,8 @@ def test_the_hash_tells_recipes_apart_by_what_decides_the_bytes():
         {"corr": "none"},
         {"min_overlap": 0.2},
         {"source": {**SOURCE, "root": "others"}},
+        {"source": {**SOURCE, "scenes": ["a*"]}},
+        {"source": {**SOURCE, "limit": 2}},
     ]
     hashes = [make(**fields).hash() for fields in variants]
     assert len(set(hashes)) == len(variants)
@@ -80,7 +82,12 @@ def test_an_allowance_is_a_count_or_a_share(text, value):
         ),
         (
             {"source": {**SOURCE, "name": "x"}},
-            "unknown source 'x'; expected one of rgbd, synthetic",
+            "unknown source 'x'; expected one of ",
+        ),
+        ({"source": {**SOURCE, "limit": 0}}, "source.limit: 0: input should be greater than"),
+        (
+            {"source": {**SOURCE, "options": {"split": "train"}}},
+            "source 'synthetic' has no splits; leave the split out, or choose --scenes",
         ),
         ({"source": {**SOURCE, "options": {"a": 1}}}, "unknown option 'a' of source 'synthetic'"),
         (

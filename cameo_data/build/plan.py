@@ -38,6 +38,8 @@ class Task:
         image_ext: of all images of the build.
         masked: whether all samples of the build carry masks.
         inputs: per scene of the shard, the hash of what its samples are made from.
+        matches: whether all samples of the build carry sparse matches.
+        dense: whether they carry correspondences by depth; not where no scene has any.
     """
 
     shard: str
@@ -45,6 +47,8 @@ class Task:
     image_ext: str
     masked: bool
     inputs: Mapping[str, str]
+    matches: bool = False
+    dense: bool = True
 
     def hash(self, recipe: Recipe) -> str:
         """Equal where the shard's bytes are."""
@@ -208,13 +212,16 @@ def _tasks(
 ) -> Iterable[Task]:
     inputs = {survey.scene_id: survey.inputs for survey in surveys}
     masked = any(survey.masked for survey in surveys)
+    matches = any(survey.matched for survey in surveys)
+    dense = not all(survey.matched for survey in surveys)
     ext = _image_ext(recipe, surveys)
     size = recipe.samples_per_shard
     for number, start in enumerate(range(0, len(samples), size)):
         part = tuple(samples[start : start + size])
         scenes = sorted({sample.scene_id for sample in part})
         name = f"{slug(dataset, _DATASET_LENGTH)}-{number:06d}.tar"
-        yield Task(name, part, ext, masked, {scene: inputs[scene] for scene in scenes})
+        hashes = {scene: inputs[scene] for scene in scenes}
+        yield Task(name, part, ext, masked, hashes, matches, dense)
 
 
 def _image_ext(recipe: Recipe, surveys: Sequence[SceneSurvey]) -> str:

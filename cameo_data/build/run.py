@@ -62,8 +62,12 @@ class TooManyFailures(ValueError):
     def __init__(self, plan: Plan, written: Path | None) -> None:
         self.counts = plan.counts
         self.failures = plan.failures
-        reasons = ", ".join(f"{n} {r}" for r, n in plan.counts["failures"]["by_reason"].items())
-        first = f"first: {plan.failures[0].message}" if plan.failures else "the dataset is empty"
+        by_reason = plan.counts["failures"]["by_reason"]
+        reasons = ", ".join(f"{n} {r}" for r, n in by_reason.items())
+        # of the most frequent kind: what follows from it, such as too few views, says less
+        most = max(by_reason, key=by_reason.get, default=None)
+        shown = next((f for f in plan.failures if f.reason.value == most), None)
+        first = "the dataset is empty" if shown is None else f"first: {shown.message}"
         count = len(plan.failures)
         where = f"all in {written}; " if written and plan.failures else ""
         super().__init__(

@@ -35,6 +35,7 @@ class SceneSurvey:
         masked: whether any view has a mask.
         failures: of frames, and at most one of the whole scene.
         inputs: hash of everything the scene's samples are made from.
+        matched: whether sparse matches stand in for depth.
     """
 
     scene_id: str
@@ -49,6 +50,7 @@ class SceneSurvey:
     masked: bool
     failures: tuple[Failure, ...]
     inputs: str
+    matched: bool = False
 
 
 def fingerprint(recipe: Recipe, scene: Scene, frames: Sequence[Frame]) -> str:
@@ -56,9 +58,13 @@ def fingerprint(recipe: Recipe, scene: Scene, frames: Sequence[Frame]) -> str:
     listed = [len(scene.frames), scene.unit, [failure.record() for failure in scene.failures]]
     digest = hashlib.sha256(canonical_json([identity(recipe), listed]))
     for frame in frames:
-        paths = [frame.image_path, frame.mask_path, frame.depth.path if frame.depth else None]
+        paths = [frame.image_path, frame.mask_path]
+        paths += [frame.depth.path, frame.depth.mask_path] if frame.depth else [None]
         digest.update(json.dumps(dataclasses.asdict(frame), default=_plain).encode())
         digest.update(repr([_stamp(path) for path in paths]).encode())
+    if scene.matches is not None:
+        paths = list(scene.matches.paths)
+        digest.update(repr([(str(path), _stamp(path)) for path in paths]).encode())
     return digest.hexdigest()
 
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data.build import scene_survey
+from cameo_data.build import matched, scene_survey
 from cameo_data.build.opened import open_scene
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.correspondence import PreparedView, correspond_prepared, prepare
@@ -82,7 +82,13 @@ def measure(recipe: Recipe, scene: Scene, inputs: str = "", threads: int = 1) ->
         frame = frames[place]
         try:
             _refuse_size(scene, frame, recipe.hw or frame.camera.hw, common)
-            view = read_view(frame, dataset=scene.dataset, scene_id=scene.scene_id, hw=recipe.hw)
+            view = read_view(
+                frame,
+                dataset=scene.dataset,
+                scene_id=scene.scene_id,
+                hw=recipe.hw,
+                with_depth=scene.matches is None,
+            )
         except DataError as error:
             return error.failure
         return _reduced(recipe, view, place)
@@ -97,12 +103,13 @@ def measure(recipe: Recipe, scene: Scene, inputs: str = "", threads: int = 1) ->
         frame_ids=tuple(view.frame_id for view in usable),
         position=np.array([view.place for view in usable], np.int64),
         cam_from_world=np.array([v.small.camera.cam_from_world for v in usable]).reshape(-1, 4, 4),
-        overlap=overlaps([view.small for view in usable], threads),
+        overlap=_overlaps(recipe, scene, frames, usable, threads),
         image_exts=tuple(view.image_ext for view in usable),
         hw=common if usable else None,
         masked=any(view.masked for view in usable),
         failures=(*scene.failures, *failures),
         inputs=inputs,
+        matched=scene.matches is not None,
     )
 
 
@@ -148,6 +155,23 @@ def _refuse_size(
 def _survey_hw(hw: tuple[int, int]) -> tuple[int, int]:
     scale = min(1.0, SURVEY_SIDE / max(hw))
     return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
+
+
+def _overlaps(
+    recipe: Recipe, scene: Scene, frames: list[Frame], usable: list[_Usable], threads: int
+) -> NDArray[np.float32]:
+    """Overlap of the usable views: by depth, or by the matches that stand in for it."""
+    if scene.matches is None:
+        return overlaps([view.small for view in usable], threads)
+    chosen = [frames[view.place] for view in usable]
+    small_hw = usable[0].small.camera.hw if usable else (1, 1)
+    return matched.overlaps(
+        scene,
+        chosen,
+        recipe.hw,
+        (small_hw, SURVEY_STRIDE),
+        lambda row, places: _map(row, places, threads),
+    )
 
 
 def overlaps(views: Sequence[PreparedView], threads: int = 1) -> NDArray[np.float32]:

@@ -11,17 +11,19 @@ import cv2
 import numpy as np
 
 from cameo_data import transforms
+from cameo_data.build import matched
 from cameo_data.build.folder import Folder, load_recipe, read_json, write_json
 from cameo_data.build.opened import open_scene
 from cameo_data.build.plan import PlannedSample, Task
 from cameo_data.correspondence import PreparedView, correspond_group, prepare
 from cameo_data.errors import DataError, Reason
 from cameo_data.frames import read_view
+from cameo_data.matches import matched_overlap
 from cameo_data.recipe import Recipe, canonical_json
 from cameo_data.shards.depth16 import quantise_depth
 from cameo_data.shards.rederive import overlap_of
 from cameo_data.shards.writer import ShardRecord, write_shard
-from cameo_data.types import EncodedImage, Sample, View
+from cameo_data.types import EncodedImage, Frame, Sample, Scene, View
 
 
 def run_task(root: Path, index: int) -> ShardRecord:
@@ -80,7 +82,7 @@ def make_samples(recipe: Recipe, task: Task) -> Iterator[Sample]:
     # groups of one scene share views; two groups' worth catches most of that in little memory
     read = functools.lru_cache(maxsize=2 * recipe.views)(functools.partial(_read, recipe, task))
     for planned in task.samples:
-        yield _sample(recipe, planned, [read(planned.scene_id, f) for f in planned.frame_ids])
+        yield _sample(recipe, task, planned, [read(planned.scene_id, f) for f in planned.frame_ids])
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,18 +98,13 @@ class _Ready:
 def _read(recipe: Recipe, task: Task, scene_id: str, frame_id: str) -> _Ready:
     """Depth quantised, image encoded, masked where the build is."""
     scene = open_scene(recipe.source, scene_id)
-    frame = next((frame for frame in scene.frames if frame.frame_id == frame_id), None)
-    if frame is None:
-        raise DataError(
-            Reason.MISSING_FILE,
-            dataset=scene.dataset,
-            scene_id=scene_id,
-            frame_id=frame_id,
-            found="the scene no longer lists it",
-            expected="the frames that were there when the build began",
-            remedy="run the build again to survey the scene anew",
-        )
-    view = read_view(frame, dataset=scene.dataset, scene_id=scene_id, hw=recipe.hw)
+    view = read_view(
+        _frame(scene, frame_id),
+        dataset=scene.dataset,
+        scene_id=scene_id,
+        hw=recipe.hw,
+        with_depth=scene.matches is None,
+    )
     mask = view.mask
     if mask is None and task.masked:
         mask = np.ones(view.camera.hw, np.bool_)  # no mask says that everything counts
@@ -116,6 +113,21 @@ def _read(recipe: Recipe, task: Task, scene_id: str, frame_id: str) -> _Ready:
     view = replace(view, depth=depth, mask=mask, encoded=_encoded(recipe, task, view))
     used_mask = mask if recipe.restrict_to_mask else None
     return _Ready(view, prepare(depth, view.camera, used_mask), dropped)
+
+
+def _frame(scene: Scene, frame_id: str) -> Frame:
+    frame = next((frame for frame in scene.frames if frame.frame_id == frame_id), None)
+    if frame is None:
+        raise DataError(
+            Reason.MISSING_FILE,
+            dataset=scene.dataset,
+            scene_id=scene.scene_id,
+            frame_id=frame_id,
+            found="the scene no longer lists it",
+            expected="the frames that were there when the build began",
+            remedy="run the build again to survey the scene anew",
+        )
+    return frame
 
 
 def _encoded(recipe: Recipe, task: Task, view: View) -> EncodedImage:
@@ -133,14 +145,20 @@ def _encoded(recipe: Recipe, task: Task, view: View) -> EncodedImage:
     return EncodedImage(ext, data.tobytes())
 
 
-def _sample(recipe: Recipe, planned: PlannedSample, ready: list[_Ready]) -> Sample:
+def _sample(recipe: Recipe, task: Task, planned: PlannedSample, ready: list[_Ready]) -> Sample:
     scene = open_scene(recipe.source, planned.scene_id)
     views, prepared = [one.view for one in ready], [one.prepared for one in ready]
-    correspondence = {
-        stride: correspond_group(prepared, stride) for stride in recipe.stored_strides
-    }
+    strides = recipe.stored_strides if task.dense else ()
+    correspondence = {stride: correspond_group(prepared, stride) for stride in strides}
     stride = min(recipe.stored_strides or recipe.strides)
-    maps = correspondence.get(stride) or correspond_group(prepared, stride)
+    matches = None
+    if scene.matches is not None:
+        masks = [view.mask if recipe.restrict_to_mask else None for view in views]
+        frames = [_frame(scene, frame_id) for frame_id in planned.frame_ids]
+        matches = matched.group_matches(scene, frames, views[0].camera.hw, masks)
+        overlap = matched_overlap(matches, len(views), views[0].camera.hw, stride)
+    else:
+        overlap = overlap_of(correspondence.get(stride) or correspond_group(prepared, stride))
     return Sample(
         key=planned.key,
         dataset=scene.dataset,
@@ -154,9 +172,10 @@ def _sample(recipe: Recipe, planned: PlannedSample, ready: list[_Ready]) -> Samp
         masks=tuple(view.mask for view in views),
         correspondence=correspondence,
         rotation_deg=transforms.relative_rotation_deg([v.camera.cam_from_world for v in views]),
-        overlap=overlap_of(maps),
+        overlap=overlap,
         overlap_stride=stride,
         restricted_to_mask=recipe.restrict_to_mask,
+        matches=(matches or {}) if task.matches else None,
         depth_source="+".join(sorted({view.depth_source for view in views})),
         extra={
             "strategy": recipe.strategy,

@@ -15,6 +15,7 @@ _COMMANDS = {
     "synth": "Procedural scenes with exact answers, as a dataset on disk.",
     "sources": "The dataset formats that can be read.",
     "inspect": "What is in a dataset's folder; nothing is written.",
+    "check": "Are poses, depths and intrinsics right, and if not, which mistake is it?",
     "build-corr": "Posed depth to correspondence shards.",
     "status": "How far a build is, and what to run next.",
     "verify": "Every byte of a build, and its matches computed again.",
@@ -57,6 +58,7 @@ def main(traceback: bool) -> None:
     Start here:
       cameo-data demo
       cameo-data inspect auto MY_RECORDING
+      cameo-data check auto MY_RECORDING
       cameo-data build-corr rgbd MY_RECORDING --out shards
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with failures within the allowance,

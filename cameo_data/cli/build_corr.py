@@ -24,6 +24,7 @@ EPILOG = """
 Examples:
   cameo-data build-corr rgbd recordings --out shards --size 512
   cameo-data build-corr auto recordings --out shards --strategy video --views 8
+  cameo-data build-corr co3d CO3D --out shards --split train --scenes 'apple/*' --limit 100
   cameo-data build-corr --manifest recipe.yaml --out shards --seed 1
 
 A build that was stopped, even by kill -9, goes on when the same command is run again, and ends in
@@ -53,6 +54,7 @@ def _choice(field: str) -> click.Choice[str]:
     "--manifest", type=click.Path(path_type=Path), help="A recipe file; flags override it."
 )
 @common.source_options
+@common.subset_options
 @_flag("views", "views", "Views per sample.", type=int)
 @_flag("strategy", "strategy", "How views are chosen.", type=_choice("strategy"))
 @_flag(
@@ -114,6 +116,9 @@ def command(
     out: Path,
     manifest: Path | None,
     options: dict[str, Any],
+    scenes: tuple[str, ...],
+    limit: int | None,
+    split: str | None,
     workers: int | None,
     dry: bool,
     as_json: bool,
@@ -124,7 +129,8 @@ def command(
     SOURCE is a format (`cameo-data sources` lists them) or `auto`. Both may stand in the --manifest
     instead.
     """
-    recipe = resolve_recipe(source, root, manifest, options, fields)
+    chosen = common.subset_values(options, scenes, limit, split)
+    recipe = resolve_recipe(source, root, manifest, chosen, fields, quiet=as_json)
     workers = workers or default_workers()
     with common.progress(quiet=as_json) as progress:
         if dry:
@@ -145,10 +151,11 @@ def resolve_recipe(
     source: str | None,
     root: Path | None,
     manifest: Path | None,
-    options: Mapping[str, Any],
+    chosen: Mapping[str, Any],
     fields: Mapping[str, Any],
+    quiet: bool = False,
 ) -> Recipe:
-    """The recipe that file and flags give together.
+    """The recipe that file and flags give together; ``chosen`` as of ``common.subset_values``.
 
     Raises:
         click.UsageError: neither names a source and its folder.
@@ -161,9 +168,8 @@ def resolve_recipe(
         raise click.UsageError("give SOURCE and ROOT, or a --manifest that names them")
     changed: dict[str, Any] = {}
     if source is not None and root is not None:
-        changed |= {"name": common.resolve_source(source, root), "root": str(root)}
-    if options:
-        changed["options"] = dict(options)
+        changed |= {"name": common.resolve_source(source, root, quiet), "root": str(root)}
+    changed |= chosen
     flags = {key: value for key, value in fields.items() if value not in (None, ())}
     return recipes.make(recipe_file.merge(values, {**flags, "source": changed}))
 

@@ -107,6 +107,50 @@ def source_options(command: F) -> F:
     )(command)
 
 
+def subset_options(command: F) -> F:
+    """``--scenes``, ``--limit`` and ``--split``: which scenes; see ``source_values``."""
+    for option in (
+        click.option("--split", help="Only this split, of formats that have splits."),
+        click.option("--limit", type=click.IntRange(1), help="Only the first N scenes."),
+        click.option(
+            "--scenes",
+            multiple=True,
+            metavar="GLOB",
+            help="Only scenes called like this (`*` stands for anything); may be repeated.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def source_values(
+    name: str,
+    root: Path,
+    options: Mapping[str, Any],
+    scenes: Sequence[str] = (),
+    limit: int | None = None,
+    split: str | None = None,
+) -> dict[str, Any]:
+    """The recipe's ``source`` that a command's arguments and flags give; what is unset is absent.
+
+    Raises:
+        click.UsageError: the split is given twice.
+    """
+    return {"name": name, "root": str(root), **subset_values(options, scenes, limit, split)}
+
+
+def subset_values(
+    options: Mapping[str, Any], scenes: Sequence[str], limit: int | None, split: str | None
+) -> dict[str, Any]:
+    """As ``source_values``, without name and root."""
+    if split is not None:
+        if "split" in options:
+            raise click.UsageError("give --split NAME or -o split=NAME, not both")
+        options = {**options, "split": split}
+    values = {"options": dict(options), "scenes": list(scenes), "limit": limit}
+    return {key: value for key, value in values.items() if value}
+
+
 def _parse_options(
     _ctx: click.Context, _parameter: click.Parameter, values: Sequence[str]
 ) -> dict[str, Any]:
@@ -121,8 +165,11 @@ def _parse_options(
     return options
 
 
-def resolve_source(name: str, root: Path) -> str:
-    """``name``, or for ``auto`` the one format that the folder looks like.
+def resolve_source(name: str, root: Path, quiet: bool = False) -> str:
+    """``name``, or for ``auto`` the one format that the folder looks like, said on stderr.
+
+    Args:
+        quiet: do not say it.
 
     Raises:
         ValueError: none or several do.
@@ -135,6 +182,8 @@ def resolve_source(name: str, root: Path) -> str:
         raise ValueError(f"{root}: no such folder; give the dataset's root")
     found = [known for known in source_names() if source_spec(known).recognise(root)]
     if len(found) == 1:
+        if not quiet:
+            click.echo(f"{root} looks like format {found[0]}", err=True)
         return found[0]
     if found:
         raise ValueError(f"{root} looks like {' and '.join(found)}; name one instead of `auto`")

@@ -2,168 +2,123 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from cameo_data.cli import common
-from cameo_data.cli.common import ExitCode, Progress
-from cameo_data.errors import DataError, Failure
-from cameo_data.frames import read_view
-from cameo_data.sources import Source, open_source
-from cameo_data.types import Frame, Scene
+from cameo_data.cli.common import ExitCode
+from cameo_data.recipe import source_recipe
+
+if TYPE_CHECKING:
+    from cameo_data.overview import Overview, SceneRow
 
 EPILOG = """
 \b
 Examples:
   cameo-data inspect auto recordings
   cameo-data inspect rgbd recordings -o depth_scale=0.001 --read-all
+  cameo-data inspect co3d CO3D --split test --scenes 'apple/*' --look 0
 """
 
+MAX_ROWS = 40
 MAX_FAILURE_LINES = 20
-
-
-@dataclass
-class _SceneReport:
-    """What was found of one scene.
-
-    Attributes:
-        frames, unlisted: frames offered for reading, and those that listing rejected.
-        valid_share, depth: mean over, and range of, the frames that were read.
-    """
-
-    scene_id: str
-    frames: int = 0
-    unlisted: int = 0
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    unit: str = ""
-    read: int = 0
-    valid_share: float | None = None
-    depth: tuple[float, float] | None = None
-    failures: list[Failure] = field(default_factory=list)
-
-    def record(self) -> dict[str, Any]:
-        return {
-            "scene_id": self.scene_id,
-            "frames_found": self.found,
-            "frames_listed": self.frames,
-            "sizes": [{"hw": hw, "frames": n} for hw, n in sorted(self.sizes.items())],
-            "unit": self.unit,
-            "frames_read": self.read,
-            "valid_depth_share": self.valid_share,
-            "depth_range": self.depth,
-            "failures": [failure.record() for failure in self.failures],
-        }
-
-    @property
-    def found(self) -> int:
-        return self.frames + self.unlisted
 
 
 @click.command("inspect", epilog=EPILOG)
 @click.argument("source")
 @click.argument("root", type=click.Path(path_type=Path))
 @common.source_options
-@click.option("--read-all", is_flag=True, help="Read every frame, not only one per scene.")
+@common.subset_options
+@click.option(
+    "--look",
+    default=100,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="N",
+    help="Scenes to look into, spread evenly over all; 0 for every one.",
+)
+@click.option("--read-all", is_flag=True, help="Read every frame of them, not only one per scene.")
 @common.json_option
 def command(
-    source: str, root: Path, options: dict[str, Any], read_all: bool, as_json: bool
+    source: str,
+    root: Path,
+    options: dict[str, Any],
+    scenes: tuple[str, ...],
+    limit: int | None,
+    split: str | None,
+    look: int,
+    read_all: bool,
+    as_json: bool,
 ) -> None:
     """What is in the folder ROOT of format SOURCE (or `auto`); nothing is written.
 
-    Lists scenes, frames, sizes and everything that cannot be used, and reads one frame per scene to
-    see its depth. Ends with exit code 3 where something cannot be used.
+    Scenes, frames, sizes, depth, how far views are turned, and everything that a build would skip
+    and why. Of many scenes some are looked into; one frame of each is read to see its depth. Ends
+    with exit code 3 where something cannot be used.
     """
-    name = common.resolve_source(source, root)
-    opened = open_source(name, root, options)
+    from cameo_data.overview import overview
+
+    name = common.resolve_source(source, root, quiet=True)
+    recipe = source_recipe(common.source_values(name, root, options, scenes, limit, split))
+    opened = recipe.open()
     with common.progress(quiet=as_json) as progress:
-        reports = _inspect(opened, read_all, progress)
-    failures = [*opened.failures, *(failure for r in reports for failure in r.failures)]
+        found = overview(opened, look, read_all, progress)
     if as_json:
-        common.echo_json(
-            {
-                "source": name,
-                "dataset": opened.dataset,
-                "root": str(root),
-                "scenes": [report.record() for report in reports],
-                "failures": len(failures),
-            }
-        )
+        head = {"source": name, "guessed": source == "auto", "dataset": opened.dataset}
+        common.echo_json({**head, "root": str(root), **found.record()})
     else:
-        click.echo(_text(name, opened.dataset, reports, failures))
-    if failures:
+        guessed = ", guessed" if source == "auto" else ""
+        click.echo(_text(f"{opened.dataset} (format {name}{guessed})", found))
+    if found.failed:
         raise click.exceptions.Exit(ExitCode.DONE_WITH_FAILURES)
 
 
-def _inspect(source: Source, read_all: bool, progress: Progress) -> list[_SceneReport]:
-    reports = []
-    scene_ids = source.scene_ids()
-    for number, scene_id in enumerate(scene_ids):
-        report = _SceneReport(scene_id)
-        try:
-            scene = source.scene(scene_id)
-        except DataError as error:
-            report.failures.append(error.failure)
-        else:
-            _list_frames(report, scene)
-            middle = len(scene.frames) // 2
-            _read(report, scene, scene.frames if read_all else scene.frames[middle : middle + 1])
-        reports.append(report)
-        progress("scenes", number + 1, len(scene_ids))
-    return reports
-
-
-def _list_frames(report: _SceneReport, scene: Scene) -> None:
-    report.frames = len(scene.frames)
-    report.unlisted = sum(failure.frame_id is not None for failure in scene.failures)
-    report.sizes = Counter(frame.camera.hw for frame in scene.frames)
-    report.unit = scene.unit
-    report.failures.extend(scene.failures)
-
-
-def _read(report: _SceneReport, scene: Scene, frames: tuple[Frame, ...]) -> None:
-    shares, nearest, farthest = [], [], []
-    for frame in frames:
-        try:
-            view = read_view(frame, dataset=scene.dataset, scene_id=scene.scene_id)
-        except DataError as error:
-            report.failures.append(error.failure)
-            continue
-        z = view.depth.z[view.depth.valid]
-        shares.append(float(view.depth.valid.mean()))
-        nearest.append(float(z.min()))
-        farthest.append(float(z.max()))
-    report.read = len(shares)
-    if shares:
-        report.valid_share = round(float(np.mean(shares)), 4)
-        report.depth = (min(nearest), max(farthest))
-
-
-def _text(name: str, dataset: str, reports: list[_SceneReport], failures: list[Failure]) -> str:
-    frames = sum(report.found for report in reports)
-    lines = [
-        f"{dataset} (format {name}): {common.plural(len(reports), 'scene')}, {frames} frames",
-        "",
-    ]
-    header = ("scene", "frames", "size (w×h)", "depth known", "depth range", "failed")
-    lines.append(common.table([header, *(_row(report) for report in reports)]))
-    if failures:
-        lines += ["", f"{len(failures)} cannot be used:"]
-        lines += [f"  {failure.message}" for failure in failures[:MAX_FAILURE_LINES]]
-        if len(failures) > MAX_FAILURE_LINES:
-            lines.append(f"  … and {len(failures) - MAX_FAILURE_LINES} more (--json lists all)")
+def _text(title: str, found: Overview) -> str:
+    about = "" if found.complete else "about "
+    looked = "" if found.complete else f"; {len(found.rows)} scenes looked into"
+    scenes, frames = common.plural(found.scenes, "scene"), found.estimated_frames
+    lines = [f"{title}: {scenes}, {about}{frames} frames{looked}", ""]
+    header = ("scene", "frames", "size (w×h)", "turned", "depth known", "depth range", "failed")
+    lines.append(common.table([header, *(_row(row) for row in found.rows[:MAX_ROWS])]))
+    if len(found.rows) > MAX_ROWS:
+        lines.append(f"… and {len(found.rows) - MAX_ROWS} more (--json lists them)")
+    lines += ["", *_totals(found.record())]
+    if found.failed:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in found.reasons.most_common())
+        lines += ["", f"{found.failed} cannot be used: {reasons}"]
+        lines += [f"  {failure.message}" for failure in found.failures[:MAX_FAILURE_LINES]]
+        if found.failed > MAX_FAILURE_LINES:
+            lines.append(f"  … and {found.failed - MAX_FAILURE_LINES} more (see --json)")
     return "\n".join(lines)
 
 
-def _row(report: _SceneReport) -> tuple[str, ...]:
-    sizes = [f"{hw[1]}×{hw[0]}" for hw, _ in report.sizes.most_common(2)]
-    more = " …" if len(report.sizes) > 2 else ""
-    unit = {"metre": " m"}.get(report.unit, "")
-    depth = "–" if report.depth is None else f"{report.depth[0]:.3g}–{report.depth[1]:.3g}{unit}"
-    share = "–" if report.valid_share is None else f"{100 * report.valid_share:.0f} %"
-    failed = str(len(report.failures))
-    return report.scene_id, str(report.found), ", ".join(sizes) + more, share, depth, failed
+def _totals(record: dict[str, Any]) -> list[str]:
+    lines = []
+    sizes = [f"{s['hw'][1]}×{s['hw'][0]} ({s['frames']} frames)" for s in record["sizes"]]
+    if sizes:
+        lines.append(f"sizes: {', '.join(sizes[:4])}{' …' if sizes[4:] else ''}")
+    if (turned := record["largest_rotation_deg"]) is not None:
+        lines.append(
+            f"widest rotation within a scene: {turned[0]:.0f}° to {turned[2]:.0f}°, "
+            f"median {turned[1]:.0f}°"
+        )
+    if (share := record["frames_with_depth_share"]) is not None:
+        known = record["valid_depth_share"]
+        pixels = "" if known is None else f"; {100 * known:.0f} % of the pixels read"
+        lines.append(f"depth: {100 * share:.0f} % of the frames{pixels}")
+        if share < 1:
+            lines.append("frames without depth give no dense matches: build-corr says what to do")
+    return lines
+
+
+def _row(row: SceneRow) -> tuple[str, ...]:
+    sizes = [f"{hw[1]}×{hw[0]}" for hw, _ in row.sizes.most_common(2)]
+    more = " …" if len(row.sizes) > 2 else ""
+    unit = {"metre": " m"}.get(row.unit, "")
+    depth = "–" if row.depth is None else f"{row.depth[0]:.3g}–{row.depth[1]:.3g}{unit}"
+    share = "–" if row.valid_share is None else f"{100 * row.valid_share:.0f} %"
+    turned = "–" if row.rotation_deg is None else f"{row.rotation_deg:.0f}°"
+    size = ", ".join(sizes) + more
+    return row.scene_id, str(row.found), size, turned, share, depth, str(row.failed)

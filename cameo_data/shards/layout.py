@@ -23,6 +23,8 @@ IMAGE_EXTS = ("jpg", "png", "webp")
 JSON = "json"
 INTRINSICS = "intrinsics.npy"
 CAM_FROM_WORLD = "cam_from_world.npy"
+MATCH_VIEWS = "match_views.npy"
+MATCH_XY = "match_xy.npy"
 
 # Stride 1 would be megabytes of raw array a pair: it is stored as compressed maps instead.
 FULL_STRIDE = 1
@@ -62,12 +64,15 @@ def ordered_pairs(views: int) -> Iterator[tuple[int, int]]:
     return ((a, b) for a in range(views) for b in range(views) if a != b)
 
 
-def expected_members(meta: SampleMeta, image_exts: Sequence[str], masks: bool) -> frozenset[str]:
+def expected_members(
+    meta: SampleMeta, image_exts: Sequence[str], masks: bool, matches: bool = False
+) -> frozenset[str]:
     """Members of a sample with this record."""
     views = range(len(meta.frame_ids))
     names = [JSON, INTRINSICS, CAM_FROM_WORLD, *map(depth_member, views)]
     names += [image_member(n, ext) for n, ext in zip(views, image_exts, strict=True)]
     names += [mask_member(n) for n in views] if masks else []
+    names += [MATCH_VIEWS, MATCH_XY] if matches else []
     for stride in meta.strides:
         if stride != FULL_STRIDE:
             names += [array_member(what, stride) for what in ("xy", "verdict", "confidence")]

@@ -32,8 +32,8 @@ def encode_npy(array: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def decode_npy(data: bytes, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    """The array of a ``.npy`` file that must have this shape and type.
+def decode_npy(data: bytes, shape: tuple[int | None, ...], dtype: str) -> NDArray[Any]:
+    """The array of a ``.npy`` file that must have this shape (None: any length) and type.
 
     Raises:
         ValueError: it has not, or the file is damaged.
@@ -43,12 +43,13 @@ def decode_npy(data: bytes, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         raise ValueError("array is not in .npy version 1.0")
     # the header first: a damaged one must not decide how much memory is taken
     found, fortran, kind = np.lib.format.read_array_header_1_0(buffer)
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    if found != shape or kind != np.dtype(dtype) or fortran:
+    size = math.prod(found) * np.dtype(dtype).itemsize
+    expected = (*found[:1], *shape[1:]) if shape[:1] == (None,) else shape
+    if found != expected or kind != np.dtype(dtype) or fortran:
         raise ValueError(f"array is {kind} {found}; expected {np.dtype(dtype)} {shape}")
     if len(data) - buffer.tell() != size:
         raise ValueError(f"array holds {len(data) - buffer.tell()} bytes; expected {size}")
-    return np.frombuffer(data, dtype, offset=buffer.tell()).reshape(shape).copy()
+    return np.frombuffer(data, dtype, offset=buffer.tell()).reshape(found).copy()
 
 
 def encode_png(codes: NDArray[np.uint16] | NDArray[np.uint8]) -> bytes:

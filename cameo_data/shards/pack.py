@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from cameo_data.shards import fixed_point, layout, members
 from cameo_data.shards.depth16 import EncodedDepth, decode_depth, encode_depth
 from cameo_data.shards.layout import FORMAT_VERSION, FULL_STRIDE, SampleMeta
-from cameo_data.types import DepthMap, PairMaps, Sample
+from cameo_data.types import DepthMap, PairMaps, Sample, SparseMatches
 
 Members = dict[str, bytes]
 
@@ -40,7 +41,23 @@ def pack_sample(sample: Sample) -> Members:
             out[layout.mask_member(n)] = members.encode_png(mask.astype(np.uint8) * np.uint8(255))
     for stride in sorted(sample.correspondence):
         out.update(pack_maps(sample.correspondence[stride], hw, steps))
+    if sample.matches is not None:
+        out.update(_pack_matches(sample.matches))
     return out
+
+
+def _pack_matches(matches: Mapping[tuple[int, int], SparseMatches]) -> Members:
+    pairs = sorted(matches)
+    views = [np.repeat([pair], len(matches[pair].xy0), 0) for pair in pairs]
+    xy = [np.stack([matches[pair].xy0, matches[pair].xy1], 1) for pair in pairs]
+    return {
+        layout.MATCH_VIEWS: members.encode_npy(
+            np.concatenate([np.zeros((0, 2)), *views]).astype(np.uint8)
+        ),
+        layout.MATCH_XY: members.encode_npy(
+            np.concatenate([np.zeros((0, 2, 2)), *xy]).astype(np.float32)
+        ),
+    }
 
 
 def pack_maps(maps: PairMaps, hw: tuple[int, int], steps: int) -> Members:
@@ -88,7 +105,15 @@ def _check(sample: Sample) -> tuple[int, int]:
         grid = (views, views, hw[0] // stride, hw[1] // stride)
         if maps.stride != stride or maps.verdict.shape != grid or maps.xy.shape != (*grid, 2):
             raise ValueError(f"sample {sample.key!r}: maps of stride {stride} are of another size")
+    for (a, b), pair in (sample.matches or {}).items():
+        xy = np.concatenate([pair.xy0, pair.xy1]).astype(np.float32)
+        if not (0 <= a < b < views and pair.xy0.shape == pair.xy1.shape and _within(xy, hw)):
+            raise ValueError(f"sample {sample.key!r}: matches of views {a}, {b} are not inside")
     return hw
+
+
+def _within(xy: NDArray[np.float32], hw: tuple[int, int]) -> bool:
+    return bool(((xy >= 0) & (xy < (hw[1], hw[0]))).all())
 
 
 def _encode_exactly(depth: DepthMap) -> EncodedDepth:

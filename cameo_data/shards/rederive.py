@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cameo_data import transforms
 from cameo_data.correspondence import correspond_group, prepare
+from cameo_data.matches import matched_overlap
 from cameo_data.shards import fixed_point
 from cameo_data.types import PairMaps, Sample, Verdict
 
@@ -42,19 +43,29 @@ def differences(sample: Sample) -> Iterator[str]:
     angles = transforms.relative_rotation_deg([c.cam_from_world for c in sample.cameras])
     if np.abs(angles - sample.rotation_deg).max() > ROTATION_TOLERANCE_DEG:
         yield "rotation_deg is not the angle between the poses"
-    derived = {
-        stride: rederive(sample, stride)
-        for stride in {*sample.correspondence, sample.overlap_stride}
-    }
+    matched = is_matched(sample)
+    strides = {*sample.correspondence} | (set() if matched else {sample.overlap_stride})
+    derived = {stride: rederive(sample, stride) for stride in strides}
     for stride, stored in sample.correspondence.items():
         again = derived[stride]
         for what in ("xy", "verdict", "confidence"):
             yield from _map_difference(
                 f"{what} at stride {stride}", getattr(stored, what), getattr(again, what)
             )
-    overlap = overlap_of(derived[sample.overlap_stride])
+    if matched:
+        views, hw = len(sample.cameras), sample.cameras[0].hw
+        overlap = matched_overlap(sample.matches or {}, views, hw, sample.overlap_stride)
+        what = "queries whose cell holds a match"
+    else:
+        overlap = overlap_of(derived[sample.overlap_stride])
+        what = "VISIBLE"
     if not np.allclose(overlap, sample.overlap, rtol=0, atol=1e-12):
-        yield f"overlap is not the share of VISIBLE at stride {sample.overlap_stride}"
+        yield f"overlap is not the share of {what} at stride {sample.overlap_stride}"
+
+
+def is_matched(sample: Sample) -> bool:
+    """Whether sparse matches stand in for depth, of which then no view has any."""
+    return sample.matches is not None and not any(depth.valid.any() for depth in sample.depths)
 
 
 def overlap_of(maps: PairMaps) -> NDArray[np.float64]:

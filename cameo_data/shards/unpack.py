@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from cameo_data.shards import fixed_point, layout, members
 from cameo_data.shards.depth16 import EncodedDepth, decode_depth
 from cameo_data.shards.layout import FULL_STRIDE, SampleMeta
-from cameo_data.types import Camera, DepthMap, EncodedImage, PairMaps, Sample, Verdict
+from cameo_data.types import (
+    Camera,
+    DepthMap,
+    EncodedImage,
+    PairMaps,
+    Sample,
+    SparseMatches,
+    Verdict,
+)
 
 
 def unpack_sample(found: Mapping[str, bytes], *, keep_encoded: bool = False) -> Sample:
@@ -28,7 +36,8 @@ def unpack_sample(found: Mapping[str, bytes], *, keep_encoded: bool = False) -> 
     meta = read_meta(found)
     exts = image_exts(found, len(meta.frame_ids))
     masks = layout.mask_member(0) in found
-    expected = layout.expected_members(meta, exts, masks)
+    matched = layout.MATCH_XY in found
+    expected = layout.expected_members(meta, exts, masks, matched)
     if missing := sorted(expected - found.keys()):
         raise ValueError(f"{missing[0]} is missing")
     if extra := sorted(found.keys() - expected):
@@ -51,6 +60,7 @@ def unpack_sample(found: Mapping[str, bytes], *, keep_encoded: bool = False) -> 
         depth_source=meta.depth_source,
         overlap_stride=meta.overlap_stride,
         restricted_to_mask=meta.restricted_to_mask,
+        matches=source.matches() if matched else None,
         extra=meta.extra,
     )
 
@@ -129,6 +139,23 @@ class _Reader:
             fixed_point.decode_confidence(confidence),
         )
 
+    def matches(self) -> dict[tuple[int, int], SparseMatches]:
+        views = self._array(layout.MATCH_VIEWS, (None, 2), "u1").astype(np.int64)
+        xy = self._array(layout.MATCH_XY, (len(views), 2, 2), "<f4")
+        height, width = self.hw
+        if not ((xy >= 0) & (xy < (width, height))).all():
+            raise ValueError(f"{layout.MATCH_XY}: pixels outside the views")
+        order = views[:, 0] * self.views + views[:, 1]
+        rising = (views[:, 0] < views[:, 1]).all() and (np.diff(order) >= 0).all()
+        if not rising or (views >= self.views).any():
+            raise ValueError(f"{layout.MATCH_VIEWS}: not pairs a < b of views, rising")
+        found = {}
+        for rows in np.split(np.arange(len(order)), np.flatnonzero(np.diff(order)) + 1):
+            if len(rows):
+                a, b = views[rows[0]].tolist()
+                found[a, b] = SparseMatches(*xy[rows].astype(np.float64).transpose(1, 0, 2))
+        return found
+
     def _strided_maps(self, stride: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         grid = (self.views, self.views, self.hw[0] // stride, self.hw[1] // stride)
         return (
@@ -150,7 +177,7 @@ class _Reader:
                 out[pair] = self._png(layout.map_member(what, pair, "png8"), 8)
         return xy, verdict, confidence
 
-    def _array(self, name: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    def _array(self, name: str, shape: tuple[int | None, ...], dtype: str) -> NDArray[Any]:
         with self._named(name):
             return members.decode_npy(self._found[name], shape, dtype)
 

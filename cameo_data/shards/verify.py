@@ -167,7 +167,8 @@ class _Shards:
             raise ValueError(f"the key stands in {other} too")
         exts = image_exts(entry.members, len(meta.frame_ids))
         masks = layout.mask_member(0) in entry.members
-        if odd := layout.expected_members(meta, exts, masks) ^ entry.members.keys():
+        matches = layout.MATCH_XY in entry.members
+        if odd := layout.expected_members(meta, exts, masks, matches) ^ entry.members.keys():
             raise ValueError(f"json and members disagree about {min(odd)}")
         if self._extra is None:
             self._extra = frozenset(meta.extra)

@@ -19,6 +19,18 @@ from cameo_data.sources.base import Source, SourceOptions, SourceSpec
 _BUILTIN = {
     "synthetic": "cameo_data.sources.synthetic",
     "rgbd": "cameo_data.sources.rgbd",
+    "nerfstudio": "cameo_data.sources.nerfstudio",
+    "colmap": "cameo_data.sources.colmap",
+    "scannetpp": "cameo_data.sources.scannetpp",
+    "realestate10k": "cameo_data.sources.realestate10k",
+    "blendedmvs": "cameo_data.sources.blendedmvs",
+    "dtu": "cameo_data.sources.dtu",
+    "hypersim": "cameo_data.sources.hypersim",
+    "megadepth": "cameo_data.sources.megadepth",
+    "middlebury": "cameo_data.sources.middlebury",
+    "co3d": "cameo_data.sources.co3d",
+    "wildrgbd": "cameo_data.sources.wildrgbd",
+    "generic": "cameo_data.sources.generic",
 }
 
 ENTRY_POINT_GROUP = "cameo_data.sources"

@@ -1,0 +1,227 @@
+"""Views and matched pixels that a check looks at: chosen by seed, matched without using any pose.
+
+Poses are what is in doubt, so pairs are formed of frames near each other in capture order (failing
+that, of frames with similar poses) and kept where SIFT features match: ratio test, mutual, one
+fundamental matrix, none of which needs a pose.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cameo_data.errors import DataError, Failure
+from cameo_data.frames import read_image, read_view, resize_view
+from cameo_data.types import DepthMap, FloatArray, Frame, Scene, View
+
+# Longer sides at which features are found and at which depth and colour are compared.
+FEATURE_SIDE = 1024
+DENSE_SIDE = 640
+FEATURES = 1500
+MATCHES = 400
+# Lowe's ratio (IJCV 2004, section 7.1), and the fewest matches that make a pair: unrelated views of
+# the real sets have had up to 16 that one fundamental matrix happens to explain.
+RATIO = 0.8
+LEAST_MATCHES = 20
+# Pixels at FEATURE_SIDE within which a match agrees with the pair's fundamental matrix.
+INLIER_PX = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedView:
+    """A frame as the check needs it.
+
+    Attributes:
+        place: of the frame in its scene.
+        rgb: (h, w, 3) uint8, at most DENSE_SIDE long.
+        depth: at ``rgb``'s size, or None.
+        xy: (N, 2) features in the full image's pixels.
+        descriptors: (N, 128) float32.
+    """
+
+    frame: Frame
+    place: int
+    rgb: NDArray[np.uint8]
+    depth: DepthMap | None
+    xy: FloatArray
+    descriptors: NDArray[np.float32]
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Of the full image."""
+        return self.frame.camera.hw
+
+    @property
+    def step(self) -> FloatArray:
+        """Full-image pixels (x, y) per pixel of ``rgb`` and ``depth``."""
+        h, w = self.rgb.shape[:2]
+        return np.array([self.hw[1] / w, self.hw[0] / h])
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedPair:
+    """Two views by index and their matches, (M, 2) full-image pixels each; M may be 0."""
+
+    a: int
+    b: int
+    xy_a: FloatArray
+    xy_b: FloatArray
+
+
+def choose_places(count: int, views: int, seed: int) -> list[int]:
+    """Places of the frames to look at: all, or bursts of four at growing gaps, spread evenly."""
+    if count <= views:
+        return list(range(count))
+    gap = min(max(1, round(count / 60)), 10)
+    offsets = [0, gap, 3 * gap, 7 * gap]
+    bursts = max(1, views // len(offsets))
+    rng = np.random.default_rng([seed, count])
+    room = max(1, count - offsets[-1])
+    starts = (np.arange(bursts) + rng.random(bursts)) * room / bursts
+    places = {min(int(start) + offset, count - 1) for start in starts for offset in offsets}
+    rest = [place for place in rng.permutation(count).tolist() if place not in places]
+    return sorted([*places, *rest[: views - len(places)]])
+
+
+def choose_by_pose(frames: Sequence[Frame], views: int, seed: int) -> list[int]:
+    """Places of some frames and the three nearest to each by pose: for pictures in no order.
+
+    Poses that are near as matrices are near when inverted too, or when axes are flipped, so this
+    holds even for poses that are wrong.
+    """
+    poses = np.array([frame.camera.cam_from_world for frame in frames])
+    t = poses[:, :3, 3] - np.median(poses[:, :3, 3], axis=0)
+    size = float(np.median(np.linalg.norm(t, axis=1))) or 1.0
+    points = np.concatenate([poses[:, :3, :3].reshape(-1, 9), t / size], 1)
+    places: set[int] = set()
+    for anchor in np.random.default_rng([seed, 2]).permutation(len(frames)):
+        if len(places) > views - 4:
+            break
+        places |= set(np.argsort(np.linalg.norm(points - points[anchor], axis=1))[:4].tolist())
+    return sorted(places)
+
+
+def read_views(scene: Scene, places: Sequence[int]) -> tuple[list[CheckedView], list[Failure]]:
+    """The scene's frames at these places that can be read, and failures of those that cannot."""
+    found: list[CheckedView] = []
+    failures: list[Failure] = []
+    for place in places:
+        try:
+            found.append(_read(scene, scene.frames[place], place))
+        except DataError as error:
+            failures.append(error.failure)
+    return found, failures
+
+
+def _read(scene: Scene, frame: Frame, place: int) -> CheckedView:
+    if frame.depth is None:
+        rgb, depth = read_image(frame, dataset=scene.dataset, scene_id=scene.scene_id), None
+        small = _shrunk(rgb, DENSE_SIDE)
+    else:
+        view = read_view(frame, dataset=scene.dataset, scene_id=scene.scene_id)
+        rgb = view.image
+        reduced = resize_view(view, _hw_within(view.camera.hw, DENSE_SIDE))
+        small, depth = reduced.image, reduced.depth
+    xy, descriptors = _features(rgb)
+    return CheckedView(frame, place, small, depth, xy, descriptors)
+
+
+def read_depth_again(scene: Scene, view: CheckedView, frame: Frame) -> DepthMap | None:
+    """The view's depth at ``view.rgb``'s size, had its frame been ``frame``; None if unreadable."""
+    try:
+        full: View = read_view(frame, dataset=scene.dataset, scene_id=scene.scene_id)
+    except DataError:
+        return None
+    return resize_view(full, (view.rgb.shape[0], view.rgb.shape[1])).depth
+
+
+def _hw_within(hw: tuple[int, int], side: int) -> tuple[int, int]:
+    scale = min(1.0, side / max(hw))
+    return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
+
+
+def _shrunk(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    h, w = _hw_within((rgb.shape[0], rgb.shape[1]), side)
+    if (h, w) == rgb.shape[:2]:
+        return rgb
+    return np.asarray(cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _features(rgb: NDArray[np.uint8]) -> tuple[FloatArray, NDArray[np.float32]]:
+    """SIFT features in full-image pixels: OpenCV counts from pixel centres, we from the corner."""
+    small = _shrunk(rgb, FEATURE_SIDE)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    # without the precise upscaling all features lie a quarter of a pixel off
+    sift = cv2.SIFT.create(nfeatures=FEATURES, enable_precise_upscale=True)
+    points, descriptors = sift.detectAndCompute(grey, None)
+    if descriptors is None:
+        return np.zeros((0, 2)), np.zeros((0, 128), np.float32)
+    step = np.array([rgb.shape[1] / small.shape[1], rgb.shape[0] / small.shape[0]])
+    xy = (np.array([point.pt for point in points], np.float64) + 0.5) * step
+    return xy, np.asarray(descriptors, np.float32)
+
+
+def match_pairs(views: Sequence[CheckedView], pairs: int, seed: int) -> list[MatchedPair]:
+    """At most ``pairs`` pairs that share features; neighbours without any if none do."""
+    found = [
+        pair
+        for a, b in itertools.combinations(range(len(views)), 2)
+        if (pair := _match(views, a, b, seed)) is not None
+    ]
+    if not found:
+        none = np.zeros((0, 2))
+        found = [MatchedPair(a, a + 1, none, none) for a in range(len(views) - 1)]
+    if len(found) > pairs:
+        chosen = np.random.default_rng([seed, 1]).permutation(len(found))[:pairs]
+        found = [found[i] for i in sorted(chosen)]
+    return found
+
+
+def _match(views: Sequence[CheckedView], a: int, b: int, seed: int) -> MatchedPair | None:
+    one, two = views[a], views[b]
+    rows, columns = _mutual(one.descriptors, two.descriptors)
+    if len(rows) < LEAST_MATCHES:
+        return None
+    xy_a, xy_b = one.xy[rows], two.xy[columns]
+    kept = _inliers(xy_a, xy_b, INLIER_PX * max(1.0, max(one.hw) / FEATURE_SIDE), seed)
+    if len(kept) < LEAST_MATCHES:
+        return None
+    if len(kept) > MATCHES:
+        kept = np.sort(np.random.default_rng([seed, a, b]).permutation(kept)[:MATCHES])
+    return MatchedPair(a, b, xy_a[kept], xy_b[kept])
+
+
+def _inliers(
+    xy_a: FloatArray, xy_b: FloatArray, threshold_px: float, seed: int
+) -> NDArray[np.intp]:
+    """Indices of matches that one fundamental matrix explains; none where there is no such."""
+    cv2.setRNGSeed(seed % 2**31)
+    # MAGSAC++ is the better estimator, but fails on views that hardly moved; RANSAC does not
+    for method in (cv2.USAC_MAGSAC, cv2.FM_RANSAC):
+        try:
+            _, found = cv2.findFundamentalMat(xy_a, xy_b, method, threshold_px, 0.999, 2000)
+        except cv2.error:
+            continue
+        if found is not None:
+            return np.flatnonzero(found.ravel())
+    return np.zeros(0, np.intp)
+
+
+def _mutual(
+    one: NDArray[np.float32], two: NDArray[np.float32]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of features that are each other's nearest, clearly nearer than the second."""
+    if min(len(one), len(two)) < 2:
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    squared = (one**2).sum(1)[:, None] + (two**2).sum(1)[None] - 2 * (one @ two.T)
+    best = squared.argmin(1)
+    second, first = np.partition(squared, 1, axis=1)[:, 1], squared[np.arange(len(one)), best]
+    rows = np.flatnonzero(
+        (first < RATIO**2 * second) & (squared.argmin(0)[best] == np.arange(len(one)))
+    )
+    return rows, best[rows]

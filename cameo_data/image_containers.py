@@ -1,0 +1,27 @@
+"""Images that share a file with others: the frames of a video, the scenes of a ``.torch`` chunk.
+
+``Frame.image_index`` says which one is meant; each is read when its frame is, and no sooner.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cameo_data import torch_chunks, video_io
+from cameo_data.image_io import ImageHeader, RgbFile
+
+
+def read_rgb(path: Path, index: tuple[int, ...]) -> RgbFile:
+    """One image of the file; of a chunk with the bytes that it was stored as.
+
+    Raises:
+        FileDefect: the file is missing, damaged, too large, or ends before that image.
+        ValueError: the index has another length than such a file needs.
+    """
+    if path.suffix == torch_chunks.SUFFIX:
+        scene, number = index
+        return torch_chunks.read_rgb(path, scene, number)
+    (number,) = index
+    rgb = video_io.read_frame(path, number)
+    header = ImageHeader((rgb.shape[0], rgb.shape[1]), "video", "RGB", turned=False)
+    return RgbFile(rgb, b"", header, plain=False)

@@ -1,0 +1,153 @@
+"""BlendedMVS and BlendedMVG: blended images with depth rendered from their reconstruction.
+
+Layout (github.com/YoYo000/BlendedMVS, README, "Dataset Structure"): ``PID/blended_images``,
+``PID/cams/*_cam.txt`` and ``PID/rendered_depth_maps/*.pfm``, all of one size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cameo_data import files, image_io
+from cameo_data.errors import DataError, Failure, Reason
+from cameo_data.files import FileDefect
+from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.folders import find_scenes, read_scene_list
+from cameo_data.sources.listing import list_files
+from cameo_data.sources.mvsnet_files import check_center, read_cam
+from cameo_data.types import Camera, DepthRef, Frame, Scene
+
+DATASET = "blendedmvs"
+IMAGES, CAMS, DEPTHS = "blended_images", "cams", "rendered_depth_maps"
+
+
+class BlendedMvsOptions(SourceOptions):
+    """Which images of which scenes.
+
+    Attributes:
+        split: only the scenes that ``NAME.txt`` or ``NAME_list.txt`` in the root lists, as the
+            publisher gives them: ``training``, ``validation``, ``BlendedMVG`` …
+        images: ``blended``, or ``masked``: black where the reconstruction has no surface.
+    """
+
+    split: str | None = None
+    images: Literal["blended", "masked"] = "blended"
+
+
+@dataclass(frozen=True, eq=False)
+class BlendedMvsSource:
+    """Scenes below one folder."""
+
+    options: BlendedMvsOptions
+    folders: dict[str, Path]
+    failures: tuple[Failure, ...]
+    dataset: str = DATASET
+
+    def scene_ids(self) -> Sequence[str]:
+        return list(self.folders)
+
+    def scene(self, scene_id: str) -> Scene:
+        if scene_id not in self.folders:
+            raise ValueError(f"unknown scene {scene_id!r}; it is not among those listed")
+        try:
+            return _scene(self.folders[scene_id], scene_id, self.options)
+        except FileDefect as defect:
+            raise defect.at(DATASET, scene_id) from None
+
+
+def open_blendedmvs(root: Path, options: BlendedMvsOptions) -> BlendedMvsSource:
+    """The scenes in ``root``: one scene's folder, or the folder of an archive.
+
+    Raises:
+        DataError: no such folder, no scene in it, or no list of that split.
+    """
+    folders, failures = find_scenes(root, DATASET, _is_scene)
+    if options.split is not None and folders:
+        wanted = read_scene_list(root, options.split, DATASET)
+        folders = {name: path for name, path in folders.items() if path.name in wanted}
+    if not folders:
+        raise DataError(
+            Reason.MISSING_FILE,
+            dataset=DATASET,
+            found=f"no scene in {root}" if root.is_dir() else f"{root} is no folder",
+            expected=f"folders with {IMAGES}, {CAMS} and {DEPTHS}",
+            remedy="unpack the archive, and give the folder that holds the scenes",
+        )
+    return BlendedMvsSource(options, folders, failures)
+
+
+def _is_scene(folder: Path) -> bool:
+    return (folder / CAMS).is_dir() and (folder / IMAGES).is_dir()
+
+
+def _scene(folder: Path, scene_id: str, options: BlendedMvsOptions) -> Scene:
+    suffix = "_masked" if options.images == "masked" else ""
+    cams = list_files(folder, f"{CAMS}/*_cam.txt")
+    if not cams:
+        raise FileDefect(
+            Reason.MISSING_FILE, f"no camera in {CAMS}", "*_cam.txt files", "unpack it again"
+        )
+    frames: list[Frame] = []
+    failures: list[Failure] = []
+    for cam in cams:
+        try:
+            image = folder / IMAGES / f"{cam.name}{suffix}.jpg"
+            frames.append(_frame(folder, cam.name, cam.path, image))
+        except FileDefect as defect:
+            failures.append(defect.at(DATASET, scene_id, cam.name).failure)
+    failures += _without_camera(folder, scene_id, {cam.name for cam in cams})
+    return Scene(DATASET, scene_id, tuple(frames), "arbitrary", tuple(failures))
+
+
+def _frame(folder: Path, frame_id: str, cam_path: Path, image: Path) -> Frame:
+    cam = read_cam(files.inside(folder, cam_path))
+    hw = image_io.read_hw(files.inside(folder, image))
+    check_center(cam_path, cam.K, hw)
+    depth = files.inside(folder, folder / DEPTHS / f"{frame_id}.pfm")
+    ref = None
+    if depth.is_file():
+        ref = DepthRef(depth, codec="pfm", scale=1.0, source="rendered mesh")
+    return Frame(frame_id, Camera(cam.K, hw, cam.cam_from_world), image, ref)
+
+
+def _without_camera(folder: Path, scene_id: str, known: set[str]) -> list[Failure]:
+    """Images that no camera file is for."""
+    found = {image.name.removesuffix("_masked") for image in list_files(folder, f"{IMAGES}/*.jpg")}
+    return [
+        Failure(
+            Reason.UNASSOCIATED, DATASET, scene_id, name, f"no {name}_cam.txt", "a camera file",
+            "unpack it again",
+        )
+        for name in sorted(found - known)
+    ]  # fmt: skip
+
+
+def _recognise(root: Path) -> bool:
+    def both(folder: Path) -> bool:
+        return _is_scene(folder) and (folder / DEPTHS).is_dir()
+
+    try:
+        return bool(find_scenes(root, DATASET, both, first=True)[0])
+    except OSError:
+        return False
+
+
+def _open(root: Path, options: Any) -> BlendedMvsSource:
+    return open_blendedmvs(root, options)
+
+
+SPEC = SourceSpec(
+    name=DATASET,
+    summary="BlendedMVS, BlendedMVG: blended images, cameras and rendered depth of 502 scenes",
+    layout=f"PID/{IMAGES}/00000000.jpg, PID/{CAMS}/00000000_cam.txt, PID/{DEPTHS}/00000000.pfm",
+    conventions="world-to-camera, OpenCV axes, first pixel's centre (0.5, 0.5), unit arbitrary; "
+    "PFM rows from the bottom up; depth 0 is none",
+    licence="CC BY 4.0",
+    download="github.com/YoYo000/BlendedMVS",
+    options=BlendedMvsOptions,
+    open=_open,
+    recognise=_recognise,
+)

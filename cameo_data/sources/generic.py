@@ -1,0 +1,194 @@
+"""Any posed images: a folder with a ``cameo.json`` that says where they are and what they mean.
+
+The records are in ``generic_records``; docs/datasets/generic.md describes the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import Field
+
+from cameo_data import files, matches
+from cameo_data.errors import DataError, Failure, Reason
+from cameo_data.files import FileDefect
+from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.generic_frames import existing, make_frame
+from cameo_data.sources.generic_records import FILE_NAME, SceneRecord, read_frame, read_scene
+from cameo_data.sources.listing import is_text, natural_key, printable
+from cameo_data.types import Frame, MatchTable, Scene
+
+SPLITS_FILE = "splits.json"
+# Scenes lie at most so deep below the root: collection / scene / part.
+_MAX_DEPTH = 3
+
+
+class GenericOptions(SourceOptions):
+    """What to call the data, and which split of it."""
+
+    dataset: str = Field("generic", min_length=1, description="name in samples and messages")
+    split: str | None = Field(
+        None, description=f'only the scenes that {SPLITS_FILE} lists: {{"train": ["scene", …]}}'
+    )
+
+
+class GenericSource:
+    """The scenes below a folder, or the one scene that the folder is.
+
+    Raises:
+        DataError: no such folder, no scene in it, or no such split.
+    """
+
+    def __init__(self, root: Path, options: GenericOptions) -> None:
+        self.dataset = options.dataset
+        found = dict(_scene_folders(root))
+        good = sorted((name for name in found if is_text(name)), key=natural_key)
+        self.failures: Sequence[Failure] = tuple(
+            _bad_name(name).at(self.dataset, printable(name)).failure
+            for name in sorted(set(found) - set(good))
+        )
+        if options.split is not None:
+            chosen = _split(root, options)
+            good = [name for name in good if name in chosen]
+        if not good:
+            raise _no_scene(root, options)
+        self._folders = {name: found[name] for name in good}
+
+    def scene_ids(self) -> Sequence[str]:
+        """Paths of the scenes' folders below the root, in natural order."""
+        return list(self._folders)
+
+    def scene(self, scene_id: str) -> Scene:
+        folder = self._folders.get(scene_id)
+        if folder is None:
+            raise ValueError(f"unknown scene {scene_id!r}; there are {len(self._folders)} others")
+        try:
+            record = read_scene(folder)
+        except FileDefect as defect:
+            raise defect.at(self.dataset, scene_id) from None
+        frames: dict[str, Frame] = {}
+        failures: list[Failure] = []
+        for place, values in enumerate(record.frames):
+            label = f"number {place}"
+            try:
+                entry = read_frame(values)
+                frame_id = entry.id or PurePosixPath(entry.image).stem
+                if not is_text(frame_id):
+                    raise _bad_name(frame_id)
+                if frame_id in frames:
+                    raise _duplicate(frame_id)
+                label = frame_id
+                frames[frame_id] = make_frame(folder, record, entry, frame_id)
+            except FileDefect as defect:
+                failures.append(defect.at(self.dataset, scene_id, label).failure)
+        try:
+            table = _matches(folder, record, list(frames))
+        except FileDefect as defect:
+            raise defect.at(self.dataset, scene_id) from None
+        return Scene(
+            self.dataset, scene_id, tuple(frames.values()), record.unit, tuple(failures), table
+        )
+
+
+def _matches(folder: Path, record: SceneRecord, frame_ids: Sequence[str]) -> MatchTable | None:
+    if record.matches is None:
+        return None
+    return matches.read_pairs(existing(folder, record.matches), frame_ids)
+
+
+def _scene_folders(root: Path) -> Iterator[tuple[str, Path]]:
+    """Names and folders of the scenes; hidden folders and links to folders are not followed."""
+    if (root / FILE_NAME).is_file():
+        yield root.resolve().name or "scene", root
+        return
+    base = len(root.parts)
+    for where, folders, names in os.walk(root):
+        path = Path(where)
+        if FILE_NAME in names:
+            yield path.relative_to(root).as_posix(), path
+        if FILE_NAME in names or len(path.parts) - base >= _MAX_DEPTH:
+            folders.clear()
+        folders[:] = [name for name in folders if not name.startswith(".")]
+
+
+def _split(root: Path, options: GenericOptions) -> set[str]:
+    try:
+        values = json.loads(files.read_text(root / SPLITS_FILE, files.MAX_TEXT_BYTES))
+        names = values[options.split]
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError("scenes that are no text")
+        return set(names)
+    except FileDefect as defect:
+        raise defect.at(options.dataset, None) from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        found = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise DataError(
+            Reason.BAD_METADATA,
+            dataset=options.dataset,
+            found=f"{SPLITS_FILE}: {found}",
+            expected=f'{{"{options.split}": ["scene", …]}}',
+            remedy="correct the file or choose another split",
+        ) from None
+
+
+def _duplicate(frame_id: str) -> FileDefect:
+    return FileDefect(
+        Reason.DUPLICATE_ID,
+        f"frame id {frame_id!r} stands twice",
+        "each id once; without one it is the image's name",
+        "give the frames an id each",
+    )
+
+
+def _bad_name(name: str) -> FileDefect:
+    return FileDefect(
+        Reason.BAD_NAME,
+        f"name {printable(name)!r} with control characters or undecodable bytes",
+        "printable text",
+        "rename it",
+    )
+
+
+def _no_scene(root: Path, options: GenericOptions) -> DataError:
+    where = printable(str(root))
+    found = f"no {FILE_NAME} in {where}" if root.is_dir() else f"{where} is no folder"
+    if options.split is not None and root.is_dir():
+        found = f"no scene of split {options.split!r} in {where}"
+    return DataError(
+        Reason.MISSING_FILE,
+        dataset=options.dataset,
+        found=found,
+        expected=f"a folder with {FILE_NAME}, or folders with one each",
+        remedy="write one: docs/datasets/generic.md shows how",
+    )
+
+
+def _recognise(root: Path) -> bool:
+    """Whether the root or a folder directly in it is a scene."""
+    try:
+        return any((path / FILE_NAME).is_file() for path in (root, *root.iterdir()))
+    except OSError:
+        return False
+
+
+def _open(root: Path, options: Any) -> GenericSource:
+    return GenericSource(root, options)
+
+
+SPEC = SourceSpec(
+    name="generic",
+    summary=f"any posed images: a folder with a {FILE_NAME} of paths, K, poses and depth scale",
+    layout=f"SCENE/{FILE_NAME} and the files that it names; optionally {SPLITS_FILE} beside the "
+    "scenes",
+    conventions=f"as {FILE_NAME} says: poses either way, OpenCV or OpenGL axes, pixels counted "
+    "from corners or centres",
+    licence="your own",
+    download="nothing to download: docs/datasets/generic.md describes the file",
+    options=GenericOptions,
+    open=_open,
+    recognise=_recognise,
+)
