@@ -224,7 +224,7 @@ def source_recipe(values: Mapping[str, Any]) -> SourceRecipe:
     try:
         return SourceRecipe.model_validate(dict(values))
     except ValidationError as error:
-        raise ValueError("; ".join(_problems(error, ("source",)))) from None
+        raise UsageError("; ".join(_problems(error, ("source",)))) from None
 
 
 def _problems(error: ValidationError, within: tuple[str, ...] = ()) -> Iterator[str]:

@@ -51,7 +51,7 @@ def scenes(root: Path, name: str) -> list[Scene]:
 def test_the_right_reading_passes(name: str, realdata: Path) -> None:
     _, _, least_within, most_epipolar = SETS[name]
     for scene in scenes(realdata, name):
-        found = check_scene(scene, pairs=20)
+        found = check_scene(scene)
         assert (found.verdict, found.mistakes, found.failures) == ("consistent", (), ()), found
         assert found.figures is not None
         assert found.figures.epipolar_px is not None
@@ -103,7 +103,7 @@ def test_wrong_poses_are_named(change: Change, suspect: str, name: str, realdata
 def test_stretched_frames_taken_for_cropped(realdata: Path) -> None:
     """0.27 px of epipolar distance become 0.85 only: no threshold sees that, the suspect does."""
     named = [
-        [mistake.suspect for mistake in judged(changed(scene, square_pixels)).mistakes]
+        [mistake.suspect for mistake in check_scene(changed(scene, square_pixels)).mistakes]
         for scene in scenes(realdata, "realestate10k")
     ]
     assert named == [["frames_stretched"]] * 5

@@ -156,7 +156,7 @@ def test_a_split_of_a_format_without_splits(
     command: str, tiny_scenes: Path, tmp_path: Path
 ) -> None:
     out = ["--out", tmp_path / "out"] if command == "build-corr" else []
-    line = one_line(run(command, "synthetic", tiny_scenes, "--split", "train", *out))
+    line = one_line(run(command, "synthetic", tiny_scenes, "--split", "train", *out), 2)
     assert "source 'synthetic' has no splits" in line
 
 

@@ -32,7 +32,7 @@ LEAST_COVISIBLE = 0.05
 SAME_SURFACE = 0.10
 # A suspect must gain this factor over all measures together in the median pair, gain in this share
 # of the pairs that change, and make no measure worse by more than this factor. Right readings of
-# ten real sets gain up to 1.23 by some suspect, mistakes planted there 1.7 and more: docs/check.md.
+# ten real sets gain up to 1.15 by some suspect, mistakes planted there 1.7 and more: docs/check.md.
 LEAST_GAIN = 1.35
 _SAME = 0.01
 LEAST_SHARE = 0.75

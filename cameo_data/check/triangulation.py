@@ -42,7 +42,7 @@ def depth_ratios(
             piece = geometry.epipolar_piece(reading.K[a], reading.K[b], relative, xy_a, xy_b)
             clear = known & (piece.parallax_px > LEAST_PARALLAX_PX)
             clear &= piece.distance_px < LEAST_STRAIGHTNESS * piece.parallax_px
-            clear &= np.isfinite(piece.z0)
+            clear &= np.isfinite(piece.z0) & (piece.z0 > 0)  # 0 at the epipole
             ratios.append(piece.z0[clear] / z[clear])
     return np.concatenate(ratios)
 

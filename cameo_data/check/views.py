@@ -96,7 +96,9 @@ def choose_by_pose(frames: Sequence[Frame], views: int, seed: int) -> list[int]:
     """
     poses = np.array([frame.camera.cam_from_world for frame in frames])
     t = poses[:, :3, 3] - np.median(poses[:, :3, 3], axis=0)
-    size = float(np.median(np.linalg.norm(t, axis=1))) or 1.0
+    # cameras that look at the origin from one distance have one translation but for rounding
+    least = 1e-3 * float(np.median(np.linalg.norm(poses[:, :3, 3], axis=1)))
+    size = max(float(np.median(np.linalg.norm(t, axis=1))), least) or 1.0
     points = np.concatenate([poses[:, :3, :3].reshape(-1, 9), t / size], 1)
     places: set[int] = set()
     for anchor in np.random.default_rng([seed, 2]).permutation(len(frames)):

@@ -15,6 +15,7 @@ EPILOG = """
 Examples:
   cameo-data sources
   cameo-data sources rgbd
+  cameo-data sources co3d --json
 """
 
 
@@ -56,14 +57,17 @@ def _page(spec: SourceSpec) -> str:
     lines += [_wrapped(f"{label:<12}", text) for label, text in facts]
     options = spec.options.model_fields
     lines += ["", "Options, each as -o KEY=VALUE:" if options else "No options."]
+    width = max(map(len, options), default=0) + 2
     for key, field in options.items():
-        default = "" if field.default is None else f"  [default: {field.default}]"
-        required = "  [required]" if field.is_required() else default
-        lines.append(_wrapped(f"  {key:<22}", f"{field.description or ''}{required}"))
+        default = "" if field.default in (None, (), "") else f"  [default: {field.default}]"
+        note = "  [required]" if field.is_required() else default
+        lines.append(_wrapped(f"  {key:<{width}}", f"{field.description or ''}{note}".strip()))
     return "\n".join(lines)
 
 
 def _wrapped(label: str, text: str) -> str:
+    if not text:
+        return label.rstrip()  # textwrap drops the indent of an empty text
     return textwrap.fill(
         text, 100, initial_indent=label, subsequent_indent=" " * len(label), break_long_words=False
     )
