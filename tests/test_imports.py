@@ -96,9 +96,9 @@ def test_layers_point_one_way():
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_nothing_imports_a_command(package):
+def test_only_commands_import_a_command(package):
     for module, names in IMPORTS.items():
-        if not inside(module, f"{package}.cli"):
+        if ".cli" not in module:  # cameo-train's share the helpers of cameo-data's
             assert not {n for n in names if inside(n, f"{package}.cli")}, module
 
 

@@ -1,0 +1,164 @@
+"""Checkpoints: all or nothing. A folder ``step-0000500`` is complete if it has that name.
+
+It holds weights and EMA as safetensors, everything else that decides the trajectory (optimiser,
+schedule, random states, position in the data) as tensors loaded with ``weights_only``, and the
+configuration. It is written under a temporary name and renamed last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cameo_train.order import Position
+
+_NAME = re.compile(r"step-(\d{7,})")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a run goes on from.
+
+    Attributes:
+        weights: trained parameters and buffers by name, of model and head mix.
+        ema: the same averaged, or None.
+        state: of optimiser and schedule (``optimizer``, ``schedule``), nested plain values and
+            tensors.
+        rng: random states of one rank, see ``rng_state``.
+    """
+
+    step: int
+    position: Position
+    config_hash: str
+    weights: Mapping[str, Tensor]
+    ema: Mapping[str, Tensor] | None
+    state: Mapping[str, Any]
+    rng: Mapping[str, Any]
+
+
+def save(folder: Path, checkpoint: Checkpoint, config_yaml: str, keep: int) -> Path:
+    """Writes ``folder/step-…`` and deletes all but the latest ``keep``.
+
+    Raises:
+        OSError: the disk is full or fails; what was there stays.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{checkpoint.step:07d}"
+    partial = folder / f".{final.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    save_file(_contiguous(checkpoint.weights), partial / "weights.safetensors")
+    if checkpoint.ema is not None:
+        save_file(_contiguous(checkpoint.ema), partial / "ema.safetensors")
+    torch.save({"state": dict(checkpoint.state), "rng": dict(checkpoint.rng)}, partial / "state.pt")
+    (partial / "config.yaml").write_text(config_yaml, "utf-8")
+    record = {
+        "step": checkpoint.step,
+        "epoch": checkpoint.position.epoch,
+        "samples": checkpoint.position.samples,
+        "config_hash": checkpoint.config_hash,
+    }
+    (partial / "checkpoint.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    for path in partial.iterdir():
+        _sync(path)
+    if final.exists():
+        shutil.rmtree(final)
+    partial.rename(final)
+    _sync(folder)
+    for old in complete(folder)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def complete(folder: Path) -> list[Path]:
+    """All complete checkpoints, oldest first; one that was interrupted while written is none."""
+    if not folder.is_dir():
+        return []
+    found = [(int(m[1]), p) for p in folder.iterdir() if (m := _NAME.fullmatch(p.name))]
+    return [path for _, path in sorted(found)]
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest complete checkpoint."""
+    found = complete(folder)
+    return found[-1] if found else None
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
+    """A complete checkpoint. Nothing is unpickled.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        record = json.loads((path / "checkpoint.json").read_text("utf-8"))
+        rest = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+        ema = path / "ema.safetensors"
+        return Checkpoint(
+            step=int(record["step"]),
+            position=Position(int(record["epoch"]), int(record["samples"])),
+            config_hash=str(record["config_hash"]),
+            weights=load_file(path / "weights.safetensors", device=str(device)),
+            ema=load_file(ema, device=str(device)) if ema.exists() else None,
+            state=rest["state"],
+            rng=rest["rng"],
+        )
+    except Exception as error:
+        # safetensors and torch raise types of their own for a damaged file
+        raise ValueError(
+            f"checkpoint {path} is damaged ({' '.join(str(error).split())[:200]}); delete it to go "
+            "on from the one before"
+        ) from error
+
+
+def rng_state() -> dict[str, Any]:
+    """The random states of this process, as values that ``weights_only`` loads."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 — others use it
+    version, words, gauss_next = random.getstate()
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": (kind, torch.from_numpy(np.asarray(keys, np.int64)), position, has_gauss, gauss),
+        "python": (version, list(words), gauss_next),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_rng_state(state: Mapping[str, Any]) -> None:
+    """Back to a state of ``rng_state``."""
+    torch.set_rng_state(state["torch"])
+    kind, keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state(  # noqa: NPY002
+        (kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss)
+    )
+    version, words, gauss_next = state["python"]
+    random.setstate((version, tuple(words), gauss_next))
+    if "cuda" in state and torch.cuda.is_available():
+        # the run may go on with fewer devices
+        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies: safetensors refuses tensors that share memory."""
+    return {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,147 @@
+"""What a training run does: one model for the YAML file, the flags and their validation."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cameo_data import recipe_file
+from cameo_data.errors import UsageError
+
+# Fields that say how far or how often, not what: a run goes on from its checkpoint under others.
+NOT_HASHED = frozenset(
+    {"steps", "out", "workers", "log_every", "checkpoint_every", "keep_checkpoints", "sample_every",
+     "tracker", "compile", "max_damaged", "shards"}
+)  # fmt: skip
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Direction = Literal["ref-tgt", "tgt-ref", "tgt-tgt", "ref-ref"]
+
+
+class TrainConfig(BaseModel):
+    """Everything that decides a run.
+
+    Attributes:
+        shards: a finished build of ``cameo-data build-corr``.
+        model: a preset, see ``cameo_train.models``.
+        weights: folder or hub name of pretrained weights, where the preset takes them.
+        layer: the attention layer that is supervised, by the model's own numbering or by name;
+            None takes the preset's.
+        weight: of the correspondence loss beside the diffusion loss; 0 supervises nothing.
+        warmup_weight_steps: the weight rises linearly over so many steps.
+        head_mix: ``mlp`` (official: heads → 4 × heads → 1, GELU), ``linear`` or ``mean``.
+        target_kind: ``nearest``, ``bilinear`` or ``patch``.
+        targets: ``stored`` maps of the shards, or ``online`` from depth and pose.
+        directions: which pairs of views are supervised.
+        max_rows: supervised (query, key view) rows per sample at most, drawn at random; None all.
+        references: least and most reference views, drawn per batch.
+        crop: side of a random square window, or None.
+        lr_warmup_steps, schedule: of the learning rate.
+        camera_dropout, reference_dropout: share of samples trained without, for guidance.
+        ema: decay, or 0 for none.
+        mixed_precision: ``no``, ``bf16`` or ``fp16``.
+        max_damaged: damaged samples left out before the run stops.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shards: str
+    out: str
+    model: str = "cat3d-tiny"
+    weights: str | None = None
+    steps: int = Field(1000, ge=1)
+    batch: int = Field(2, ge=1)
+    accumulate: int = Field(1, ge=1)
+    seed: int = Field(0, ge=0, lt=2**31)
+    workers: int = Field(2, ge=0)
+
+    layer: str | None = None
+    weight: float = Field(0.02, ge=0, allow_inf_nan=False)
+    warmup_weight_steps: int = Field(0, ge=0)
+    head_mix: Literal["mlp", "linear", "mean"] = "mlp"
+    target_kind: Literal["nearest", "bilinear", "patch"] = "nearest"
+    targets: Literal["stored", "online"] = "stored"
+    directions: tuple[Direction, ...] = ("ref-tgt", "tgt-ref", "tgt-tgt", "ref-ref")
+    max_rows: int | None = Field(None, ge=1)
+
+    references: tuple[int, int] | None = None
+    crop: int | None = Field(None, ge=16)
+    flip: bool = True
+    shuffle_views: bool = True
+
+    lr: Positive = 1e-4
+    weight_decay: float = Field(0.01, ge=0)
+    lr_warmup_steps: int = Field(0, ge=0)
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    clip: Positive = 1.0
+    ema: float = Field(0.0, ge=0, lt=1)
+    camera_dropout: float = Field(0.1, ge=0, le=1)
+    reference_dropout: float = Field(0.1, ge=0, le=1)
+
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    gradient_checkpointing: bool = False
+    compile: bool = False
+
+    log_every: int = Field(10, ge=1)
+    checkpoint_every: int = Field(500, ge=1)
+    keep_checkpoints: int = Field(2, ge=1)
+    sample_every: int = Field(0, ge=0)
+    tracker: Literal["none", "tensorboard", "wandb", "mlflow"] = "none"
+    max_damaged: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _together(self) -> TrainConfig:
+        if self.references is not None and not 1 <= self.references[0] <= self.references[1]:
+            raise ValueError("references: expected least and most, both at least 1")
+        if self.weight and not self.directions:
+            raise ValueError("directions: expected at least one, or weight 0")
+        return self
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values of every field."""
+        return self.model_dump(mode="json")
+
+    def hash(self) -> str:
+        """SHA-256 of what a run that goes on must share with the one that stopped."""
+        values = {k: v for k, v in self.record().items() if k not in NOT_HASHED}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def yaml(self) -> str:
+        """The resolved configuration as a file that ``load`` reads back."""
+        return yaml.safe_dump(self.record(), sort_keys=False, allow_unicode=True)
+
+
+def load(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
+    """The configuration of a YAML file (or none) with what the flags set.
+
+    Raises:
+        UsageError: one line naming key, value and what was expected; for an unknown key the
+            nearest known one.
+    """
+    values = recipe_file.load(path) if path is not None else {}
+    try:
+        return TrainConfig.model_validate({**values, **overrides})
+    except ValidationError as error:
+        raise UsageError("; ".join(_problems(error))) from None
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    known = list(TrainConfig.model_fields)
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(where, known, 1, 0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
+            yield f"unknown key {where!r}; {hint}"
+        elif item["type"] == "missing":
+            yield f"key {where!r} is missing"
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            yield f"{where}: {item['input']!r}: {message}" if where else message

@@ -1,0 +1,206 @@
+"""A picture of one layer's attention: where some queries look in every other view, and where their
+points really are; before training and after, side by side.
+
+Shapes: B, V views, h, w token grid, K = h·w tokens of a view, N queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cameo_data.report import palette
+from cameo_train import checkpoint, sampling, taps
+from cameo_train.batches import Batch, batches
+from cameo_train.config import TrainConfig
+from cameo_train.heads import HeadMean
+from cameo_train.loop import plan, untrained
+from cameo_train.models import Latents, build_latents, noised
+from cameo_train.objective import Objective, condition
+from cameo_train.sampling import Image
+from cameo_train.targets import TokenTargets
+
+QUERIES = 4
+# of 1000: targets are noisy, yet shapes can still be seen
+TIMESTEP = 300
+_ROOM = 4  # candidates per query, so that those chosen do not stand together
+# times as much as uniform attention is drawn brightest at least: uniform attention is dark
+_BRIGHT = 10.0
+_HEAT = 0.65  # opacity over the view, in grey
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A token of one view and its true match in each view.
+
+    Attributes:
+        matches: (V,) token with the heaviest target, −1 where the point is not VISIBLE.
+    """
+
+    view: int
+    token: int
+    matches: tuple[int, ...]
+
+
+def choose(targets: TokenTargets, count: int = QUERIES, view: int = 0) -> list[Query]:
+    """Queries of one view of the first sample that most other views see, spread over the view.
+
+    Fewer where fewer tokens have any match.
+    """
+    weight = targets.weight[0, view].cpu()
+    seen = (weight.sum(-1) > 0).sum(0).numpy()
+    candidates = np.zeros(0, np.int64)
+    for least in range(targets.views - 1, 0, -1):
+        candidates = np.flatnonzero(seen >= least)
+        if len(candidates) >= _ROOM * count:
+            break
+    heaviest = weight.argmax(-1, keepdim=True)
+    landing = targets.index[0, view].cpu().gather(-1, heaviest)[..., 0]
+    landing = torch.where(weight.sum(-1) > 0, landing, -1)
+    positions = np.linspace(0, len(candidates) - 1, min(count, len(candidates)))
+    tokens = candidates[positions.round().astype(int)]
+    return [Query(view, int(t), tuple(landing[:, t].tolist())) for t in tokens]
+
+
+@torch.no_grad()
+def attention(
+    objective: Objective,
+    batch: Batch,
+    space: Latents,
+    queries: Sequence[Query],
+    *,
+    head_mix: nn.Module | None = None,
+    timestep: int = TIMESTEP,
+    seed: int = 0,
+) -> Tensor:
+    """(N, V, h, w): attention of the first sample's queries over each view, 1 in sum per view.
+
+    Args:
+        head_mix: through which the layer is read; the objective's own if None.
+        timestep: noise of the target views; the noise itself is the same for the same ``seed``.
+    """
+    model = objective.model
+    latents, given = condition(model, batch, space)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(latents.shape, generator=generator).to(latents)
+    step = torch.full((len(latents),), timestep, device=latents.device)
+    noisy, _ = noised(objective.scheduler, latents, noise, step, given.reference)
+    with taps.tap(model, objective.layer) as tapped:
+        model(noisy, step, given)
+        q, k = tapped.grid_queries()[0].float(), tapped.grid_keys()[0].float()
+        scale = tapped.scale
+    mix = head_mix or objective.head_mix
+    tokens = k.shape[1] // batch.views
+    picked = q[:, [query.view * tokens + query.token for query in queries]]
+    maps = [
+        mix(picked @ keys.transpose(1, 2) * scale).softmax(-1) for keys in k.split(tokens, dim=1)
+    ]
+    return torch.stack(maps, 1).view(len(queries), batch.views, *objective.grid_hw)
+
+
+def picture(batch: Batch, queries: Sequence[Query], columns: Sequence[tuple[str, Tensor]]) -> Image:
+    """A row for each query: its view, then for each column all other views with its attention.
+
+    A cross marks the query, a ring its true match (none where it is hidden), a dot the token that
+    gets the most attention.
+
+    Args:
+        columns: label, such as ``before``, and (N, V, h, w) of ``attention``.
+    """
+    images = [sampling.rgb(image) for image in batch.images[0]]
+    rows = []
+    for number, query in enumerate(queries):
+        others = [v for v in range(batch.views) if v != query.view]
+        tiles = [_marked(images[query.view], query.token, columns[0][1].shape[-2:])]
+        labels = [f"query {number + 1}, view {query.view + 1}"]
+        for label, maps in columns:
+            shown = maps[number].float().cpu().numpy()
+            tiles += [_heated(images[v], shown[v], query.matches[v]) for v in others]
+            labels += [f"{label}, view {v + 1}" for v in others]
+        rows.append(sampling.row(tiles, labels))
+    return np.concatenate(rows)
+
+
+def before_and_after(config: TrainConfig, trained: Path) -> Path:
+    """Writes ``attention.png`` beside the checkpoints of a run; its path.
+
+    Before training the mixing head is as random as its output, so the layer is read through the
+    heads' mean; after training through its own head, if it was supervised.
+
+    Args:
+        trained: a checkpoint.
+    """
+    objective = untrained(config).eval()
+    space = build_latents(objective.model.preset.latents, config.weights)
+    wanted = plan(config.model_copy(update={"weight": 1.0}), objective.grid_hw)
+    wanted = replace(wanted, flip=False, shuffle_views=False, references=(1, 1))
+    batch = next(batches(config.shards, wanted, batch=1, seed=config.seed))
+    assert batch.targets is not None
+    queries = choose(batch.targets)
+    if not queries:
+        raise ValueError(f"sample {batch.keys[0]}: no view sees anything of its first one")
+    before = attention(objective, batch, space, queries, head_mix=HeadMean())
+    objective.load_state_dict(checkpoint.load(trained).weights)
+    own = None if config.weight else HeadMean()
+    after = attention(objective, batch, space, queries, head_mix=own)
+    path = Path(config.out) / "attention.png"
+    sampling.write_png(path, picture(batch, queries, [("before", before), ("after", after)]))
+    return path
+
+
+def _heated(image: Image, weights: NDArray[np.float32], match: int) -> Image:
+    """A view in grey under its attention; the brightest token has the most of it."""
+    side = _scale(image)
+    grey = image.mean(-1, keepdims=True).repeat(3, -1).repeat(side, 0).repeat(side, 1)
+    heat = palette.heat_rgb(weights / max(float(weights.max()), _BRIGHT / weights.size))
+    cell = grey.shape[0] // weights.shape[0]
+    heat = heat.repeat(cell, 0).repeat(cell, 1)
+    out = np.ascontiguousarray((1 - _HEAT) * grey + _HEAT * heat).round().astype(np.uint8)
+    _dot(out, int(weights.argmax()), weights.shape)
+    if match >= 0:
+        _ring(out, match, weights.shape)
+    return out
+
+
+def _marked(image: Image, token: int, grid_hw: Sequence[int]) -> Image:
+    side = _scale(image)
+    out = np.ascontiguousarray(image.repeat(side, 0).repeat(side, 1))
+    place = _centre(out, token, grid_hw)
+    for color, width in (((255, 255, 255), 4), (palette.HIDDEN_RGB, 2)):
+        cv2.drawMarker(out, place, color, cv2.MARKER_CROSS, _radius(out) * 2, width, cv2.LINE_AA)
+    return out
+
+
+def _ring(out: Image, token: int, grid_hw: Sequence[int]) -> None:
+    place = _centre(out, token, grid_hw)
+    for color, width in (((0, 0, 0), 4), ((255, 255, 255), 2)):
+        cv2.circle(out, place, _radius(out), color, width, cv2.LINE_AA)
+
+
+def _dot(out: Image, token: int, grid_hw: Sequence[int]) -> None:
+    place = _centre(out, token, grid_hw)
+    for color, radius in (((255, 255, 255), 4), (palette.HIDDEN_RGB, 3)):
+        cv2.circle(out, place, radius, color, -1, cv2.LINE_AA)
+
+
+def _centre(out: Image, token: int, grid_hw: Sequence[int]) -> tuple[int, int]:
+    row, column = divmod(token, grid_hw[1])
+    return (
+        int((column + 0.5) * out.shape[1] / grid_hw[1]),
+        int((row + 0.5) * out.shape[0] / grid_hw[0]),
+    )
+
+
+def _radius(out: Image) -> int:
+    return max(5, int(max(out.shape[:2])) // 20)
+
+
+def _scale(image: Image) -> int:
+    return max(1, -(-sampling.SMALLEST // int(max(image.shape[:2]))))

@@ -1,0 +1,146 @@
+"""What a tap must know of an architecture: its attention layers, and their grid of tokens.
+
+An adapter of another architecture is a small object with the three methods of ``TapAdapter``; a
+package offers it through the entry point group ``cameo_train.taps``. See ``docs/taps.md``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Protocol, runtime_checkable
+
+from torch import nn
+
+from cameo_train.taps.layout import TokenLayout
+
+GROUP = "cameo_train.taps"
+
+
+@runtime_checkable
+class TapAdapter(Protocol):
+    """Attention layers of one kind of model."""
+
+    def accepts(self, model: nn.Module) -> bool:
+        """Whether this adapter knows the model."""
+        ...
+
+    def layers(self, model: nn.Module) -> Sequence[str]:
+        """Paths of the self-attention modules, in the order in which they run."""
+        ...
+
+    def layout(self, model: nn.Module, layer: str, views: int, hw: tuple[int, int]) -> TokenLayout:
+        """The layer's tokens where the model's input is of size ``hw``.
+
+        Whether all views share a sequence is found from the number of tokens and need not be set.
+        """
+        ...
+
+
+class DiffusersUNet:
+    """``UNet2DConditionModel`` and forks of it, by the names of their modules."""
+
+    _block = re.compile(r"(?:^|\.)(?:(down|up)_blocks\.(\d+)|mid_block)\.")
+
+    def accepts(self, model: nn.Module) -> bool:
+        return all(
+            any(name.endswith(part) for name, _ in model.named_modules())
+            for part in ("down_blocks", "mid_block", "up_blocks")
+        )
+
+    def layers(self, model: nn.Module) -> Sequence[str]:
+        found = [
+            name
+            for name, module in model.named_modules()
+            if hasattr(module, "to_q")
+            and self._block.search(name)
+            and not getattr(module, "is_cross_attention", name.endswith("attn2"))
+        ]
+        # modules are registered down, up, mid, and run down, mid, up
+        return sorted(found, key=lambda name: ("down", "mid", "up").index(self._place(name)[0]))
+
+    def layout(self, model: nn.Module, layer: str, views: int, hw: tuple[int, int]) -> TokenLayout:
+        step = 2 ** self.level(model, layer)
+        # a stride-2 convolution with padding 1 halves upwards
+        return TokenLayout(views, (-(-hw[0] // step), -(-hw[1] // step)))
+
+    def level(self, model: nn.Module, layer: str) -> int:
+        """How often the input was halved before this layer; 0 at the finest resolution."""
+        blocks = next(m for n, m in model.named_modules() if n.endswith("down_blocks"))
+        deepest = len(list(blocks.children())) - 1
+        part, index = self._place(layer)
+        return {"down": index, "mid": deepest, "up": deepest - index}[part]
+
+    def _place(self, layer: str) -> tuple[str, int]:
+        """Part of the UNet, and which block of it."""
+        match = self._block.search(layer)
+        if match is None:
+            raise ValueError(f"{layer} lies in no block of the UNet")
+        return match[1] or "mid", int(match[2] or 0)
+
+
+class DiffusersTransformer:
+    """``HunyuanDiT2DModel`` and transformers built like it: ``blocks``, ``pos_embed``."""
+
+    def accepts(self, model: nn.Module) -> bool:
+        return self._patch(model) is not None and bool(self.layers(model))
+
+    def layers(self, model: nn.Module) -> Sequence[str]:
+        return [
+            name
+            for name, module in model.named_modules()
+            if hasattr(module, "to_q") and not getattr(module, "is_cross_attention", False)
+        ]
+
+    def layout(self, model: nn.Module, layer: str, views: int, hw: tuple[int, int]) -> TokenLayout:
+        patch = self._patch(model)
+        assert patch is not None  # accepts() said so
+        return TokenLayout(views, (hw[0] // patch, hw[1] // patch))
+
+    @staticmethod
+    def _patch(model: nn.Module) -> int | None:
+        # of the module itself: diffusers' models also answer for their configuration, and warn
+        sizes = [vars(module).get("patch_size") for module in model.modules()]
+        return next((size for size in sizes if isinstance(size, int)), None)
+
+
+class ByPath:
+    """Any other module: it must run the product exactly once, and the caller gives the layout."""
+
+    def accepts(self, model: nn.Module) -> bool:
+        return True
+
+    def layers(self, model: nn.Module) -> Sequence[str]:
+        return [name for name, _ in model.named_modules() if name]
+
+    def layout(self, model: nn.Module, layer: str, views: int, hw: tuple[int, int]) -> TokenLayout:
+        raise ValueError(
+            f"nothing is known of the tokens of {type(model).__name__}; pass tap() a layout, or "
+            f"offer an adapter through the entry point group {GROUP}"
+        )
+
+
+BUILT_IN: tuple[TapAdapter, ...] = (DiffusersUNet(), DiffusersTransformer())
+
+
+@cache
+def _installed() -> tuple[TapAdapter, ...]:
+    made = []
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        adapter = point.load()
+        adapter = adapter() if isinstance(adapter, type) else adapter
+        if not isinstance(adapter, TapAdapter):
+            raise TypeError(
+                f"entry point {point.name} of {GROUP} gives {type(adapter).__name__}, which lacks "
+                "a method of cameo_train.taps.TapAdapter"
+            )
+        made.append(adapter)
+    return tuple(made)
+
+
+def adapter_of(model: nn.Module) -> TapAdapter:
+    """The first adapter that knows the model: of installed packages, then ours, then by path."""
+    known = (*_installed(), *BUILT_IN)
+    return next((adapter for adapter in known if adapter.accepts(model)), ByPath())

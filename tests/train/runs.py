@@ -1,0 +1,31 @@
+"""Runs of a network of a few thousand weights on the tests' shards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from networks import UNET
+
+from cameo_train import config
+from cameo_train.config import TrainConfig
+from cameo_train.models.presets import PRESETS
+
+# 48×64 images are 12×16 cells, and 6×8 tokens in the middle: stride 8, which the shards store
+SMALL = replace(
+    PRESETS["cat3d-tiny"], name="small", backbone=UNET, layer="mid_block.attentions.0"
+)  # fmt: skip
+
+
+def small_run(shards: Path, out: Path, **changes: Any) -> TrainConfig:
+    """A configuration; the preset ``small`` must be known."""
+    values = {"shards": str(shards), "out": str(out), "model": "small", "workers": 0, "lr": 3e-3}
+    return config.load(None, {**values, "steps": 4, "batch": 2, **changes})
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    """``metrics.jsonl`` without what the clock says."""
+    lines = (Path(out) / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]

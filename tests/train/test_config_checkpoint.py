@@ -1,0 +1,99 @@
+"""The run's configuration and what it goes on from."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from cameo_data.errors import UsageError
+from cameo_train import checkpoint, config
+from cameo_train.order import Position
+
+NEEDED = {"shards": "s", "out": "o"}
+
+
+def test_file_flags_and_back(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("shards: a\nout: b\nlr: 0.001\ndirections: [ref-tgt]\n")
+    found = config.load(path, {"lr": 0.5})
+    assert (found.shards, found.lr, found.directions) == ("a", 0.5, ("ref-tgt",))
+    path.write_text(found.yaml())
+    assert config.load(path, {}) == found
+
+
+@pytest.mark.parametrize(
+    "values, says",
+    [
+        ({"steps": 0}, "steps: 0: "),
+        ({"learning_rat": 1}, "unknown key 'learning_rat'; "),
+        ({"weigth": 1}, "unknown key 'weigth'; did you mean 'weight'?"),
+        ({"weight": float("nan")}, "weight: nan: "),
+        ({"directions": ()}, "directions: expected at least one"),
+        ({"references": (2, 1)}, "references: expected least and most"),
+    ],
+)
+def test_wrong_values_are_one_line(values, says):
+    with pytest.raises(UsageError) as caught:
+        config.load(None, {**NEEDED, **values})
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_only_what_decides_the_trajectory_is_hashed():
+    one = config.load(None, NEEDED)
+    assert config.load(None, {**NEEDED, "steps": 5, "workers": 0}).hash() == one.hash()
+    assert config.load(None, {**NEEDED, "lr": 5.0}).hash() != one.hash()
+
+
+def made(step, **changes):
+    weights = {"a.weight": torch.randn(3, 2), "tied": torch.zeros(2)}
+    values = {
+        "step": step,
+        "position": Position(1, 8),
+        "config_hash": "abc",
+        "weights": weights,
+        "ema": {"a.weight": torch.ones(3, 2)},
+        "state": {"optimizer": {"state": {0: {"step": torch.tensor(3.0)}}, "lr": [1e-3]}},
+        "rng": checkpoint.rng_state(),
+    }
+    return checkpoint.Checkpoint(**(values | changes))
+
+
+def test_a_checkpoint_comes_back_whole(tmp_path):
+    saved = made(5)
+    draws = (torch.rand(1).item(), np.random.rand(), random.random())  # noqa: NPY002
+    path = checkpoint.save(tmp_path, saved, "lr: 1\n", keep=2)
+    found = checkpoint.load(path)
+    assert (found.step, found.position, found.config_hash) == (5, Position(1, 8), "abc")
+    assert torch.equal(found.weights["a.weight"], saved.weights["a.weight"])
+    assert torch.equal(found.ema["a.weight"], torch.ones(3, 2))
+    assert found.state["optimizer"]["state"][0]["step"] == 3
+    checkpoint.set_rng_state(found.rng)
+    assert draws == (torch.rand(1).item(), np.random.rand(), random.random())  # noqa: NPY002
+
+
+def test_old_ones_go_and_interrupted_ones_do_not_count(tmp_path):
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, made(step), "", keep=2)
+    assert [p.name for p in checkpoint.complete(tmp_path)] == ["step-0000002", "step-0000003"]
+    (tmp_path / ".step-0000009.partial").mkdir()
+    assert checkpoint.latest(tmp_path).name == "step-0000003"
+    assert checkpoint.latest(tmp_path / "nowhere") is None
+
+
+def test_the_same_step_may_be_written_again(tmp_path):
+    checkpoint.save(tmp_path, made(1), "", keep=1)
+    path = checkpoint.save(tmp_path, made(1, config_hash="new"), "", keep=1)
+    assert checkpoint.load(path).config_hash == "new"
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.pt", "checkpoint.json"])
+def test_a_damaged_one_is_named(tmp_path, name):
+    path = checkpoint.save(tmp_path, made(1), "", keep=1)
+    data = (path / name).read_bytes()
+    (path / name).write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"step-0000001 is damaged .*; delete it"):
+        checkpoint.load(path)

@@ -1,0 +1,141 @@
+"""The training loop: it learns, stops and goes on without a trace, and says what is wrong."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from build_scenes import recipe
+from runs import rows, small_run
+from safetensors.torch import load_file
+
+from cameo_data.build import build
+from cameo_train import checkpoint, loop
+from cameo_train.objective import draw
+
+pytestmark = pytest.mark.usefixtures("small")
+
+
+@pytest.fixture(scope="module")
+def shards(tiny_build) -> Path:
+    return tiny_build[0]
+
+
+def test_both_losses_fall_on_one_batch(shards, tmp_path):
+    found = []
+    one = {"batch": 4, "flip": False, "shuffle_views": False, "references": (1, 1)}
+    free = {"camera_dropout": 0, "reference_dropout": 0, "weight": 0.5, "log_every": 30}
+    config = small_run(shards, tmp_path / "run", steps=30, **one, **free)
+    result = loop.fit(config, found.append)
+    assert [row["step"] for row in found] == list(range(1, 31))
+    assert all(math.isfinite(row["loss"]) for row in found)
+
+    def mean(key, part):
+        return sum(row[key] for row in found[part]) / 10
+
+    start, end = slice(10), slice(-10, None)
+    assert found[0]["correspondence"] == pytest.approx(math.log(48), abs=0.3)
+    assert mean("correspondence", end) < mean("correspondence", start) - 0.1
+    assert mean("diffusion", end) < 0.8 * mean("diffusion", start)
+    assert rows(tmp_path / "run") == [{k: v for k, v in r.items() if k != "seconds"} for r in found]
+    assert 0 <= result.last["precision"] <= 1
+    assert result.checkpoint == checkpoint.latest(tmp_path / "run" / "checkpoints")
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(shards, tmp_path):
+    settings = {"ema": 0.9, "accumulate": 2, "batch": 1, "max_rows": 20, "schedule": "cosine"}
+    settings |= {"lr_warmup_steps": 2, "log_every": 3}
+    whole = small_run(shards, tmp_path / "whole", **settings)
+    loop.fit(whole)
+    parts = small_run(shards, tmp_path / "parts", **settings)
+
+    def stop(row):
+        if row["step"] in (1, 3):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    for at in (1, 3):
+        with pytest.raises(loop.Stopped, match=f"stopped at step {at}"):
+            loop.fit(parts, stop)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with (tmp_path / "parts" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "of": "a step that no checkpoint covers"}\n')
+    loop.fit(parts)
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+    for name in ("weights", "ema"):
+        one, other = (
+            load_file(tmp_path / run / "checkpoints" / "step-0000004" / f"{name}.safetensors")
+            for run in ("parts", "whole")
+        )
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_finished_run_has_nothing_to_do_and_another_one_is_refused(shards, tmp_path):
+    config = small_run(shards, tmp_path / "run", steps=1)
+    done = loop.fit(config)
+    again = loop.fit(config)
+    assert (again.steps, again.checkpoint, again.last) == (1, done.checkpoint, {})
+    with pytest.raises(ValueError, match="is of another configuration; use another --out"):
+        loop.fit(small_run(shards, tmp_path / "run", steps=1, lr=1.0))
+    assert (tmp_path / "run" / "config.yaml").read_text() == config.yaml()
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_samples(
+    shards, tmp_path, monkeypatch
+):
+    seen = []
+
+    def broken(model, batch, space):
+        seen.extend(batch.keys)
+        latents, given = condition(model, batch, space)
+        return latents * math.nan, given
+
+    condition = loop.condition
+    monkeypatch.setattr(loop, "condition", broken)
+    with pytest.raises(loop.Diverged, match="loss is nan at step 1") as caught:
+        loop.fit(small_run(shards, tmp_path / "run"))
+    assert len(seen) == 2
+    assert all(key in str(caught.value) for key in seen)
+    assert checkpoint.latest(tmp_path / "run" / "checkpoints") is None
+
+
+def test_weight_0_needs_no_matches_and_leaves_the_head_alone(tiny_scenes, tmp_path):
+    shards = tmp_path / "shards"
+    build(recipe(tiny_scenes, strides=[16]), shards)
+    with pytest.raises(ValueError, match="need matches at stride 8, the shards store 16") as caught:
+        loop.fit(small_run(shards, tmp_path / "no", workers=1))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "no" / "metrics.jsonl").exists()
+    config = small_run(shards, tmp_path / "run", steps=2, weight=0.0)
+    before = loop.untrained(config).head_mix.state_dict()
+    result = loop.fit(config)
+    assert result.last["rows"] == 0
+    assert "precision" not in result.last
+    assert result.last["correspondence"] == 0
+    assert result.last["loss"] == result.last["diffusion"]
+    after = load_file(result.checkpoint / "weights.safetensors")
+    assert all(torch.equal(after[f"head_mix.{name}"], value) for name, value in before.items())
+
+
+def test_draws_do_not_depend_on_the_number_of_ranks(shards, tmp_path):
+    config = small_run(shards, tmp_path)
+    one = draw(config, (4, 3, 2, 2, 2), 1000, 7, 0, 1, "cpu")
+    halves = [draw(config, (2, 3, 2, 2, 2), 1000, 7, rank, 2, "cpu") for rank in (0, 1)]
+    for rank, half in enumerate(halves):
+        assert torch.equal(half.noise, one.noise[rank::2])
+        assert torch.equal(half.timestep, one.timestep[rank::2])
+        assert half.rows == one.rows[rank::2]
+
+
+def test_all_weights_get_a_gradient(shards, tmp_path):
+    """Else DDP would wait for them."""
+    for name, weight in (("supervised", 0.1), ("plain", 0.0)):
+        config = small_run(shards, tmp_path / name, steps=1, weight=weight)
+        result = loop.fit(config)
+        state = checkpoint.load(result.checkpoint).state["optimizer"]
+        trained = [p for p in loop.untrained(config).parameters() if p.requires_grad]
+        assert len(state["state"]) == len(trained)
