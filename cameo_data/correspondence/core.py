@@ -103,9 +103,13 @@ def prepare(
             f"mask has shape {mask.shape}, camera says {camera.hw} (h, w); resize one to the other"
         )
     inverse = kernel.padded_inverse(np.ascontiguousarray(z), valid)
+    return PreparedView(camera, inverse, _cells(inverse), mask, _quantum(inverse))
+
+
+def _cells(inverse: NDArray[np.float32]) -> NDArray[np.uint8]:
     smooth = min(max(kernel.SMOOTH, 3 * kernel.roughness(inverse)), kernel.SMOOTH_MAX)
-    cells = kernel.classify_cells(inverse, smooth)
-    return PreparedView(camera, inverse, cells, mask, _quantum(inverse))
+    cells: NDArray[np.uint8] = kernel.classify_cells(inverse, smooth)
+    return cells
 
 
 def _quantum(inverse: NDArray[np.float32]) -> float:
@@ -206,7 +210,8 @@ def sample_depth(
     Where the four pixels around a place see different surfaces, the one with the largest share.
     """
     points = np.ascontiguousarray(np.asarray(xy, np.float64).reshape(-1, 2))
-    w = kernel.sample(kernel.padded_inverse(depth.z, depth.valid), depth.hw, points)
+    inverse = kernel.padded_inverse(depth.z, depth.valid)
+    w = kernel.sample(inverse, _cells(inverse), depth.hw, points)
     valid = w > 0
     z = np.where(valid, 1.0 / np.where(valid, w, 1.0), 0.0).astype(np.float32)
     shape = np.shape(xy)[:-1]
@@ -261,7 +266,7 @@ def _fill(
 ) -> None:
     geometry = PairGeometry.between(view0.camera, view1.camera)
     kernel.run(
-        view0.inverse_depth, view1.inverse_depth, view1.cells, view1.camera.hw,
+        view0.inverse_depth, view0.cells, view1.inverse_depth, view1.cells, view1.camera.hw,
         geometry.homography, geometry.epipole1, geometry.epipole0, geometry.plane_map,
         stride, _noise(view0, view1, geometry),
         _NONE if view0.mask is None else view0.mask,

@@ -237,16 +237,33 @@ def smooth_value(W, kind, r, c, fx, fy):
     return value
 
 
+@inlined
+def largest_bend(W, r, c):
+    """Of the sides of the cell right below pixel (r, c): how much the slope changes along one."""
+    top = abs(W[r, c - 1] - W[r, c] - W[r, c + 1] + W[r, c + 2])
+    bottom = abs(W[r + 1, c - 1] - W[r + 1, c] - W[r + 1, c + 1] + W[r + 1, c + 2])
+    left = abs(W[r - 1, c] - W[r, c] - W[r + 1, c] + W[r + 2, c])
+    right = abs(W[r - 1, c + 1] - W[r, c + 1] - W[r + 1, c + 1] + W[r + 2, c + 1])
+    return max(max(top, bottom), max(left, right))
+
+
 @jit
-def lookup(W, x, y, fits):
+def lookup(W, cells, x, y, fits):
     """Inverse depth at pixel (x, y) of the surface that most of the four pixels around it see.
 
     Returns (value or 0 where less than half is known, its share of what is known, which of the
-    four pixels stands for it; its fit is left in ``fits``).
+    four pixels stands for it). Inside a smooth cell all four see it.
     """
     px, py = x + (PAD - 0.5), y + (PAD - 0.5)
     c0, r0 = int(np.floor(px)), int(np.floor(py))
     fx, fy = px - c0, py - r0
+    kind = cells[r0, c0]
+    if kind != BROKEN:
+        heaviest_pixel = (1 if fx > 0.5 else 0) + (2 if fy > 0.5 else 0)
+        if kind == PLANE and largest_bend(W, r0, c0) <= 2 * SMOOTH * W[r0, c0]:
+            # it bends a little yet; by more only beside an edge or a hole
+            kind = CURVED
+        return smooth_value(W, kind, r0, c0, fx, fy), 1.0, heaviest_pixel
     guess = np.zeros(4)
     weight = np.zeros(4)
     known = 0.0
@@ -281,14 +298,14 @@ def lookup(W, x, y, fits):
 
 
 @jit
-def sample(W, hw, points):
+def sample(W, cells, hw, points):
     """Inverse depth (N,) at pixels (N, 2), 0 where unknown."""
     out = np.zeros(points.shape[0])
     fits = np.empty((4, 6))
     for i in range(points.shape[0]):
         x, y = points[i, 0], points[i, 1]
         if x >= 0 and y >= 0 and x < hw[1] and y < hw[0]:
-            out[i] = lookup(W, x, y, fits)[0]
+            out[i] = lookup(W, cells, x, y, fits)[0]
     return out
 
 
@@ -296,13 +313,13 @@ def sample(W, hw, points):
 
 
 @inlined
-def query_fit(W0, u, v, stride, fits, out):
+def query_fit(W0, cells0, u, v, stride, fits, out):
     """The surface of view 0 at a query, into ``out``."""
     if stride % 2 == 1:
         fit(W0, int(v) + PAD, int(u) + PAD, out)
     else:
-        value, _, k = lookup(W0, u, v, fits)
-        out[:] = fits[k]
+        value, _, k = lookup(W0, cells0, u, v, fits)
+        fit(W0, int(v - 0.5) + (k >> 1) + PAD, int(u - 0.5) + (k & 1) + PAD, out)
         out[0] = value
 
 
@@ -436,7 +453,7 @@ def coverage(W, r0, c0, fx, fy, a, n, fits):
 
 
 @inlined
-def judge(W0, W1, x, y, w1, u, v, stride, E, N, noise, fits, f0, kinds):
+def judge(W0, cells0, W1, x, y, w1, u, v, stride, E, N, noise, fits, f0, kinds):
     """(verdict, confidence) of a query (u, v) whose inverse depth in view 1 is w1 at (x, y), where
     the four pixels around may see different surfaces."""
     px, py = x + (PAD - 0.5), y + (PAD - 0.5)
@@ -445,7 +462,7 @@ def judge(W0, W1, x, y, w1, u, v, stride, E, N, noise, fits, f0, kinds):
     same = SAME + SIGMAS * noise
     doubtful = compare_by_fits(W1, r0, c0, fx, fy, w1, same, fits, kinds)
     if doubtful:
-        query_fit(W0, u, v, stride, fits[4:], f0)
+        query_fit(W0, cells0, u, v, stride, fits[4:], f0)
         compare_by_tangent(W1, r0, c0, fx, fy, w1, same, f0, u, v, E, N, fits, kinds)
     a = heaviest(kinds, AGREES, AGREES, fx, fy)
     n = heaviest(kinds, NEARER, FAR_NEARER, fx, fy)
@@ -461,7 +478,7 @@ def judge(W0, W1, x, y, w1, u, v, stride, E, N, noise, fits, f0, kinds):
             return OCCLUDED, 2 * covered - 1
         confidence = 1 - 2 * covered
     if not doubtful:
-        query_fit(W0, u, v, stride, fits[4:], f0)
+        query_fit(W0, cells0, u, v, stride, fits[4:], f0)
     if not may_face(f0, u, v, E, SIGMAS * noise):
         # hidden by the very surface that it lies on
         return OCCLUDED, 0.5
@@ -470,14 +487,14 @@ def judge(W0, W1, x, y, w1, u, v, stride, E, N, noise, fits, f0, kinds):
 
 @jit
 def judge_row(
-    W0, W1, columns, x, y, w1, v, stride, E, N, noise, fits, f0, kinds, verdict, confidence
+    W0, cells0, W1, columns, x, y, w1, v, stride, E, N, noise, fits, f0, kinds, verdict, confidence
 ):  # fmt: skip
     """``judge`` for some queries of a row: one call, for a call costs as much as a query."""
     for m in range(columns.shape[0]):
         j = columns[m]
         u = (j + 0.5) * stride
         verdict[j], confidence[j] = judge(
-            W0, W1, x[j], y[j], w1[j], u, v, stride, E, N, noise, fits, f0, kinds
+            W0, cells0, W1, x[j], y[j], w1[j], u, v, stride, E, N, noise, fits, f0, kinds
         )
 
 
@@ -485,7 +502,7 @@ def judge_row(
 
 
 @jit
-def query_row(W0, row, stride, mask0, w0, share):
+def query_row(W0, cells0, row, stride, mask0, w0, share):
     """Inverse depth of one row of queries and how sure it is."""
     fits = np.empty((4, 6))
     v = (row + 0.5) * stride
@@ -495,7 +512,7 @@ def query_row(W0, row, stride, mask0, w0, share):
             w0[j] = W0[int(v) + PAD, int(u) + PAD]
             share[j] = 1.0
         else:
-            value, known, _ = lookup(W0, u, v, fits)
+            value, known, _ = lookup(W0, cells0, u, v, fits)
             w0[j] = value
             share[j] = known
         if mask0.size and not mask0[int(v), int(u)]:
@@ -540,7 +557,7 @@ def place_row(w0, x, y, w1, width, height, pitch, xy, verdict, confidence, index
 
 @jit
 def run(
-    W0, W1, cells1, hw1, M, T, E, N, stride, noise, mask0, mask1, xy, verdict, confidence
+    W0, cells0, W1, cells1, hw1, M, T, E, N, stride, noise, mask0, mask1, xy, verdict, confidence
 ):  # fmt: skip
     """All queries of a pair; fills xy (h, w, 2), verdict (h, w), confidence (h, w).
 
@@ -566,7 +583,7 @@ def run(
         if stride == 1 and not mask0.size:
             w0[:] = W0[i + PAD, PAD : PAD + w]
         else:
-            query_row(W0, i, stride, mask0, w0, share)
+            query_row(W0, cells0, i, stride, mask0, w0, share)
         verdicts, sure = verdict[i], confidence[i]
         project_row(w0, v, np.float64(stride), M, T, x, y, w1)
         place_row(
@@ -598,7 +615,7 @@ def run(
             sure[j] = np.float32(found >= OCCLUDED)
         if count:
             judge_row(
-                W0, W1, broken[:count], x, y, w1, v, stride, E, N, noise, fits, f0, kinds,
+                W0, cells0, W1, broken[:count], x, y, w1, v, stride, E, N, noise, fits, f0, kinds,
                 verdicts, sure,
             )  # fmt: skip
         if stride % 2 == 0:

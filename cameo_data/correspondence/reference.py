@@ -133,16 +133,33 @@ class InverseDepth:
             and third <= 4 * self.smooth * least
             and second <= EDGE * least
         ):
-            bend = [a - b - c + d for a, b, c, d in lines]
-            bend_x = (1 - fy) * bend[0] + fy * bend[1]
-            bend_y = (1 - fx) * bend[2] + fx * bend[3]
-            return linear - 0.25 * (fx * (1 - fx) * bend_x + fy * (1 - fy) * bend_y)
+            return self.bent(x, y, fx, fy, linear)
         return None
+
+    def bends(self, x: int, y: int) -> list[float]:
+        """How much the slope changes along each side of a cell: two along x, two along y."""
+        rows = [[self(x + i, y + j) for i in range(-1, 3)] for j in (0, 1)]
+        columns = [[self(x + i, y + j) for j in range(-1, 3)] for i in (0, 1)]
+        return [a - b - c + d for a, b, c, d in rows + columns]
+
+    def bent(self, x: int, y: int, fx: float, fy: float, linear: float) -> float:
+        """``linear`` lookup in a cell, and what the bend of its four sides adds to it."""
+        bend = self.bends(x, y)
+        bend_x = (1 - fy) * bend[0] + fy * bend[1]
+        bend_y = (1 - fx) * bend[2] + fx * bend[3]
+        return linear - 0.25 * (fx * (1 - fx) * bend_x + fy * (1 - fy) * bend_y)
 
     def lookup(self, x: float, y: float) -> tuple[float, float, Surface | None]:
         """(value, share, surface) at pixel (x, y) of what most of the four pixels around see."""
         column, row = math.floor(x - 0.5), math.floor(y - 0.5)
         fx, fy = x - 0.5 - column, y - 0.5 - row
+        smooth = self.smooth_value(column, row, fx, fy)
+        if smooth is not None:
+            if max(map(abs, self.bends(column, row))) <= 2 * SMOOTH * self(column, row):
+                a, b, c, d = (self(column + i, row + j) for i, j in CORNERS)
+                linear = (a * (1 - fx) + b * fx) * (1 - fy) + (c * (1 - fx) + d * fx) * fy
+                smooth = self.bent(column, row, fx, fy, linear)
+            return smooth, 1.0, self.surface(column + (fx > 0.5), row + (fy > 0.5))
         seen = []
         for i, j in CORNERS:
             weight = (fx if i else 1 - fx) * (fy if j else 1 - fy)

@@ -25,7 +25,7 @@ EPILOG = """
 Examples:
   cameo-train fit --shards shards --out run --steps 1000
   cameo-train fit --shards shards --out plain --steps 1000 --weight 0
-  cameo-train fit --manifest manifests/cat3d-tiny.yaml --shards shards --out run
+  cameo-train fit --manifest manifests/train/cat3d-tiny.yaml --shards shards --out run
   accelerate launch --num_processes 8 -m cameo_train.cli fit --manifest run.yaml
 
 A run that was stopped goes on from its last checkpoint when the same command is run again. With

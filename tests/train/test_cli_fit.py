@@ -48,7 +48,7 @@ def test_every_key_has_a_flag_and_help_needs_no_torch():
 
 @pytest.mark.parametrize("name", ["cat3d-tiny", "cat3d-sd21", "mvgenmaster-sd21", "hunyuan-dit"])
 def test_manifests_are_valid(name):
-    found = config.load(ROOT / "manifests" / f"{name}.yaml", {})
+    found = config.load(ROOT / "manifests" / "train" / f"{name}.yaml", {})
     assert found.model == name
     assert found.model in PRESETS
     assert found.weights is not None or PRESETS[found.model].latents != "vae"

@@ -160,7 +160,7 @@ def test_all_presets_can_be_named_and_their_layer_exists():
 def test_manifests_name_models_and_layers_that_exist(name):
     from cameo_train.config import load
 
-    config = load(ROOT / "manifests" / f"{name}.yaml", {})
+    config = load(ROOT / "manifests" / "train" / f"{name}.yaml", {})
     with torch.device("meta"):
         network = models.build(config.model)
     layer = config.layer or network.preset.layer
