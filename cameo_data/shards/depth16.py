@@ -56,12 +56,12 @@ def encode_depth(depth: DepthMap) -> EncodedDepth:
     before = int(np.count_nonzero(depth.valid))
     while valid.any():
         codes, inv_min, inv_max = _quantise(depth.z, valid)
-        w = _inverse_depths(inv_min, inv_max)
-        limit = NEAREST_OF_MEDIAN * w[_median_code(codes)]
+        median = np.array(_median_code(codes), np.uint16)
+        limit = NEAREST_OF_MEDIAN * float(_inverse_depths(median, inv_min, inv_max))
         if inv_max <= limit:
             dropped = before - int(np.count_nonzero(valid))
             return EncodedDepth(codes, inv_min, inv_max, max_rel_error(inv_min, inv_max), dropped)
-        valid = valid & (w[codes] <= limit)
+        valid = valid & (_inverse_depths(codes, inv_min, inv_max) <= limit)
     return EncodedDepth(np.zeros(depth.hw, np.uint16), 0.0, 0.0, 0.0, before)
 
 
@@ -69,10 +69,14 @@ def decode_depth(encoded: EncodedDepth) -> DepthMap:
     """The depth map that the codes stand for."""
     if encoded.inv_max == 0.0:
         return DepthMap(np.zeros(encoded.codes.shape, np.float32), encoded.codes > 0)
-    w = _inverse_depths(encoded.inv_min, encoded.inv_max)
-    z_of_code = (1.0 / w).astype(np.float32)
-    z_of_code[0] = 0.0
-    return DepthMap(z_of_code[encoded.codes], encoded.codes > 0)
+    valid = encoded.codes > 0
+    # a small map has fewer pixels than there are codes; in a large one a table saves divisions
+    small = encoded.codes.size < STEPS
+    codes = encoded.codes if small else np.arange(STEPS + 2, dtype=np.uint16)
+    decoded = (1.0 / _inverse_depths(codes, encoded.inv_min, encoded.inv_max)).astype(np.float32)
+    z = decoded if small else decoded[encoded.codes]
+    z[~valid] = 0.0
+    return DepthMap(z, valid)
 
 
 def quantise_depth(depth: DepthMap) -> DepthMap:
@@ -101,11 +105,12 @@ def _quantise(
     return codes, float(inv_min), float(inv_max)
 
 
-def _inverse_depths(inv_min: float, inv_max: float) -> NDArray[np.float64]:
-    """(65536,) inverse depth of each code; entry 0 stands for nothing and is positive."""
-    w = inv_min + np.arange(-1, STEPS + 1) / STEPS * (inv_max - inv_min)
-    w[0] = inv_min
-    return w
+def _inverse_depths(
+    codes: NDArray[np.uint16], inv_min: float, inv_max: float
+) -> NDArray[np.float64]:
+    """Inverse depth of each code; code 0 stands for nothing and gets a positive one."""
+    steps = np.maximum(codes, 1).astype(np.float64) - 1.0
+    return inv_min + steps / STEPS * (inv_max - inv_min)
 
 
 def _median_code(codes: NDArray[np.uint16]) -> int:
