@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data import camera as cameras
-from cameo_data.types import Camera, DepthMap, PairMaps, Sample, Verdict
+from cameo_data.frames import resize_view
+from cameo_data.types import Camera, DepthMap, PairMaps, Sample, Verdict, View
 
 # x → −x of camera and world alike: what a mirror beside the scene shows
 _MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
@@ -99,6 +100,48 @@ def crop(sample: Sample, top: int, left: int, hw: tuple[int, int]) -> Sample:
         correspondence={
             stride: _cropped(one, top, left, hw) for stride, one in sample.correspondence.items()
         },
+    )
+
+
+def scaled_hw(hw: tuple[int, int], side: int) -> tuple[int, int]:
+    """The size of the same shape whose shorter side is ``side``.
+
+    Raises:
+        ValueError: the longer side would be no whole number of pixels.
+    """
+    short = min(hw)
+    if any(v * side % short for v in hw):
+        raise ValueError(
+            f"images of {hw[0]}×{hw[1]} (h×w) cannot be scaled to a shorter side of {side}: "
+            f"the longer one would be {max(hw) * side / short:g} pixels"
+        )
+    return hw[0] * side // short, hw[1] * side // short
+
+
+def resize(sample: Sample, side: int) -> Sample:
+    """All views scaled to a shorter side of ``side`` pixels; matches are left out.
+
+    Depth is looked up at the new pixels' centres, as when shards are built.
+
+    Raises:
+        ValueError: as of ``scaled_hw``.
+    """
+    hw = scaled_hw(sample.cameras[0].hw, side)
+    parts = zip(
+        sample.frame_ids, sample.cameras, sample.images, sample.depths, sample.masks, strict=True
+    )
+    views = [
+        resize_view(View(frame_id, camera, image, depth, mask), hw)
+        for frame_id, camera, image, depth, mask in parts
+    ]
+    return replace(
+        sample,
+        cameras=tuple(view.camera for view in views),
+        images=tuple(view.image for view in views),
+        encoded=(),
+        depths=tuple(view.depth for view in views),
+        masks=tuple(view.mask for view in views),
+        correspondence={},
     )
 
 

@@ -21,6 +21,7 @@ from cameo_data.correspondence import prepare
 from cameo_data.errors import DataError
 from cameo_data.types import PairMaps, Sample
 from cameo_train import augment
+from cameo_train.config import TrainConfig
 from cameo_train.order import Order, Position, sample_rng
 from cameo_train.targets import TargetKind, TokenTargets, stack, token_targets
 
@@ -82,6 +83,7 @@ class Plan:
         kind: of the targets, see ``targets``.
         source: ``stored`` takes the shards' maps, ``online`` computes them from depth and pose.
         crop_hw: random window of the images, or None for all of them.
+        side: shorter side, in pixels, that the window is then scaled to; None for as it is.
         flip: mirror half of all samples.
         shuffle_views: put half of all samples' views into random order.
         references: least and most reference views; one number is drawn per batch.
@@ -91,9 +93,34 @@ class Plan:
     kind: TargetKind = "nearest"
     source: Source = "stored"
     crop_hw: tuple[int, int] | None = None
+    side: int | None = None
     flip: bool = True
     shuffle_views: bool = True
     references: tuple[int, int] | None = None
+
+
+def trained_hw(config: TrainConfig, stored_hw: tuple[int, int]) -> tuple[int, int]:
+    """Size of the images that the model sees, of shards with images of a size.
+
+    Raises:
+        ValueError: they cannot be scaled so.
+    """
+    hw = stored_hw if config.crop is None else (config.crop, config.crop)
+    return hw if config.size is None else augment.scaled_hw(hw, config.size)
+
+
+def plan(config: TrainConfig, grid_hw: tuple[int, int] | None) -> Plan:
+    """What a run makes of every sample, for a layer of so many tokens a view; None: no targets."""
+    return Plan(
+        grid_hw=grid_hw,
+        kind=config.target_kind,
+        source=config.targets,
+        crop_hw=None if config.crop is None else (config.crop, config.crop),
+        side=config.size,
+        flip=config.flip,
+        shuffle_views=config.shuffle_views,
+        references=config.references,
+    )
 
 
 @dataclass(frozen=True)
@@ -129,7 +156,11 @@ class Groups(Dataset[_Made]):
             return _Made(None, None, place, str(error))
         rng = sample_rng(self.seed, place.epoch, place.sample)
         sample = changed(sample, self.plan, rng)
-        return _Made(sample, targets_of(sample, self.plan), place)
+        # matches are found among the pixels that were stored, whatever size is trained on
+        targets = targets_of(sample, self.plan)
+        if self.plan.side is not None:
+            sample = augment.resize(sample, self.plan.side)
+        return _Made(sample, targets, place)
 
 
 def changed(sample: Sample, plan: Plan, rng: np.random.Generator) -> Sample:

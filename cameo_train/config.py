@@ -18,7 +18,8 @@ from cameo_data.errors import UsageError
 # Fields that say how far or how often, not what: a run goes on from its checkpoint under others.
 NOT_HASHED = frozenset(
     {"steps", "out", "workers", "log_every", "checkpoint_every", "keep_checkpoints", "sample_every",
-     "tracker", "compile", "max_damaged", "shards"}
+     "tracker", "compile", "max_damaged", "shards", "validation", "validate_every",
+     "validation_samples"}
 )  # fmt: skip
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -42,11 +43,14 @@ class TrainConfig(BaseModel):
         directions: which pairs of views are supervised.
         max_rows: supervised (query, key view) rows per sample at most, drawn at random; None all.
         references: least and most reference views, drawn per batch.
-        crop: side of a random square window, or None.
+        crop: side of a random square window in pixels of the shards, or None.
+        size: shorter side that images are scaled to after that, or None for as they are stored.
         lr_warmup_steps, schedule: of the learning rate.
         camera_dropout, reference_dropout: share of samples trained without, for guidance.
         ema: decay, or 0 for none.
         mixed_precision: ``no``, ``bf16`` or ``fp16``.
+        validation: a finished build of held-out scenes, measured every ``validate_every`` steps on
+            ``validation_samples`` of its groups; see ``cameo_train.validation``.
         max_damaged: damaged samples left out before the run stops.
     """
 
@@ -73,6 +77,7 @@ class TrainConfig(BaseModel):
 
     references: tuple[int, int] | None = None
     crop: int | None = Field(None, ge=16)
+    size: int | None = Field(None, ge=16)
     flip: bool = True
     shuffle_views: bool = True
 
@@ -93,6 +98,9 @@ class TrainConfig(BaseModel):
     checkpoint_every: int = Field(500, ge=1)
     keep_checkpoints: int = Field(2, ge=1)
     sample_every: int = Field(0, ge=0)
+    validation: str | None = None
+    validate_every: int = Field(100, ge=1)
+    validation_samples: int = Field(64, ge=1)
     tracker: Literal["none", "tensorboard", "wandb", "mlflow"] = "none"
     max_damaged: int = Field(0, ge=0)
 

@@ -10,7 +10,6 @@ import torch
 from cameo_data import ShardReader
 from cameo_train import batches
 from cameo_train.config import TrainConfig
-from cameo_train.loop import plan
 from cameo_train.models import build
 from cameo_train.taps import adapter_of, resolve
 from cameo_train.taps.layers import plain
@@ -26,13 +25,14 @@ def facts(config: TrainConfig) -> dict[str, Any]:
     reader = ShardReader(config.shards)
     first = reader[0]
     hw = first.cameras[0].hw
-    seen = hw if config.crop is None else (config.crop, config.crop)
+    window = hw if config.crop is None else (config.crop, config.crop)
+    seen = batches.trained_hw(config, hw)
     with torch.device("meta"):
         model = build(config.model)
     layers = list(adapter_of(model).layers(model))
     layer = resolve(layers, config.layer or model.preset.layer)
     grid = model.token_grid(layer, seen)
-    wanted = plan(config, grid)
+    wanted = batches.plan(config, grid if config.weight else None)
     batches.targets_of(batches.changed(first, wanted, np.random.default_rng(0)), wanted)
     return {
         "model": model.preset.name,
@@ -42,10 +42,10 @@ def facts(config: TrainConfig) -> dict[str, Any]:
         "attention_layers": len(layers),
         "supervised_layer": plain(layer) if config.weight else "none",
         "tokens_per_view": f"{grid[0]}×{grid[1]}",
-        "pixels_per_token": batches.token_stride(seen, grid),
+        "matches_at_stride": batches.token_stride(window, grid),
         "stored_strides": sorted(first.correspondence),
         "samples": len(reader),
         "views": len(first.images),
-        "image": f"{hw[0]}×{hw[1]}",
+        "image": f"{seen[0]}×{seen[1]}",
         "steps_per_epoch": len(reader) // config.batch // config.accumulate,
     }

@@ -20,6 +20,18 @@ class HeadMean(nn.Module):
         return logits.mean(0)
 
 
+class HeadPick(nn.Module):
+    """One head's logits; no parameters."""
+
+    def __init__(self, head: int) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """(rows, keys) of (heads, rows, keys)."""
+        return logits[self.head]
+
+
 class HeadLinear(nn.Module):
     """A learned weight per head; starts as the mean."""
 

@@ -25,8 +25,8 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from cameo_data import ShardReader
-from cameo_train import checkpoint, sampling
-from cameo_train.batches import Batch, Plan, batches
+from cameo_train import checkpoint, sampling, validation
+from cameo_train.batches import Batch, batches, plan, trained_hw
 from cameo_train.config import TrainConfig
 from cameo_train.models import Latents, MultiViewModel, build, build_latents
 from cameo_train.models.latents import VaeLatents
@@ -123,8 +123,8 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
     if tracker is not None:
         accelerator.init_trackers("cameo", config.record())
     data = batches(
-        config.shards, plan(config, objective.grid_hw), batch=config.batch, seed=config.seed,
-        start=position, rank=rank, world=world, workers=config.workers,
+        config.shards, plan(config, objective.grid_hw if config.weight else None),
+        batch=config.batch, seed=config.seed, start=position, rank=rank, world=world, workers=config.workers,
     )  # fmt: skip
     if accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
@@ -203,6 +203,12 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
                     with accelerator.autocast(), _averaged(ema, trained):
                         row |= asdict(_sampled(config, model, space, device, picture))
                 accelerator.wait_for_everyone()
+            validated = step % config.validate_every == 0 or step == config.steps
+            if config.validation is not None and validated:
+                if accelerator.is_main_process:
+                    with accelerator.autocast(), _averaged(ema, trained):
+                        row |= validation.measure(config, objective, space, device).record()
+                accelerator.wait_for_everyone()
             if metrics is not None:
                 metrics.write(row)
                 if report is not None:
@@ -234,22 +240,7 @@ def untrained(config: TrainConfig) -> Objective:
 
 
 def _image_hw(config: TrainConfig) -> tuple[int, int]:
-    if config.crop is not None:
-        return config.crop, config.crop
-    return ShardReader(config.shards)[0].cameras[0].hw
-
-
-def plan(config: TrainConfig, grid_hw: tuple[int, int]) -> Plan:
-    """What the run makes of every sample, for a layer of so many tokens a view."""
-    return Plan(
-        grid_hw=grid_hw if config.weight else None,
-        kind=config.target_kind,
-        source=config.targets,
-        crop_hw=None if config.crop is None else (config.crop, config.crop),
-        flip=config.flip,
-        shuffle_views=config.shuffle_views,
-        references=config.references,
-    )
+    return trained_hw(config, ShardReader(config.shards)[0].cameras[0].hw)
 
 
 def _sampled(

@@ -6,7 +6,7 @@ Shapes: B, V views, H, W pixels, C channels and h, w cells of the latents.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from cameo_train.batches import Batch, Plan, batches
+from cameo_train.batches import Batch, batches, plan
 from cameo_train.config import TrainConfig
 from cameo_train.models import Conditioning, Latents, MultiViewModel, ddim
 from cameo_train.models.conditioning import Null
@@ -167,11 +167,8 @@ def quality(samples: Tensor, batch: Batch) -> Quality:
 
 def fixed_batch(config: TrainConfig) -> Batch:
     """Some groups of a run's shards, unchanged and always the same; at most four."""
-    crop = None if config.crop is None else (config.crop, config.crop)
-    plan = Plan(
-        None, crop_hw=crop, flip=False, shuffle_views=False, references=config.references
-    )  # fmt: skip
-    return next(batches(config.shards, plan, batch=min(4, config.batch), seed=config.seed))
+    unchanged = replace(plan(config, None), flip=False, shuffle_views=False)
+    return next(batches(config.shards, unchanged, batch=min(4, config.batch), seed=config.seed))
 
 
 GAP, LABEL, SMALLEST = 6, 16, 128

@@ -55,6 +55,7 @@ HELP = {
     "max_rows": "Supervised rows per sample at most, drawn at random.  [default: all]",
     "references": "Least and most reference views, drawn per batch.  [default: 1 to views − 1]",
     "crop": "Side of a random square window.  [default: the whole image]",
+    "size": "Shorter side that images are scaled to.  [default: as stored]",
     "flip": "Mirror half of all samples.",
     "shuffle_views": "Random order of views in half of all samples.",
     "lr": "Learning rate.",
@@ -72,6 +73,9 @@ HELP = {
     "checkpoint_every": "Steps between checkpoints.",
     "keep_checkpoints": "How many are kept.",
     "sample_every": "Steps between pictures of sampled views; 0 for none.",
+    "validation": "A finished build of held-out scenes to measure on.",
+    "validate_every": "Steps between measurements there.",
+    "validation_samples": "Groups measured on.",
     "tracker": "Also log there.",
     "max_damaged": "Damaged samples left out before the run stops.",
 }
@@ -210,6 +214,10 @@ def describe(row: Mapping[str, Any]) -> str:
         parts.append(f"correspondence {row['correspondence']:.3f}")
     if "precision" in row:
         parts.append(f"precision {row['precision']:.1%}")
+    if "validation_loss" in row:
+        parts.append(f"held out {row['validation_loss']:.4f}")
+    if "validation_precision" in row:
+        parts.append(f"precision {row['validation_precision']:.1%} ({row['reading']})")
     if "psnr" in row:
         parts.append(f"PSNR {row['psnr']:.1f} dB, SSIM {row['ssim']:.3f}")
     if row["damaged"]:

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from cameo_data.report import palette
 from cameo_train import checkpoint, sampling, taps
-from cameo_train.batches import Batch, batches
+from cameo_train.batches import Batch, batches, plan
 from cameo_train.config import TrainConfig
 from cameo_train.heads import HeadMean
-from cameo_train.loop import plan, untrained
+from cameo_train.loop import untrained
 from cameo_train.models import Latents, build_latents, noised
 from cameo_train.objective import Objective, condition
 from cameo_train.sampling import Image
@@ -139,7 +139,7 @@ def before_and_after(config: TrainConfig, trained: Path) -> Path:
     """
     objective = untrained(config).eval()
     space = build_latents(objective.model.preset.latents, config.weights)
-    wanted = plan(config.model_copy(update={"weight": 1.0}), objective.grid_hw)
+    wanted = plan(config, objective.grid_hw)
     wanted = replace(wanted, flip=False, shuffle_views=False, references=(1, 1))
     batch = next(batches(config.shards, wanted, batch=1, seed=config.seed))
     assert batch.targets is not None

@@ -82,7 +82,7 @@ def test_a_file_and_flags_that_override_it(given, tmp_path):
     assert record["facts"]["tokens_per_view"] == "6×8"
     assert record["facts"]["stored_strides"] == [8]
     assert not (tmp_path / "run").exists()
-    assert "pixels per token  8" in run(*given, "--dry-run").stdout
+    assert "matches at stride  8" in run(*given, "--dry-run").stdout
 
 
 @pytest.mark.parametrize(
