@@ -124,7 +124,8 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
         accelerator.init_trackers("cameo", config.record())
     data = batches(
         config.shards, plan(config, objective.grid_hw if config.weight else None),
-        batch=config.batch, seed=config.seed, start=position, rank=rank, world=world, workers=config.workers,
+        batch=config.batch, seed=config.seed, start=position,
+        rank=rank, world=world, workers=config.workers,
     )  # fmt: skip
     if accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
