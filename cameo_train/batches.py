@@ -23,7 +23,7 @@ from cameo_data.types import PairMaps, Sample
 from cameo_train import augment
 from cameo_train.config import TrainConfig
 from cameo_train.order import Order, Position, sample_rng
-from cameo_train.targets import TargetKind, TokenTargets, stack, token_targets
+from cameo_train.targets import TargetKind, TokenTargets, shuffled, stack, token_targets
 
 Source = Literal["stored", "online"]
 _BATCH_DRAWS = 2  # third word of the seed of what is drawn per batch; order.py uses 0 and 1
@@ -87,6 +87,7 @@ class Plan:
         flip: mirror half of all samples.
         shuffle_views: put half of all samples' views into random order.
         references: least and most reference views; one number is drawn per batch.
+        shuffle_matches: deal the targets out to other queries; see ``targets.shuffled``.
     """
 
     grid_hw: tuple[int, int] | None
@@ -97,6 +98,7 @@ class Plan:
     flip: bool = True
     shuffle_views: bool = True
     references: tuple[int, int] | None = None
+    shuffle_matches: bool = False
 
 
 def trained_hw(config: TrainConfig, stored_hw: tuple[int, int]) -> tuple[int, int]:
@@ -109,18 +111,29 @@ def trained_hw(config: TrainConfig, stored_hw: tuple[int, int]) -> tuple[int, in
     return hw if config.size is None else augment.scaled_hw(hw, config.size)
 
 
-def plan(config: TrainConfig, grid_hw: tuple[int, int] | None) -> Plan:
-    """What a run makes of every sample, for a layer of so many tokens a view; None: no targets."""
+def plan(config: TrainConfig, grid_hw: tuple[int, int]) -> Plan:
+    """What a run makes of every sample, for a layer of so many tokens a view."""
+    # the official loss finds its own matches
+    official = config.target_kind == "official"
     return Plan(
-        grid_hw=grid_hw,
-        kind=config.target_kind,
+        grid_hw=grid_hw if config.weight and not official else None,
+        kind="nearest" if config.target_kind == "official" else config.target_kind,
         source=config.targets,
         crop_hw=None if config.crop is None else (config.crop, config.crop),
         side=config.size,
         flip=config.flip,
         shuffle_views=config.shuffle_views,
         references=config.references,
+        shuffle_matches=config.shuffle_matches,
     )
+
+
+def plain_plan(config: TrainConfig, grid_hw: tuple[int, int] | None) -> Plan:
+    """The same without random changes, for measuring and for pictures; None for no targets."""
+    return replace(
+        plan(config, grid_hw or (1, 1)),
+        grid_hw=grid_hw, flip=False, shuffle_views=False, shuffle_matches=False,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -158,6 +171,8 @@ class Groups(Dataset[_Made]):
         sample = changed(sample, self.plan, rng)
         # matches are found among the pixels that were stored, whatever size is trained on
         targets = targets_of(sample, self.plan)
+        if targets is not None and self.plan.shuffle_matches:
+            targets = shuffled(targets, rng)
         if self.plan.side is not None:
             sample = augment.resize(sample, self.plan.side)
         return _Made(sample, targets, place)
@@ -324,6 +339,7 @@ def batches(
         num_workers=workers,
         persistent_workers=False,
         worker_init_fn=_leave_signals,
+        generator=torch.Generator(),  # its seed for the workers is not to move the global one
     )
     return iter(loader)
 

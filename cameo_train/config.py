@@ -19,7 +19,7 @@ from cameo_data.errors import UsageError
 NOT_HASHED = frozenset(
     {"steps", "out", "workers", "log_every", "checkpoint_every", "keep_checkpoints", "sample_every",
      "tracker", "compile", "max_damaged", "shards", "validation", "validate_every",
-     "validation_samples"}
+     "validation_samples", "sample_groups"}
 )  # fmt: skip
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -37,10 +37,13 @@ class TrainConfig(BaseModel):
             None takes the preset's.
         weight: of the correspondence loss beside the diffusion loss; 0 supervises nothing.
         warmup_weight_steps: the weight rises linearly over so many steps.
+        weight_until: the weight is 0 from this step on; None for never.
         head_mix: ``mlp`` (official: heads → 4 × heads → 1, GELU), ``linear`` or ``mean``.
-        target_kind: ``nearest``, ``bilinear`` or ``patch``.
+        target_kind: ``nearest``, ``bilinear`` or ``patch``, by the shards' verdicts; ``official``
+            for the loss of the official code, which looks at points alone (``official.py``).
         targets: ``stored`` maps of the shards, or ``online`` from depth and pose.
         directions: which pairs of views are supervised.
+        shuffle_matches: a control that must not help: matches dealt out to other queries.
         max_rows: supervised (query, key view) rows per sample at most, drawn at random; None all.
         references: least and most reference views, drawn per batch.
         crop: side of a random square window in pixels of the shards, or None.
@@ -69,10 +72,12 @@ class TrainConfig(BaseModel):
     layer: str | None = None
     weight: float = Field(0.02, ge=0, allow_inf_nan=False)
     warmup_weight_steps: int = Field(0, ge=0)
+    weight_until: int | None = Field(None, ge=0)
     head_mix: Literal["mlp", "linear", "mean"] = "mlp"
-    target_kind: Literal["nearest", "bilinear", "patch"] = "nearest"
+    target_kind: Literal["nearest", "bilinear", "patch", "official"] = "nearest"
     targets: Literal["stored", "online"] = "stored"
     directions: tuple[Direction, ...] = ("ref-tgt", "tgt-ref", "tgt-tgt", "ref-ref")
+    shuffle_matches: bool = False
     max_rows: int | None = Field(None, ge=1)
 
     references: tuple[int, int] | None = None
@@ -98,6 +103,7 @@ class TrainConfig(BaseModel):
     checkpoint_every: int = Field(500, ge=1)
     keep_checkpoints: int = Field(2, ge=1)
     sample_every: int = Field(0, ge=0)
+    sample_groups: int = Field(4, ge=1)
     validation: str | None = None
     validate_every: int = Field(100, ge=1)
     validation_samples: int = Field(64, ge=1)
@@ -110,7 +116,20 @@ class TrainConfig(BaseModel):
             raise ValueError("references: expected least and most, both at least 1")
         if self.weight and not self.directions:
             raise ValueError("directions: expected at least one, or weight 0")
+        if self.target_kind == "official" and (self.shuffle_matches or self.max_rows):
+            raise ValueError("target_kind official: expected no shuffle_matches and no max_rows")
         return self
+
+    @property
+    def shown_shards(self) -> str:
+        """Whose groups pictures show and samples are compared with: held-out ones where given."""
+        return self.validation or self.shards
+
+    def weight_at(self, step: int) -> float:
+        """Weight of the correspondence loss in a step, counted from 0."""
+        if self.weight_until is not None and step >= self.weight_until:
+            return 0.0
+        return self.weight * min(1.0, (step + 1) / max(1, self.warmup_weight_steps))
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values of every field."""

@@ -32,7 +32,7 @@ def facts(config: TrainConfig) -> dict[str, Any]:
     layers = list(adapter_of(model).layers(model))
     layer = resolve(layers, config.layer or model.preset.layer)
     grid = model.token_grid(layer, seen)
-    wanted = batches.plan(config, grid if config.weight else None)
+    wanted = batches.plan(config, grid)
     batches.targets_of(batches.changed(first, wanted, np.random.default_rng(0)), wanted)
     return {
         "model": model.preset.name,

@@ -28,7 +28,7 @@ from cameo_data import ShardReader
 from cameo_train import checkpoint, sampling, validation
 from cameo_train.batches import Batch, batches, plan, trained_hw
 from cameo_train.config import TrainConfig
-from cameo_train.models import Latents, MultiViewModel, build, build_latents
+from cameo_train.models import build, build_latents
 from cameo_train.models.latents import VaeLatents
 from cameo_train.objective import Losses, Objective, condition, draw
 from cameo_train.order import Position
@@ -123,9 +123,8 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
     if tracker is not None:
         accelerator.init_trackers("cameo", config.record())
     data = batches(
-        config.shards, plan(config, objective.grid_hw if config.weight else None),
-        batch=config.batch, seed=config.seed, start=position,
-        rank=rank, world=world, workers=config.workers,
+        config.shards, plan(config, objective.grid_hw), batch=config.batch, seed=config.seed,
+        start=position, rank=rank, world=world, workers=config.workers,
     )  # fmt: skip
     if accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
@@ -174,7 +173,7 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
                 normalizer = None
                 if rows is not None and world > 1:
                     normalizer = accelerator.reduce(rows.total_weight, "mean")
-                weight = config.weight * min(1.0, (step + 1) / max(1, config.warmup_weight_steps))
+                weight = config.weight_at(step)
                 with accelerator.accumulate(wrapped):
                     losses: Losses = wrapped(
                         latents, given, draws, rows, weight, normalizer, measured
@@ -202,7 +201,8 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
                 if accelerator.is_main_process:
                     picture = out / "samples" / f"step-{step:07d}.png"
                     with accelerator.autocast(), _averaged(ema, trained):
-                        row |= asdict(_sampled(config, model, space, device, picture))
+                        found = sampling.sample_and_compare(config, model, space, device, picture)
+                        row |= asdict(found)
                 accelerator.wait_for_everyone()
             validated = step % config.validate_every == 0 or step == config.steps
             if config.validation is not None and validated:
@@ -242,16 +242,6 @@ def untrained(config: TrainConfig) -> Objective:
 
 def _image_hw(config: TrainConfig) -> tuple[int, int]:
     return trained_hw(config, ShardReader(config.shards)[0].cameras[0].hw)
-
-
-def _sampled(
-    config: TrainConfig, model: MultiViewModel, space: Latents, device: torch.device, path: Path
-) -> sampling.Quality:
-    """Writes a picture of sampled views, of the same groups every time."""
-    batch = sampling.fixed_batch(config).to(device)
-    samples = sampling.sample(model, batch, space, seed=config.seed)
-    sampling.write_png(path, sampling.picture(samples, batch))
-    return sampling.quality(samples, batch)
 
 
 @contextmanager

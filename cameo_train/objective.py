@@ -14,12 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from cameo_train import taps
-from cameo_train.batches import Batch
+from cameo_train.batches import Batch, official_batch
 from cameo_train.config import TrainConfig
 from cameo_train.heads import build_head_mix
 from cameo_train.loss import correspondence_loss, matched_tokens, precision_within
 from cameo_train.models import Latents, MultiViewModel, noised, target_loss, training_noise
 from cameo_train.models.conditioning import Conditioning
+from cameo_train.official import FLOOR as OFFICIAL_FLOOR
+from cameo_train.official import official_rows
 from cameo_train.rows import SupervisedRows, supervised_rows, thinned
 
 
@@ -102,6 +104,13 @@ class Objective(nn.Module):
 
     def rows(self, batch: Batch, draws: Draws) -> SupervisedRows | None:
         """The supervised rows of a batch, or None where the run supervises nothing."""
+        if self.config.target_kind == "official" and self.config.weight:
+            return official_rows(
+                official_batch(batch)["point_map"],
+                references=int(batch.reference[0].sum()),
+                grid_hw=self.grid_hw,
+                directions=self.config.directions,
+            )
         if batch.targets is None:
             return None
         rows = supervised_rows(batch.targets, batch.reference, self.config.directions)
@@ -138,7 +147,12 @@ class Objective(nn.Module):
             q, k, scale = tapped.grid_queries(), tapped.grid_keys(), tapped.scale
         diffusion = target_loss(prediction, target, reference)
         matches: dict[str, Any] = {"head_mix": self.head_mix, "scale": scale}
-        correspondence = correspondence_loss(q, k, rows, normalizer=normalizer, **matches)
+        floor = 0.0
+        if self.config.target_kind == "official":
+            normalizer, floor = latents.new_ones(()), OFFICIAL_FLOOR
+        correspondence = correspondence_loss(
+            q, k, rows, normalizer=normalizer, floor=floor, **matches
+        )
         precision = float("nan")
         if with_precision:
             matched = matched_tokens(q, k, rows, **matches)

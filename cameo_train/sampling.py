@@ -5,8 +5,9 @@ Shapes: B, V views, H, W pixels, C channels and h, w cells of the latents.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from cameo_train.batches import Batch, batches, plan
+from cameo_data import ShardReader
+from cameo_train.batches import Batch, batches, plain_plan
 from cameo_train.config import TrainConfig
 from cameo_train.models import Conditioning, Latents, MultiViewModel, ddim
 from cameo_train.models.conditioning import Null
@@ -165,12 +167,38 @@ def quality(samples: Tensor, batch: Batch) -> Quality:
     return Quality(float(psnr(found, truth).mean()), float(ssim(found, truth).mean()))
 
 
-def fixed_batch(config: TrainConfig) -> Batch:
-    """Some groups of a run's shards, unchanged and always the same; at most four."""
-    unchanged = replace(plan(config, None), flip=False, shuffle_views=False)
-    return next(batches(config.shards, unchanged, batch=min(4, config.batch), seed=config.seed))
+def fixed_batches(config: TrainConfig) -> Iterator[Batch]:
+    """``config.sample_groups`` groups, held out where the run has such, always the same, in batches
+    of the run's size."""
+    shards = config.shown_shards
+    count = min(config.sample_groups, len(ShardReader(shards)))
+    size = min(count, config.batch)
+    found = batches(shards, plain_plan(config, None), batch=size, seed=0)
+    return itertools.islice(found, count // size)
 
 
+@torch.no_grad()
+def sample_and_compare(
+    config: TrainConfig,
+    model: MultiViewModel,
+    space: Latents,
+    device: torch.device | str,
+    path: Path,
+) -> Quality:
+    """Writes a picture of sampled views, of the same groups every time; how good all are."""
+    found = []
+    for number, batch in enumerate(fixed_batches(config)):
+        batch = batch.to(device)
+        samples = sample(model, batch, space, seed=config.seed + number)
+        found.append(quality(samples, batch))
+        if number == 0:
+            write_png(path, picture(samples, batch))
+    return Quality(
+        *(sum(getattr(one, name) for one in found) / len(found) for name in ("psnr", "ssim"))
+    )
+
+
+SHOWN = 4
 GAP, LABEL, SMALLEST = 6, 16, 128
 _PAPER, _INK = 255, (40, 40, 44)
 
@@ -178,10 +206,10 @@ _PAPER, _INK = 255, (40, 40, 44)
 def picture(samples: Tensor, batch: Batch) -> Image:
     """A picture of a batch: for each sample its references and true targets, the sampled below.
 
-    Small images are enlarged a whole number of times.
+    Small images are enlarged a whole number of times; of more than ``SHOWN`` samples the first.
     """
     blocks = []
-    for b in range(len(batch.images)):
+    for b in range(min(SHOWN, len(batch.images))):
         count = int(batch.reference[b].sum())
         names = [f"reference {i + 1}" for i in range(count)]
         numbers = range(1, batch.views - count + 1)

@@ -93,6 +93,19 @@ def stack(targets: Sequence[TokenTargets]) -> TokenTargets:
     return TokenTargets(joined([t.index for t in targets]), joined([t.weight for t in targets]))
 
 
+def shuffled(targets: TokenTargets, rng: np.random.Generator) -> TokenTargets:
+    """A control without geometry: in each pair of views the rows of the queries that have a match
+    are dealt out among these at random, so the same tokens get the same weight altogether.
+    """
+    index, weight = targets.index.clone(), targets.weight.clone()
+    for b, a, v in np.ndindex(*index.shape[:3]):
+        matched = weight[b, a, v].sum(-1).nonzero()[:, 0]
+        dealt = matched[torch.from_numpy(rng.permutation(len(matched)))]
+        index[b, a, v, matched] = targets.index[b, a, v, dealt]
+        weight[b, a, v, matched] = targets.weight[b, a, v, dealt]
+    return TokenTargets(index, weight)
+
+
 def token_targets(
     xy: Any,
     verdict: Any,

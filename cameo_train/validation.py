@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from cameo_data import ShardReader
 from cameo_train import taps
-from cameo_train.batches import Batch, batches, plan
+from cameo_train.batches import Batch, batches, plain_plan
 from cameo_train.config import TrainConfig
 from cameo_train.heads import HeadMean, HeadPick
 from cameo_train.loss import matched_tokens, precision_within
@@ -96,7 +96,7 @@ def measure(
 def _held_out(config: TrainConfig, objective: Objective) -> Iterator[tuple[Batch, Tensor, Tensor]]:
     """Batches with (B, V, C, h, w) noise and (B,) timesteps, which spread evenly over all."""
     assert config.validation is not None
-    wanted = replace(plan(config, objective.grid_hw), flip=False, shuffle_views=False)
+    wanted = plain_plan(config, objective.grid_hw)
     count = min(config.validation_samples, len(ShardReader(config.validation)))
     batch = min(config.batch, count)
     total = len(objective.scheduler.alphas_cumprod)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cameo_data.report import palette
 from cameo_train import checkpoint, sampling, taps
-from cameo_train.batches import Batch, batches, plan
+from cameo_train.batches import Batch, batches, plain_plan
 from cameo_train.config import TrainConfig
 from cameo_train.heads import HeadMean
 from cameo_train.loop import untrained
@@ -139,9 +139,8 @@ def before_and_after(config: TrainConfig, trained: Path) -> Path:
     """
     objective = untrained(config).eval()
     space = build_latents(objective.model.preset.latents, config.weights)
-    wanted = plan(config, objective.grid_hw)
-    wanted = replace(wanted, flip=False, shuffle_views=False, references=(1, 1))
-    batch = next(batches(config.shards, wanted, batch=1, seed=config.seed))
+    wanted = replace(plain_plan(config, objective.grid_hw), references=(1, 1))
+    batch = next(batches(config.shown_shards, wanted, batch=1, seed=0))
     assert batch.targets is not None
     queries = choose(batch.targets)
     if not queries:

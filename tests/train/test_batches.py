@@ -73,6 +73,43 @@ def test_a_crop_keeps_matches_and_drops_what_leaves(sample):
         augment.crop(sample, 4, 0, (32, 32))
 
 
+def test_a_resized_sample_sees_the_same_scene_in_other_pixels(sample):
+    small = augment.resize(sample, 24)
+    assert small.images[0].shape == (24, 32, 3)
+    assert small.depths[0].z.shape == small.cameras[0].hw == (24, 32)
+    assert not small.correspondence
+    points = unproject(sample.cameras[1], query_xy((48, 64), 8), np.full((6, 8), 2.0))
+    (large_xy, z), (small_xy, z_small) = (
+        project(s.cameras[1], points) for s in (sample, small)
+    )  # fmt: skip
+    np.testing.assert_allclose(small_xy, large_xy / 2, atol=1e-9)
+    np.testing.assert_allclose(z_small, z)
+    assert augment.resize(sample, 48).images[0].tobytes() == sample.images[0].tobytes()
+    with pytest.raises(ValueError, match=r"shorter side of 25: the longer one would be 33\.3"):
+        augment.resize(sample, 25)
+
+
+def test_targets_do_not_depend_on_the_size_that_is_trained_on(shards):
+    """Tokens are shares of the picture; matches are those of the stored pixels."""
+    as_stored, scaled = (
+        next(batches(shards, Plan(GRID, side=side), batch=2, seed=5)) for side in (None, 24)
+    )
+    assert scaled.images.shape[-2:] == scaled.depth.shape[-2:] == (24, 32)
+    assert torch.equal(scaled.targets.index, as_stored.targets.index)
+    assert torch.equal(scaled.targets.weight, as_stored.targets.weight)
+    torch.testing.assert_close(scaled.K[..., :2, :] * 2, as_stored.K[..., :2, :])
+
+
+def test_shuffled_matches_are_other_targets_of_the_same_batch(shards):
+    true, control = (
+        next(batches(shards, Plan(GRID, shuffle_matches=s), batch=2, seed=5)) for s in (False, True)
+    )
+    assert torch.equal(true.images, control.images)
+    seen = true.targets.weight.sum(-1) > 0
+    assert torch.equal(control.targets.weight.sum(-1) > 0, seen)
+    assert (true.targets.index != control.targets.index)[seen].float().mean() > 0.5
+
+
 def test_reordering_permutes_pairs(sample):
     order = [2, 0, 1]
     moved = augment.reorder(sample, order)

@@ -81,7 +81,7 @@ def test_samples_repeat_and_keep_the_references(tiny_build, tmp_path, small):
     config = small_run(tiny_build[0], tmp_path, references=(1, 1))
     model = loop.untrained(config).model.train()
     space = build_latents(model.preset.latents)
-    batch = sampling.fixed_batch(config)
+    (batch,) = sampling.fixed_batches(config.model_copy(update={"sample_groups": 3}))
     one, other = (sampling.sample(model, batch, space, steps=2) for _ in range(2))
     assert model.training
     assert torch.equal(one, other)
@@ -99,13 +99,13 @@ def test_samples_repeat_and_keep_the_references(tiny_build, tmp_path, small):
 
 def test_pictures_of_a_run(tiny_build, tmp_path, small):
     out = tmp_path / "run"
-    config = small_run(tiny_build[0], out, steps=2, sample_every=2, ema=0.5)
+    config = small_run(tiny_build[0], out, steps=2, sample_every=2, ema=0.5, sample_groups=3)
     result = loop.fit(config)
     assert (out / "samples" / "step-0000002.png").read_bytes().startswith(b"\x89PNG")
     assert {"psnr", "ssim"} <= result.last.keys()
     path = attention.before_and_after(config, result.checkpoint)
     assert path.read_bytes().startswith(b"\x89PNG")
-    plan = loop.plan(config, (6, 8))
+    plan = attention.plain_plan(config, (6, 8))
     batch = next(attention.batches(config.shards, plan, batch=1, seed=0))
     queries = attention.choose(batch.targets)
     assert 0 < len(queries) <= attention.QUERIES

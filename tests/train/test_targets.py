@@ -6,10 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cameo_data import ShardReader
 from cameo_data.camera import query_xy
 from cameo_data.correspondence import correspond_group, prepare
 from cameo_data.types import Camera, PairMaps, Verdict
-from cameo_train.targets import TARGET_KINDS, TokenTargets, stack, token_targets
+from cameo_train.targets import TARGET_KINDS, TokenTargets, shuffled, stack, token_targets
 
 IMAGE_HW, GRID_HW = (48, 64), (6, 8)  # tokens of 8 × 8 px
 STRIDE = 8
@@ -219,3 +220,30 @@ def test_targets_check_themselves():
         TokenTargets(found.index[0], found.weight)
     with pytest.raises(ValueError, match="int64 and weight float32"):
         TokenTargets(found.index.int(), found.weight)
+
+
+def test_shuffled_targets_keep_what_each_pair_weighs_and_lose_where_it_belongs(tiny_build):
+    sample = ShardReader(tiny_build[0])[0]
+    maps = sample.correspondence[8]
+    hw = sample.cameras[0].hw
+    grid = maps.verdict.shape[2:]
+    true = token_targets(maps.xy, maps.verdict, maps.confidence, image_hw=hw, grid_hw=grid)
+    control = shuffled(true, np.random.default_rng(0))
+    seen = true.weight.sum(-1) > 0
+    assert torch.equal(control.weight.sum(-1) > 0, seen)
+    views = true.views
+    for a, b in [(0, 1), (2, 0), (views - 1, 1)]:
+        rows = seen[0, a, b]
+        one, other = (
+            sorted(
+                zip(
+                    t.index[0, a, b, rows, 0].tolist(),
+                    t.weight[0, a, b, rows, 0].tolist(),
+                    strict=True,
+                )
+            )
+            for t in (true, control)
+        )
+        assert one == other
+    moved = (true.index != control.index)[seen].float().mean()
+    assert moved > 0.8
