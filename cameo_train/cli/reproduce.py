@@ -1,0 +1,159 @@
+"""``cameo-train reproduce``: does supervising one attention layer halve the iterations?"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cameo_data.cli import common
+from cameo_data.cli.common import ExitCode
+
+if TYPE_CHECKING:
+    from cameo_train.reproduce.summary import Line, Mean
+
+EPILOG = """
+\b
+Examples:
+  cameo-train reproduce --out reproduce                      # one seed, under 20 minutes of 2 cores
+  cameo-train reproduce --out reproduce --seeds 3 --ablate control
+  cameo-train reproduce --out smoke --quick
+  cameo-train reproduce --out mine --shards shards --validation held-out
+
+Stopped, the same command goes on from there; scenes, shards and finished runs are kept.
+"""
+
+
+@click.command("reproduce", epilog=EPILOG)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for data, runs, results."
+)
+@click.option(
+    "--preset", "preset_name", default="laptop", show_default=True,
+    type=click.Choice(["laptop", "quick"]), help="How large.",
+)  # fmt: skip
+@click.option("--quick", is_flag=True, help="The preset `quick`: a smoke test of two minutes.")
+@click.option(
+    "--seeds", default=1, show_default=True, type=click.IntRange(1), help="Seeds of every arm."
+)
+@click.option("--ablate", "ablations", multiple=True, help="More arms; repeat it.  See below.")
+@click.option("--steps", type=click.IntRange(2), help="Of every run.  [default: the preset's]")
+@click.option("--model", help="A small model preset.  [default: the preset's]")
+@click.option("--shards", type=click.Path(), help="A build of one's own to train on.")
+@click.option("--validation", type=click.Path(), help="A build of held-out scenes, with --shards.")
+@click.option(
+    "--jobs", "parallel", type=click.IntRange(1), help="Runs at a time.  [default: one per core]"
+)
+@click.option("--dry-run", "dry", is_flag=True, help="Say which runs would be made; make none.")
+@common.json_option
+def command(
+    out: Path,
+    preset_name: str,
+    quick: bool,
+    seeds: int,
+    ablations: tuple[str, ...],
+    steps: int | None,
+    model: str | None,
+    shards: str | None,
+    validation: str | None,
+    parallel: int | None,
+    dry: bool,
+    as_json: bool,
+) -> None:
+    """Train the same model with and without supervision, and compare.
+
+    Scenes are rendered with exact matches, packed into shards, and trained on through the ordinary
+    loop: every arm with the same seeds, data order, noise and initial weights. Reported is how soon
+    each arm reaches the final loss of the arm without supervision, on target views of held-out
+    scenes.
+
+    Ablations: control (matches dealt out at random), layer, weight, target, head, directions, stop,
+    architecture.
+    """
+    if (shards is None) != (validation is None):
+        raise click.UsageError("give both --shards and --validation, or neither")
+    from cameo_train.loop import Stopped
+    from cameo_train.reproduce.data import Data
+    from cameo_train.reproduce.experiment import Experiment, reproduce
+    from cameo_train.reproduce.presets import PRESETS
+
+    preset = PRESETS["quick" if quick else preset_name]
+    data = None if shards is None or validation is None else Data(Path(shards), Path(validation))
+    overrides = {"steps": steps, "model": model}
+    experiment = Experiment(
+        preset, out, range(seeds), ablations,
+        {key: value for key, value in overrides.items() if value is not None}, data,
+    )  # fmt: skip
+    if dry:
+        _say_plan(experiment, as_json)
+        return
+    if preset.note and not as_json:
+        click.secho(preset.note, bold=True)
+    try:
+        with common.progress(quiet=as_json) as progress:
+            results = reproduce(experiment, parallel or _cores(), progress)
+    except Stopped:
+        # of a run in this process; its checkpoint is written
+        click.echo("interrupted; run the same command again to go on", err=True)
+        raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+    if as_json:
+        common.echo_json(results.record())
+        return
+    click.echo(table(results.lines))
+    if preset.note:
+        click.secho(preset.note, bold=True)
+    click.echo(f"  {shlex.quote(str(out / 'results.json'))}")
+
+
+def _cores() -> int:
+    from cameo_data.executors.local import default_workers
+
+    return default_workers()
+
+
+def _say_plan(experiment: Any, as_json: bool) -> None:
+    jobs = experiment.jobs()
+    if as_json:
+        listed = [{"arm": j.arm.name, "seed": j.seed, "config": j.config.record()} for j in jobs]
+        common.echo_json({"dry_run": True, "runs": listed})
+        return
+    arms = {job.arm.name: job for job in jobs}
+    rows = [[name, f"{job.config.steps} steps", job.arm.meaning] for name, job in arms.items()]
+    click.echo(f"would train {common.plural(len(jobs), 'run')} in {experiment.out}:")
+    click.echo(common.table(rows))
+
+
+def table(lines: list[Line] | Any) -> str:
+    """The lines as text: means over seeds."""
+    head = [
+        "arm", "held-out loss", "steps to the baseline's", "time", "precision at 1/3", "at the end",
+        "PSNR", "what",
+    ]  # fmt: skip
+    rows = [head]
+    for line in lines:
+        reached = "" if line.reached == line.seeds else f" ({line.reached} of {line.seeds} seeds)"
+        never = "not reached"
+        rows.append(
+            [
+                line.arm.name,
+                _number(line.loss, "{:.4f}"),
+                (_number(line.steps, "{:.0%}") if line.steps else never) + reached,
+                _number(line.seconds, "{:.0%}") if line.seconds else "",
+                _number(line.precision_early, "{:.1%}"),
+                _number(line.precision, "{:.1%}"),
+                _number(line.psnr, "{:.1f}") + (" dB" if line.psnr else ""),
+                line.arm.meaning,
+            ]
+        )
+    return common.table(rows)
+
+
+def _number(value: Mean | None, form: str) -> str:
+    if value is None:
+        return ""
+    shown = form.format(value.mean)
+    if value.low is None or value.high is None:
+        return shown
+    return f"{shown} [{form.format(value.low)}, {form.format(value.high)}]"

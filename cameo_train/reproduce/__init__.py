@@ -1,0 +1,1 @@
+"""Does supervised attention halve the iterations? The experiment of ``cameo-train reproduce``."""

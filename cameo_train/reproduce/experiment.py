@@ -1,0 +1,125 @@
+"""The whole experiment: data, runs, results; resumes wherever it was stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cameo_data.executors.local import default_workers
+from cameo_train.models import build
+from cameo_train.reproduce import data as datasets
+from cameo_train.reproduce import run as runs
+from cameo_train.reproduce import summary
+from cameo_train.reproduce.arms import Arm, choose
+from cameo_train.reproduce.data import Data, Progress
+from cameo_train.reproduce.presets import Preset
+from cameo_train.reproduce.run import Job
+from cameo_train.reproduce.summary import Line, Run
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is asked for.
+
+    Attributes:
+        ablations: names of ``arms.ABLATIONS``.
+        overrides: keys of ``TrainConfig`` for all arms, over the preset's.
+        data: builds to use instead of the preset's own scenes.
+    """
+
+    preset: Preset
+    out: Path
+    seeds: Sequence[int] = (0,)
+    ablations: Sequence[str] = ()
+    overrides: Mapping[str, Any] = ()  # type: ignore[assignment]
+    data: Data | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """``TrainConfig`` keys that all arms share."""
+        return {**self.preset.fit, **dict(self.overrides)}
+
+    def arms(self) -> list[Arm]:
+        """Baseline, cameo and what the ablations add.
+
+        Raises:
+            UsageError: no such ablation or model.
+        """
+        settings = self.settings()
+        layers = len(build(settings["model"]).layers()) if "layer" in self.ablations else 0
+        return choose(
+            self.ablations, model=settings["model"], layers=layers, steps=int(settings["steps"])
+        )
+
+    def jobs(self) -> list[Job]:
+        """Every arm with every seed.
+
+        Raises:
+            UsageError: as of ``arms``, or a key or value that the configuration does not know.
+        """
+        data = self.data or Data(
+            self.out / "data" / "train" / "shards", self.out / "data" / "held-out" / "shards"
+        )
+        return runs.jobs(
+            self.preset, self.arms(), self.seeds, data, self.out / "runs", dict(self.overrides)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Finished runs and what they show."""
+
+    experiment: Experiment
+    jobs: Sequence[Job]
+    runs: Sequence[Run]
+    lines: Sequence[Line]
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values of everything."""
+        return {
+            "preset": self.experiment.preset.name,
+            "note": self.experiment.preset.note,
+            "settings": _plain(self.experiment.settings()),
+            "seeds": list(self.experiment.seeds),
+            "arms": [_plain(asdict(line)) for line in self.lines],
+            "runs": [
+                {
+                    "arm": run.arm.name,
+                    "seed": run.seed,
+                    "steps": len(run.rows),
+                    "seconds": run.seconds_at(len(run.rows)),
+                    **{
+                        name: run.curve(name)
+                        for name in ("validation_loss", "validation_precision", "psnr", "ssim")
+                    },
+                }
+                for run in self.runs
+            ],
+        }
+
+
+def reproduce(experiment: Experiment, parallel: int, progress: Progress) -> Results:
+    """Makes what is not there yet, and ``results.json`` in ``experiment.out`` last.
+
+    Raises:
+        UsageError: as of ``Experiment.jobs``.
+        ValueError: what is in the folder is of another experiment.
+    """
+    jobs = experiment.jobs()
+    if experiment.data is None:
+        datasets.prepare(experiment.preset, experiment.out / "data", default_workers(), progress)
+    runs.run(jobs, parallel, progress)
+    found = [summary.read_run(job.arm, job.seed, job.out) for job in jobs]
+    results = Results(experiment, jobs, found, summary.summarise(found))
+    path = experiment.out / "results.json"
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(results.record(), indent=1) + "\n", "utf-8")
+    partial.replace(path)
+    return results
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it: tuples are lists, NaN is null."""
+    return json.loads(json.dumps(value).replace("NaN", "null"))

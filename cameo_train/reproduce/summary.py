@@ -1,0 +1,160 @@
+"""What the runs show: how soon each arm reaches its baseline's final loss, and what it has learnt.
+
+The loss is that of the target views of held-out scenes, with the same noise for all. A *crossing*
+is the step at which it first is at or below a level, linear between two measurements.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import t as student_t
+
+from cameo_train.reproduce.arms import Arm
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One finished run: the lines of its ``metrics.jsonl``."""
+
+    arm: Arm
+    seed: int
+    rows: Sequence[dict[str, Any]]
+
+    def curve(self, name: str) -> list[tuple[int, float]]:
+        """(step, value) wherever the metric was measured."""
+        return [(row["step"], row[name]) for row in self.rows if name in row]
+
+    @property
+    def final_loss(self) -> float:
+        return self.curve("validation_loss")[-1][1]
+
+    def seconds_at(self, step: float) -> float:
+        """Time that training took up to a step, without measuring and sampling."""
+        whole = int(step)
+        spent = sum(row["seconds"] for row in self.rows[:whole])
+        rest = self.rows[whole]["seconds"] if whole < len(self.rows) else 0.0
+        return float(spent + (step - whole) * rest)
+
+
+def read_run(arm: Arm, seed: int, folder: Path) -> Run:
+    """The run written to ``folder``."""
+    lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
+    return Run(arm, seed, [json.loads(line) for line in lines])
+
+
+def crossing(curve: Sequence[tuple[int, float]], level: float) -> float | None:
+    """First step at which the curve is at or below ``level``; None if it never is."""
+    for number, (step, value) in enumerate(curve):
+        if value <= level:
+            if number == 0:
+                return float(step)
+            before, high = curve[number - 1]
+            return before + (step - before) * (high - level) / (high - value)
+    return None
+
+
+def value_at(curve: Sequence[tuple[int, float]], step: float) -> float:
+    """The measurement nearest to ``step``; NaN of none."""
+    return min(curve, key=lambda point: abs(point[0] - step))[1] if curve else math.nan
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over seeds with its 95 % interval (Student's t), which one seed does not have."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Mean | None:
+        """None if nothing was measured."""
+        found = tuple(v for v in values if not math.isnan(v))
+        if not found:
+            return None
+        mean = statistics.fmean(found)
+        if len(found) == 1:
+            return cls(mean, None, None, found)
+        error = statistics.stdev(found) / math.sqrt(len(found))
+        half = float(student_t.ppf((1 + CONFIDENCE) / 2, len(found) - 1)) * error
+        return cls(mean, mean - half, mean + half, found)
+
+
+@dataclass(frozen=True)
+class Line:
+    """An arm over all seeds.
+
+    Attributes:
+        loss: final, of target views of held-out scenes.
+        steps, seconds: until the baseline's final loss of the same seed is reached, as shares of
+            the baseline's; only of the seeds that reach it.
+        reached: seeds that do; of ``seeds``.
+        precision_early, precision: of the layer within one token, after a third of the steps and at
+            the end.
+        reading: through what its heads were read, see ``validation``.
+        psnr: of sampled target views, in dB.
+    """
+
+    arm: Arm
+    seeds: int
+    loss: Mean | None
+    reached: int
+    steps: Mean | None
+    seconds: Mean | None
+    precision_early: Mean | None
+    precision: Mean | None
+    reading: str
+    psnr: Mean | None
+
+
+def summarise(runs: Sequence[Run]) -> list[Line]:
+    """A line per arm, in the order of the runs.
+
+    Raises:
+        ValueError: an arm without its baseline.
+    """
+    by_key = {(run.arm.name, run.seed): run for run in runs}
+    lines = []
+    for name in dict.fromkeys(run.arm.name for run in runs):
+        mine = [run for run in runs if run.arm.name == name]
+        pairs = [(run, by_key.get((run.arm.against, run.seed))) for run in mine]
+        lines.append(_line([(run, other) for run, other in pairs if other is not None]))
+    return lines
+
+
+def _line(pairs: Sequence[tuple[Run, Run]]) -> Line:
+    shares = [_shares(run, baseline) for run, baseline in pairs]
+    reached = [share for share in shares if share is not None]
+    runs = [run for run, _ in pairs]
+    early = [value_at(r.curve("validation_precision"), len(r.rows) / 3) for r in runs]
+    return Line(
+        arm=runs[0].arm,
+        seeds=len(runs),
+        loss=Mean.of(run.final_loss for run in runs),
+        reached=len(reached),
+        steps=Mean.of(steps for steps, _ in reached),
+        seconds=Mean.of(seconds for _, seconds in reached),
+        precision_early=Mean.of(early),
+        precision=Mean.of(value_at(r.curve("validation_precision"), math.inf) for r in runs),
+        reading=str(runs[-1].rows[-1].get("reading", "")),
+        psnr=Mean.of(value_at(run.curve("psnr"), math.inf) for run in runs),
+    )
+
+
+def _shares(run: Run, baseline: Run) -> tuple[float, float] | None:
+    """Steps and seconds until the baseline's final loss, over the baseline's; None if never."""
+    step = crossing(run.curve("validation_loss"), baseline.final_loss)
+    if step is None:
+        return None
+    last = len(baseline.rows)
+    return step / last, run.seconds_at(step) / baseline.seconds_at(last)
