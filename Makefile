@@ -1,5 +1,6 @@
 # Two commands do everything on a fresh machine with Python 3.11 or newer:
-#   make demo    virtual environment, install, scenes -> shards -> verify -> report; offline afterwards
+#   make demo    virtual environment, install, scenes -> shards -> verify -> report -> a minute of
+#                training; offline afterwards
 #   make test    the same environment with the development tools, then everything that CI checks
 .DELETE_ON_ERROR:
 .PHONY: demo test check bench docs clean
@@ -12,6 +13,7 @@ SOURCES := pyproject.toml constraints.txt
 
 demo: $(VENV)/.demo
 	$(BIN)/cameo-data demo --out demo
+	$(BIN)/cameo-train fit --manifest manifests/train/demo.yaml --attention
 
 test: $(VENV)/.dev
 	@$(MAKE) --no-print-directory check
@@ -37,7 +39,7 @@ $(VENV)/bin/python:
 # torch first and pinned: without the constraint pip may choose a build of several gigabytes
 $(VENV)/.demo: $(SOURCES) | $(VENV)/bin/python
 	$(INSTALL) torch
-	$(INSTALL) -e .
+	$(INSTALL) -e '.[train]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from runs import rows
 
@@ -52,6 +53,15 @@ def test_manifests_are_valid(name):
     assert found.model == name
     assert found.model in PRESETS
     assert found.weights is not None or PRESETS[found.model].latents != "vae"
+
+
+def test_the_demo_trains_on_the_demos_shards():
+    found = config.load(ROOT / "manifests" / "train" / "demo.yaml", {})
+    recipe = yaml.safe_load((ROOT / "manifests" / "demo.yaml").read_text())
+    # 256 px, the demo's images, in tokens of 64 px trained on in patches of 4
+    assert 256 // (found.size // 4) in recipe["strides"]
+    assert "training" not in recipe["source"]["root"]
+    assert found.shards == "demo/shards"
 
 
 def test_a_run_and_what_it_says(given, tmp_path):
