@@ -25,7 +25,12 @@ from cameo_train.order import Order, Position, sample_rng
 from cameo_train.targets import TargetKind, TokenTargets, stack, token_targets
 
 Source = Literal["stored", "online"]
-_BATCH_DRAWS = 2  # third word of the seed of what is drawn per batch; order.py uses 0 and 1
+# third words of the seeds of what is drawn per batch and in place of damaged samples; order.py
+# uses 0 and 1
+_BATCH_DRAWS, _SUBSTITUTES = 2, 3
+# Samples tried in place of a damaged one. Of ten shards with one damaged, all of them fail once in
+# 10^16 times; where nearly all are damaged it ends soon.
+TRIES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +45,7 @@ class Batch:
         targets: where each token went, or None where the run supervises nothing.
         keys: of the samples, B of them.
         position: of the data after this batch; what a checkpoint keeps.
-        skipped: one line for each damaged sample that another took the place of.
+        skipped: one line for each damaged sample that another took the place of, naming it.
     """
 
     images: Tensor
@@ -108,14 +113,17 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Made:
-    sample: Sample | None
+    sample: Sample
     targets: TokenTargets | None
     place: _Place
-    defect: str = ""
+    defects: tuple[str, ...] = ()
 
 
 class Groups(Dataset[_Made]):
-    """Samples of a build, changed and with their targets, by place."""
+    """Samples of a build, changed and with their targets, by place.
+
+    A damaged sample's place is taken by another, drawn from seed, epoch and place alone.
+    """
 
     def __init__(self, build_dir: Path | str, plan: Plan, seed: int) -> None:
         self.reader = ShardReader(build_dir)
@@ -123,13 +131,35 @@ class Groups(Dataset[_Made]):
         self.seed = seed
 
     def __getitem__(self, place: _Place) -> _Made:
+        """What is made of a place's sample, or of the one that replaces it.
+
+        Raises:
+            DataError: all that were tried are damaged.
+        """
+        rng = np.random.default_rng([self.seed, place.epoch, _SUBSTITUTES, place.sample])
+        sample, number, defects = read_around(self.reader, place.sample, rng)
+        draws = sample_rng(self.seed, place.epoch, number)
+        sample = changed(sample, self.plan, draws)
+        return _Made(sample, targets_of(sample, self.plan), place, defects)
+
+
+def read_around(
+    reader: ShardReader, number: int, rng: np.random.Generator | None = None
+) -> tuple[Sample, int, tuple[str, ...]]:
+    """A sample, or if it is damaged one drawn in its place; its number; what was damaged.
+
+    Raises:
+        DataError: all of ``TRIES`` more are damaged too.
+    """
+    rng = np.random.default_rng(number) if rng is None else rng
+    defects: list[str] = []
+    for candidate in [number, *rng.integers(len(reader), size=TRIES).tolist()]:
         try:
-            sample = self.reader[place.sample]
+            return reader[candidate], candidate, tuple(dict.fromkeys(defects))
         except DataError as error:
-            return _Made(None, None, place, str(error))
-        rng = sample_rng(self.seed, place.epoch, place.sample)
-        sample = changed(sample, self.plan, rng)
-        return _Made(sample, targets_of(sample, self.plan), place)
+            last = error
+            defects.append(str(error))
+    raise last
 
 
 def changed(sample: Sample, plan: Plan, rng: np.random.Generator) -> Sample:
@@ -204,21 +234,16 @@ def _maps(sample: Sample, stride: int, source: Source) -> PairMaps:
 
 
 def collate(made: Sequence[_Made]) -> Batch:
-    """One batch; a damaged sample's place is taken by the next good one of the batch.
+    """One batch of samples.
 
     Raises:
-        ValueError: all samples are damaged, or they differ in size or number of views.
+        ValueError: they differ in size or number of views.
     """
-    defects = tuple(one.defect for one in made if one.sample is None)
-    good = [one for one in made if one.sample is not None]
-    if not good:
-        raise ValueError(f"all samples of a batch are damaged; first: {defects[0]}")
-    filled = [one if one.sample is not None else good[i % len(good)] for i, one in enumerate(made)]
-    samples = [one.sample for one in filled if one.sample is not None]
+    samples = [one.sample for one in made]
     shapes = {(len(s.images), s.cameras[0].hw) for s in samples}
     if len(shapes) > 1:
         raise ValueError(f"samples of one batch differ in views or size: {sorted(shapes)}")
-    targets = [one.targets for one in filled if one.targets is not None]
+    targets = [one.targets for one in made if one.targets is not None]
     references = torch.zeros(len(samples), len(samples[0].images), dtype=torch.bool)
     references[:, : made[0].place.references] = True
     return Batch(
@@ -230,7 +255,7 @@ def collate(made: Sequence[_Made]) -> Batch:
         targets=stack(targets) if targets else None,
         keys=tuple(s.key for s in samples),
         position=made[-1].place.position,
-        skipped=defects,
+        skipped=tuple(defect for one in made for defect in one.defects),
     )
 
 
@@ -304,10 +329,13 @@ def _leave_signals(_worker: int) -> None:
 
 
 def official_batch(batch: Batch) -> dict[str, Tensor]:
-    """The batch as the official CAMEO training script takes it.
+    """The batch as the official CAMEO ``train.py`` takes it from its data loader.
+
+    After that script and its README (github.com/cvlab-kaist/CAMEO, commit a1d2dc3). Its default
+    configuration also reads ``tag``, a name of the dataset per sample; see ``docs/supervision.md``.
 
     Returns:
-        image (B, V, 3, H, W) in [−1, 1]; intrinsic (B, V, 3, 3) in pixels; extrinsic (B, V, 4, 4)
+        image (B, V, 3, H, W) in [0, 1]; intrinsic (B, V, 3, 3) in pixels; extrinsic (B, V, 4, 4)
         world-to-camera; point_map (B, V, 3, H, W), world points, 0 where the depth is unknown.
     """
     height, width = batch.hw
@@ -322,7 +350,7 @@ def official_batch(batch: Batch) -> dict[str, Tensor]:
     p_world = torch.einsum("bvji,bvjhw->bvihw", rotation, p_cam - translation[..., None, None])
     known = (batch.depth > 0)[:, :, None]
     return {
-        "image": batch.images,
+        "image": batch.images / 2 + 0.5,
         "intrinsic": batch.K,
         "extrinsic": batch.cam_from_world,
         "point_map": torch.where(known, p_world, torch.zeros(())),

@@ -18,7 +18,7 @@ from cameo_data.errors import UsageError
 # Fields that say how far or how often, not what: a run goes on from its checkpoint under others.
 NOT_HASHED = frozenset(
     {"steps", "out", "workers", "log_every", "checkpoint_every", "keep_checkpoints", "sample_every",
-     "tracker", "compile", "max_damaged", "shards"}
+     "tracker", "compile", "fsdp", "max_damaged", "shards"}
 )  # fmt: skip
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -47,6 +47,7 @@ class TrainConfig(BaseModel):
         camera_dropout, reference_dropout: share of samples trained without, for guidance.
         ema: decay, or 0 for none.
         mixed_precision: ``no``, ``bf16`` or ``fp16``.
+        fsdp: cut model and optimiser over the processes instead of copying them to each.
         max_damaged: damaged samples left out before the run stops.
     """
 
@@ -88,6 +89,7 @@ class TrainConfig(BaseModel):
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     gradient_checkpointing: bool = False
     compile: bool = False
+    fsdp: bool = False
 
     log_every: int = Field(10, ge=1)
     checkpoint_every: int = Field(500, ge=1)
@@ -102,16 +104,30 @@ class TrainConfig(BaseModel):
             raise ValueError("references: expected least and most, both at least 1")
         if self.weight and not self.directions:
             raise ValueError("directions: expected at least one, or weight 0")
+        if self.fsdp and self.mixed_precision == "fp16":
+            raise ValueError("fsdp: works with mixed_precision no or bf16, not with fp16")
         return self
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values of every field."""
         return self.model_dump(mode="json")
 
-    def hash(self) -> str:
-        """SHA-256 of what a run that goes on must share with the one that stopped."""
+    def deciding(self, world: int = 1) -> dict[str, Any]:
+        """What a run that goes on must share with the one that stopped.
+
+        The number of steps counts where the learning rate depends on it; the batch is that of all
+        ``world`` processes together.
+        """
         values = {k: v for k, v in self.record().items() if k not in NOT_HASHED}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        values["batch"] = self.batch * world
+        if self.schedule != "constant":
+            values["steps"] = self.steps
+        return values
+
+    def hash(self, world: int = 1) -> str:
+        """SHA-256 of ``deciding``."""
+        text = json.dumps(self.deciding(world), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def yaml(self) -> str:
         """The resolved configuration as a file that ``load`` reads back."""

@@ -24,7 +24,7 @@ def facts(config: TrainConfig) -> dict[str, Any]:
         ValueError: model, layer and shards do not fit each other.
     """
     reader = ShardReader(config.shards)
-    first = reader[0]
+    first, _, _ = batches.read_around(reader, 0)
     hw = first.cameras[0].hw
     seen = hw if config.crop is None else (config.crop, config.crop)
     with torch.device("meta"):

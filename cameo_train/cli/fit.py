@@ -68,6 +68,7 @@ HELP = {
     "mixed_precision": "Type that the network computes in.",
     "gradient_checkpointing": "Less memory, a third more time.",
     "compile": "torch.compile.",
+    "fsdp": "Cut model and optimiser over the processes instead of copying them to each.",
     "log_every": "Steps between lines, and between measurements of precision.",
     "checkpoint_every": "Steps between checkpoints.",
     "keep_checkpoints": "How many are kept.",
