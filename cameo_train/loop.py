@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
         checkpoint.set_rng_state(saved.rng)
 
     if config.tracker != "none":
-        accelerator.init_trackers("cameo", config.record())
+        accelerator.init_trackers("cameo", trackers.settings(config.record()))
     data = batches(
         config.shards, plan(config, objective.grid_hw), batch=config.batch, seed=config.seed,
         start=position, rank=rank, world=world, workers=config.workers,
@@ -311,7 +311,7 @@ def _sampled(
     batch = sampling.fixed_batch(config).to(device)
     samples = sampling.sample(model, batch, space, seed=config.seed)
     sampling.write_png(path, sampling.picture(samples, batch))
-    return asdict(sampling.quality(samples, batch))
+    return sampling.quality(samples, batch).record()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Shapes: B, V views, H, W pixels, C channels and h, w cells of the latents.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import conv2d
 
+from cameo_train import perceptual
 from cameo_train.batches import Batch, Plan, batches
 from cameo_train.config import TrainConfig
 from cameo_train.models import Conditioning, Latents, MultiViewModel, ddim
@@ -40,10 +41,16 @@ class Quality:
     Attributes:
         psnr: in dB.
         ssim: at most 1.
+        lpips: distance, at least 0; None where its weights are not at hand, see ``perceptual``.
     """
 
     psnr: float
     ssim: float
+    lpips: float | None = None
+
+    def record(self) -> dict[str, float]:
+        """For a line of ``metrics.jsonl``."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @torch.no_grad()
@@ -162,7 +169,12 @@ def quality(samples: Tensor, batch: Batch) -> Quality:
     """How near the target views of ``sample`` are to the batch's."""
     wanted = ~batch.reference
     found, truth = (images[wanted] / 2 + 0.5 for images in (samples, batch.images))
-    return Quality(float(psnr(found, truth).mean()), float(ssim(found, truth).mean()))
+    distance = perceptual.lpips(found, truth)
+    return Quality(
+        float(psnr(found, truth).mean()),
+        float(ssim(found, truth).mean()),
+        None if distance is None else float(distance),
+    )
 
 
 def fixed_batch(config: TrainConfig) -> Batch:

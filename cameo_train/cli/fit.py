@@ -143,6 +143,11 @@ def command(
         return
     from cameo_train import loop
 
+    if config.sample_every and not as_json and _is_main_process():
+        from cameo_train import perceptual
+
+        if (why := perceptual.missing()) is not None:
+            click.echo(f"samples are judged without LPIPS: {why}", err=True)
     try:
         with _reporter(config, quiet=as_json) as report:
             result = loop.fit(config, report)
@@ -213,6 +218,12 @@ def describe(row: Mapping[str, Any]) -> str:
         parts.append(f"precision {row['precision']:.1%}")
     if "psnr" in row:
         parts.append(f"PSNR {row['psnr']:.1f} dB, SSIM {row['ssim']:.3f}")
+    if "lpips" in row:
+        parts.append(f"LPIPS {row['lpips']:.3f}")
+    if row.get("unmatched"):
+        parts.append(f"{common.plural(row['unmatched'], 'sample')} without a visible match")
+    if row.get("overflow"):
+        parts.append("gradients overflowed, no step")
     if row["damaged"]:
         parts.append(common.plural(row["damaged"], "damaged sample"))
     return ", ".join(parts)
