@@ -9,7 +9,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cameo_data import ShardReader, correspond_group
 from cameo_data.correspondence import prepare
-from cameo_data.errors import DataError
+from cameo_data.errors import DataError, Failure
 from cameo_data.types import PairMaps, Sample
 from cameo_train import augment
 from cameo_train.order import Order, Position, sample_rng
@@ -33,6 +33,13 @@ _BATCH_DRAWS, _SUBSTITUTES = 2, 3
 TRIES = 16
 
 
+class Damaged(NamedTuple):
+    """A sample that cannot be read: its number in the build, and why."""
+
+    sample: int
+    failure: Failure
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """A batch of groups of views.
@@ -45,7 +52,7 @@ class Batch:
         targets: where each token went, or None where the run supervises nothing.
         keys: of the samples, B of them.
         position: of the data after this batch; what a checkpoint keeps.
-        skipped: one line for each damaged sample that another took the place of, naming it.
+        skipped: damaged samples that others took the place of.
     """
 
     images: Tensor
@@ -56,7 +63,7 @@ class Batch:
     targets: TokenTargets | None
     keys: tuple[str, ...]
     position: Position
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Damaged, ...] = ()
 
     @property
     def views(self) -> int:
@@ -116,7 +123,7 @@ class _Made:
     sample: Sample
     targets: TokenTargets | None
     place: _Place
-    defects: tuple[str, ...] = ()
+    damaged: tuple[Damaged, ...] = ()
 
 
 class Groups(Dataset[_Made]):
@@ -137,28 +144,28 @@ class Groups(Dataset[_Made]):
             DataError: all that were tried are damaged.
         """
         rng = np.random.default_rng([self.seed, place.epoch, _SUBSTITUTES, place.sample])
-        sample, number, defects = read_around(self.reader, place.sample, rng)
+        sample, number, damaged = read_around(self.reader, place.sample, rng)
         draws = sample_rng(self.seed, place.epoch, number)
         sample = changed(sample, self.plan, draws)
-        return _Made(sample, targets_of(sample, self.plan), place, defects)
+        return _Made(sample, targets_of(sample, self.plan), place, damaged)
 
 
 def read_around(
     reader: ShardReader, number: int, rng: np.random.Generator | None = None
-) -> tuple[Sample, int, tuple[str, ...]]:
+) -> tuple[Sample, int, tuple[Damaged, ...]]:
     """A sample, or if it is damaged one drawn in its place; its number; what was damaged.
 
     Raises:
         DataError: all of ``TRIES`` more are damaged too.
     """
     rng = np.random.default_rng(number) if rng is None else rng
-    defects: list[str] = []
+    damaged: dict[int, Damaged] = {}
     for candidate in [number, *rng.integers(len(reader), size=TRIES).tolist()]:
         try:
-            return reader[candidate], candidate, tuple(dict.fromkeys(defects))
+            return reader[candidate], candidate, tuple(damaged.values())
         except DataError as error:
             last = error
-            defects.append(str(error))
+            damaged[candidate] = Damaged(candidate, error.failure)
     raise last
 
 
@@ -255,7 +262,7 @@ def collate(made: Sequence[_Made]) -> Batch:
         targets=stack(targets) if targets else None,
         keys=tuple(s.key for s in samples),
         position=made[-1].place.position,
-        skipped=tuple(defect for one in made for defect in one.defects),
+        skipped=tuple(damaged for one in made for damaged in one.damaged),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
@@ -49,13 +50,13 @@ class Result:
     Attributes:
         last: metrics of the last step.
         checkpoint: the last one written.
-        left_out: names of the damaged samples.
+        left_out: number of damaged samples.
     """
 
     steps: int
     last: Mapping[str, Any]
     checkpoint: Path
-    left_out: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 def fit(config: TrainConfig, report: Report | None = None) -> Result:
@@ -101,11 +102,12 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
     scaler = accelerator.scaler
 
     # where it goes on from
-    step, position, damaged = 0, Position(), set[str]()
+    step, position = 0, Position()
+    damaged: dict[int, dict[str, Any]] = {}
     if (path := checkpoint.latest(out / "checkpoints")) is not None:
         saved = checkpoint.load(path)
         _check_same(config, world, saved, path)
-        step, position, damaged = saved.step, saved.position, set(saved.state["damaged"])
+        step, position, damaged = saved.step, saved.position, dict(saved.state["damaged"])
         sharding.load_weights(objective, saved.weights)
         sharding.load_optimizer_state(objective, adam, saved.state["optimizer"])
         schedule.load_state_dict(saved.state["schedule"])
@@ -127,7 +129,7 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
     if accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
         (out / "config.yaml").write_text(config.yaml(), "utf-8")
-        journal = Journal(out / "metrics.jsonl", step)
+        journal = Journal(out, step)
     meter = Meter(config, accelerator, report, journal, damaged)
 
     def write() -> Path:
@@ -139,7 +141,7 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
             "optimizer": sharding.optimizer_state(objective, adam),
             "schedule": schedule.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
-            "damaged": sorted(meter.damaged),
+            "damaged": dict(meter.damaged),
             "processes": world,
         }
         if ema is not None:
@@ -224,7 +226,7 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
                 raise Stopped(f"stopped at step {step}; run the same command again to go on")
     accelerator.end_training()
     assert written is not None
-    return Result(step, meter.last, written, tuple(sorted(meter.damaged)))
+    return Result(step, meter.last, written, len(meter.damaged))
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
@@ -235,6 +237,8 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     """
     if config.tracker != "none":
         trackers.check(config.tracker)
+    # what an earlier run in this process chose does not bind this one
+    AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,
         gradient_accumulation_steps=config.accumulate,
@@ -244,7 +248,7 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     )
     if accelerator.distributed_type not in ("NO", "MULTI_CPU", "MULTI_GPU"):
         raise ValueError(
-            f"accelerate is set up for {accelerator.distributed_type.value}; leave that out there, "
+            f"accelerate is set up for {accelerator.distributed_type}; leave that out there, "
             "and pass --fsdp to cut the model over the processes"
         )
     if config.fsdp and accelerator.num_processes == 1:

@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ class Meter:
     """Collects the figures of steps and tells ``report`` of them in order.
 
     Attributes:
-        damaged: names of all damaged samples so far, the same on all ranks.
+        damaged: all damaged samples so far by number, as records of ``failures.jsonl``; the same
+            on all ranks.
         last: figures of the last step that was read.
         stop: whether any rank was asked to stop; the same on all ranks.
     """
@@ -60,7 +61,7 @@ class Meter:
     accelerator: Accelerator
     report: Report | None
     journal: Journal | None
-    damaged: set[str] = field(default_factory=set)
+    damaged: dict[int, dict[str, Any]] = field(default_factory=dict)
     last: dict[str, Any] = field(default_factory=dict)
     stop: bool = False
 
@@ -147,27 +148,42 @@ class Meter:
         )
 
     def _note_damage(self, step: _Step) -> list[str]:
-        """Damaged samples not seen before, of all ranks."""
-        lines = gather_object([line for batch in step.batches for line in batch.skipped])
-        new = sorted(set(lines) - self.damaged)
-        self.damaged |= set(new)
+        """Lines on damaged samples not seen before, of all ranks."""
+        found = gather_object([damaged for batch in step.batches for damaged in batch.skipped])
+        new = {
+            sample: {"sample": sample, **failure.record()}
+            for sample, failure in sorted(found)
+            if sample not in self.damaged
+        }
+        self.damaged |= new
+        if new and self.journal is not None:
+            self.journal.write_failures(self.damaged.values())
+        lines = [record["message"] for record in new.values()]
         if len(self.damaged) > self.config.max_damaged:
             raise ValueError(
                 f"{len(self.damaged)} damaged samples, {self.config.max_damaged} allowed "
-                f"(--max-damaged); last: {(new or sorted(self.damaged))[-1]}"
+                f"(--max-damaged); last: {lines[-1]}"
             )
-        return new
+        return lines
 
 
 class Journal:
-    """``metrics.jsonl``: one line a step; what a checkpoint does not cover is written again."""
+    """``metrics.jsonl`` and ``failures.jsonl`` of a run's folder.
 
-    def __init__(self, path: Path, steps: int) -> None:
-        kept = path.read_text("utf-8").splitlines()[:steps] if path.exists() else []
-        path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
-        self.path = path
+    What a checkpoint does not cover of the former is written again.
+    """
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        self.metrics, self.failures = folder / "metrics.jsonl", folder / "failures.jsonl"
+        lines = self.metrics.read_text("utf-8").splitlines() if self.metrics.exists() else []
+        self.metrics.write_text("".join(f"{line}\n" for line in lines[:steps]), "utf-8")
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Appends a step's figures."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+    def write_failures(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """All that was left out."""
+        lines = (json.dumps(record, ensure_ascii=False) for record in records)
+        self.failures.write_text("".join(f"{line}\n" for line in lines), "utf-8")

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import runs
 import torch
-from accelerate.state import AcceleratorState
 from click.testing import CliRunner
 
 from cameo_train import loop
@@ -41,7 +40,6 @@ def interrupted(stop):
 for line in Path(sys.argv[1]).read_text().splitlines():
     port, *arguments = json.loads(line)
     os.environ["MASTER_PORT"] = port
-    AcceleratorState._reset_state(reset_partial_state=True)
     loop.draw = interrupted(arguments.pop(0)) if isinstance(arguments[0], dict) else draw
     done = CliRunner().invoke(main, ["fit", *map(str, arguments)])
     print(json.dumps({"code": done.exit_code, "output": done.output[-2000:]}), flush=True)
