@@ -9,7 +9,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cameo_data import ShardReader, correspond_group
 from cameo_data.correspondence import prepare
-from cameo_data.errors import DataError
+from cameo_data.errors import DataError, Failure
 from cameo_data.types import PairMaps, Sample
 from cameo_train import augment
 from cameo_train.config import TrainConfig
@@ -26,7 +26,19 @@ from cameo_train.order import Order, Position, sample_rng
 from cameo_train.targets import TargetKind, TokenTargets, shuffled, stack, token_targets
 
 Source = Literal["stored", "online"]
-_BATCH_DRAWS = 2  # third word of the seed of what is drawn per batch; order.py uses 0 and 1
+# third words of the seeds of what is drawn per batch and in place of damaged samples; order.py
+# uses 0 and 1
+_BATCH_DRAWS, _SUBSTITUTES = 2, 3
+# Samples tried in place of a damaged one. Of ten shards with one damaged, all of them fail once in
+# 10^16 times; where nearly all are damaged it ends soon.
+TRIES = 16
+
+
+class Damaged(NamedTuple):
+    """A sample that cannot be read: its number in the build, and why."""
+
+    sample: int
+    failure: Failure
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +53,7 @@ class Batch:
         targets: where each token went, or None where the run supervises nothing.
         keys: of the samples, B of them.
         position: of the data after this batch; what a checkpoint keeps.
-        skipped: one line for each damaged sample that another took the place of.
+        skipped: damaged samples that others took the place of.
     """
 
     images: Tensor
@@ -52,7 +64,7 @@ class Batch:
     targets: TokenTargets | None
     keys: tuple[str, ...]
     position: Position
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Damaged, ...] = ()
 
     @property
     def views(self) -> int:
@@ -148,14 +160,17 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Made:
-    sample: Sample | None
+    sample: Sample
     targets: TokenTargets | None
     place: _Place
-    defect: str = ""
+    damaged: tuple[Damaged, ...] = ()
 
 
 class Groups(Dataset[_Made]):
-    """Samples of a build, changed and with their targets, by place."""
+    """Samples of a build, changed and with their targets, by place.
+
+    A damaged sample's place is taken by another, drawn from seed, epoch and place alone.
+    """
 
     def __init__(self, build_dir: Path | str, plan: Plan, seed: int) -> None:
         self.reader = ShardReader(build_dir)
@@ -163,19 +178,41 @@ class Groups(Dataset[_Made]):
         self.seed = seed
 
     def __getitem__(self, place: _Place) -> _Made:
-        try:
-            sample = self.reader[place.sample]
-        except DataError as error:
-            return _Made(None, None, place, str(error))
-        rng = sample_rng(self.seed, place.epoch, place.sample)
-        sample = changed(sample, self.plan, rng)
+        """What is made of a place's sample, or of the one that replaces it.
+
+        Raises:
+            DataError: all that were tried are damaged.
+        """
+        rng = np.random.default_rng([self.seed, place.epoch, _SUBSTITUTES, place.sample])
+        sample, number, damaged = read_around(self.reader, place.sample, rng)
+        draws = sample_rng(self.seed, place.epoch, number)
+        sample = changed(sample, self.plan, draws)
         # matches are found among the pixels that were stored, whatever size is trained on
         targets = targets_of(sample, self.plan)
         if targets is not None and self.plan.shuffle_matches:
-            targets = shuffled(targets, rng)
+            targets = shuffled(targets, draws)
         if self.plan.side is not None:
             sample = augment.resize(sample, self.plan.side)
-        return _Made(sample, targets, place)
+        return _Made(sample, targets, place, damaged)
+
+
+def read_around(
+    reader: ShardReader, number: int, rng: np.random.Generator | None = None
+) -> tuple[Sample, int, tuple[Damaged, ...]]:
+    """A sample, or if it is damaged one drawn in its place; its number; what was damaged.
+
+    Raises:
+        DataError: all of ``TRIES`` more are damaged too.
+    """
+    rng = np.random.default_rng(number) if rng is None else rng
+    damaged: dict[int, Damaged] = {}
+    for candidate in [number, *rng.integers(len(reader), size=TRIES).tolist()]:
+        try:
+            return reader[candidate], candidate, tuple(damaged.values())
+        except DataError as error:
+            last = error
+            damaged[candidate] = Damaged(candidate, error.failure)
+    raise last
 
 
 def changed(sample: Sample, plan: Plan, rng: np.random.Generator) -> Sample:
@@ -250,21 +287,16 @@ def _maps(sample: Sample, stride: int, source: Source) -> PairMaps:
 
 
 def collate(made: Sequence[_Made]) -> Batch:
-    """One batch; a damaged sample's place is taken by the next good one of the batch.
+    """One batch of samples.
 
     Raises:
-        ValueError: all samples are damaged, or they differ in size or number of views.
+        ValueError: they differ in size or number of views.
     """
-    defects = tuple(one.defect for one in made if one.sample is None)
-    good = [one for one in made if one.sample is not None]
-    if not good:
-        raise ValueError(f"all samples of a batch are damaged; first: {defects[0]}")
-    filled = [one if one.sample is not None else good[i % len(good)] for i, one in enumerate(made)]
-    samples = [one.sample for one in filled if one.sample is not None]
+    samples = [one.sample for one in made]
     shapes = {(len(s.images), s.cameras[0].hw) for s in samples}
     if len(shapes) > 1:
         raise ValueError(f"samples of one batch differ in views or size: {sorted(shapes)}")
-    targets = [one.targets for one in filled if one.targets is not None]
+    targets = [one.targets for one in made if one.targets is not None]
     references = torch.zeros(len(samples), len(samples[0].images), dtype=torch.bool)
     references[:, : made[0].place.references] = True
     return Batch(
@@ -276,7 +308,7 @@ def collate(made: Sequence[_Made]) -> Batch:
         targets=stack(targets) if targets else None,
         keys=tuple(s.key for s in samples),
         position=made[-1].place.position,
-        skipped=defects,
+        skipped=tuple(damaged for one in made for damaged in one.damaged),
     )
 
 
@@ -351,10 +383,13 @@ def _leave_signals(_worker: int) -> None:
 
 
 def official_batch(batch: Batch) -> dict[str, Tensor]:
-    """The batch as the official CAMEO training script takes it.
+    """The batch as the official CAMEO ``train.py`` takes it from its data loader.
+
+    After that script and its README (github.com/cvlab-kaist/CAMEO, commit a1d2dc3). Its default
+    configuration also reads ``tag``, a name of the dataset per sample; see ``docs/supervision.md``.
 
     Returns:
-        image (B, V, 3, H, W) in [−1, 1]; intrinsic (B, V, 3, 3) in pixels; extrinsic (B, V, 4, 4)
+        image (B, V, 3, H, W) in [0, 1]; intrinsic (B, V, 3, 3) in pixels; extrinsic (B, V, 4, 4)
         world-to-camera; point_map (B, V, 3, H, W), world points, 0 where the depth is unknown.
     """
     height, width = batch.hw
@@ -369,7 +404,7 @@ def official_batch(batch: Batch) -> dict[str, Tensor]:
     p_world = torch.einsum("bvji,bvjhw->bvihw", rotation, p_cam - translation[..., None, None])
     known = (batch.depth > 0)[:, :, None]
     return {
-        "image": batch.images,
+        "image": batch.images / 2 + 0.5,
         "intrinsic": batch.K,
         "extrinsic": batch.cam_from_world,
         "point_map": torch.where(known, p_world, torch.zeros(())),

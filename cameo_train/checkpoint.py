@@ -24,6 +24,8 @@ from torch import Tensor
 
 from cameo_train.order import Position
 
+# of what the files hold; raised whenever an older checkpoint could not be gone on from
+FORMAT = 2
 _NAME = re.compile(r"step-(\d{7,})")
 
 
@@ -33,9 +35,8 @@ class Checkpoint:
 
     Attributes:
         weights: trained parameters and buffers by name, of model and head mix.
-        ema: the same averaged, or None.
-        state: of optimiser and schedule (``optimizer``, ``schedule``), nested plain values and
-            tensors.
+        ema: the same with the trained parameters averaged, or None.
+        state: of optimiser, schedule, loss scaler and the like, nested plain values and tensors.
         rng: random states of one rank, see ``rng_state``.
     """
 
@@ -65,6 +66,7 @@ def save(folder: Path, checkpoint: Checkpoint, config_yaml: str, keep: int) -> P
     torch.save({"state": dict(checkpoint.state), "rng": dict(checkpoint.rng)}, partial / "state.pt")
     (partial / "config.yaml").write_text(config_yaml, "utf-8")
     record = {
+        "format": FORMAT,
         "step": checkpoint.step,
         "epoch": checkpoint.position.epoch,
         "samples": checkpoint.position.samples,
@@ -100,10 +102,18 @@ def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
     """A complete checkpoint. Nothing is unpickled.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: it is damaged, or of another version of this software.
     """
     try:
         record = json.loads((path / "checkpoint.json").read_text("utf-8"))
+        found = record.get("format", 1)
+    except Exception as error:
+        raise _damaged(path, error) from error
+    if found != FORMAT:
+        raise ValueError(
+            f"checkpoint {path} has format {found}, expected {FORMAT}; use another --out"
+        )
+    try:
         rest = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
         ema = path / "ema.safetensors"
         return Checkpoint(
@@ -117,10 +127,14 @@ def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
         )
     except Exception as error:
         # safetensors and torch raise types of their own for a damaged file
-        raise ValueError(
-            f"checkpoint {path} is damaged ({' '.join(str(error).split())[:200]}); delete it to go "
-            "on from the one before"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"checkpoint {path} is damaged ({' '.join(str(error).split())[:200]}); delete it to go "
+        "on from the one before"
+    )
 
 
 def rng_state() -> dict[str, Any]:

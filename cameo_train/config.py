@@ -18,7 +18,7 @@ from cameo_data.errors import UsageError
 # Fields that say how far or how often, not what: a run goes on from its checkpoint under others.
 NOT_HASHED = frozenset(
     {"steps", "out", "workers", "log_every", "checkpoint_every", "keep_checkpoints", "sample_every",
-     "tracker", "compile", "max_damaged", "shards", "validation", "validate_every",
+     "tracker", "compile", "fsdp", "max_damaged", "shards", "validation", "validate_every",
      "validation_samples", "sample_groups"}
 )  # fmt: skip
 
@@ -52,6 +52,7 @@ class TrainConfig(BaseModel):
         camera_dropout, reference_dropout: share of samples trained without, for guidance.
         ema: decay, or 0 for none.
         mixed_precision: ``no``, ``bf16`` or ``fp16``.
+        fsdp: cut model and optimiser over the processes instead of copying them to each.
         validation: a finished build of held-out scenes, measured every ``validate_every`` steps on
             ``validation_samples`` of its groups; see ``cameo_train.validation``.
         max_damaged: damaged samples left out before the run stops.
@@ -98,6 +99,7 @@ class TrainConfig(BaseModel):
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     gradient_checkpointing: bool = False
     compile: bool = False
+    fsdp: bool = False
 
     log_every: int = Field(10, ge=1)
     checkpoint_every: int = Field(500, ge=1)
@@ -118,6 +120,8 @@ class TrainConfig(BaseModel):
             raise ValueError("directions: expected at least one, or weight 0")
         if self.target_kind == "official" and (self.shuffle_matches or self.max_rows):
             raise ValueError("target_kind official: expected no shuffle_matches and no max_rows")
+        if self.fsdp and self.mixed_precision == "fp16":
+            raise ValueError("fsdp: works with mixed_precision no or bf16, not with fp16")
         return self
 
     @property
@@ -135,10 +139,22 @@ class TrainConfig(BaseModel):
         """Plain JSON values of every field."""
         return self.model_dump(mode="json")
 
-    def hash(self) -> str:
-        """SHA-256 of what a run that goes on must share with the one that stopped."""
+    def deciding(self, world: int = 1) -> dict[str, Any]:
+        """What a run that goes on must share with the one that stopped.
+
+        The number of steps counts where the learning rate depends on it; the batch is that of all
+        ``world`` processes together.
+        """
         values = {k: v for k, v in self.record().items() if k not in NOT_HASHED}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        values["batch"] = self.batch * world
+        if self.schedule != "constant":
+            values["steps"] = self.steps
+        return values
+
+    def hash(self, world: int = 1) -> str:
+        """SHA-256 of ``deciding``."""
+        text = json.dumps(self.deciding(world), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def yaml(self) -> str:
         """The resolved configuration as a file that ``load`` reads back."""

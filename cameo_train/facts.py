@@ -23,7 +23,7 @@ def facts(config: TrainConfig) -> dict[str, Any]:
         ValueError: model, layer and shards do not fit each other.
     """
     reader = ShardReader(config.shards)
-    first = reader[0]
+    first, _, _ = batches.read_around(reader, 0)
     hw = first.cameras[0].hw
     window = hw if config.crop is None else (config.crop, config.crop)
     seen = batches.trained_hw(config, hw)

@@ -7,41 +7,40 @@ run was stopped.
 
 from __future__ import annotations
 
-import json
-import math
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from cameo_data import ShardReader
-from cameo_train import checkpoint, sampling, validation
-from cameo_train.batches import Batch, batches, plan, trained_hw
+from cameo_train import checkpoint, sampling, sharding, trackers, validation
+from cameo_train.batches import Batch, batches, plan, read_around, trained_hw
 from cameo_train.config import TrainConfig
+from cameo_train.config import load as load_config
+from cameo_train.meter import Diverged, Journal, Meter, Report
 from cameo_train.models import build, build_latents
 from cameo_train.models.latents import VaeLatents
 from cameo_train.objective import Losses, Objective, condition, draw
 from cameo_train.order import Position
 
-Report = Callable[[Mapping[str, Any]], None]
+__all__ = ["Diverged", "Result", "Stopped", "fit", "plan", "untrained"]
+# float16: the loss scale is halved whenever a gradient overflows; where even the unscaled one
+# does, no scale will help
+LEAST_SCALE = 1.0
 
 
 class Stopped(Exception):
     """A signal asked the run to stop; its checkpoint is written."""
-
-
-class Diverged(ValueError):
-    """The loss is no number any more."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,13 @@ class Result:
     Attributes:
         last: metrics of the last step.
         checkpoint: the last one written.
+        left_out: number of damaged samples.
     """
 
     steps: int
     last: Mapping[str, Any]
     checkpoint: Path
+    left_out: int = 0
 
 
 def fit(config: TrainConfig, report: Report | None = None) -> Result:
@@ -70,16 +71,7 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
         Diverged: the loss is NaN or infinite; names the samples.
         Stopped: SIGTERM or SIGINT came; the same call goes on from there.
     """
-    tracker = None if config.tracker == "none" else config.tracker
-    accelerator = Accelerator(
-        mixed_precision=config.mixed_precision,
-        gradient_accumulation_steps=config.accumulate,
-        log_with=tracker,
-        project_dir=config.out,
-        step_scheduler_with_optimizer=False,
-    )
-    if accelerator.distributed_type == "FSDP":
-        raise ValueError("FSDP's sharded optimiser state is not kept yet; use DDP")
+    accelerator = _accelerator(config)
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     out = Path(config.out)
 
@@ -91,141 +83,204 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
         space.vae.to(device)
     if config.gradient_checkpointing:
         model.enable_gradient_checkpointing()
-    trained = [p for p in objective.parameters() if p.requires_grad]
-    ema = EMAModel(trained, decay=config.ema) if config.ema else None
-    optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
+    if config.fsdp:
+        sharding.shard(objective, config.mixed_precision)
+    trained = {name: p for name, p in objective.named_parameters() if p.requires_grad}
+    ema = EMAModel(trained.values(), decay=config.ema) if config.ema else None
+    adam = torch.optim.AdamW(trained.values(), lr=config.lr, weight_decay=config.weight_decay)
     schedule = get_scheduler(
-        config.schedule, optimizer,
+        config.schedule, adam,
         num_warmup_steps=config.lr_warmup_steps, num_training_steps=config.steps,
     )  # fmt: skip
+    wrapped: Any = objective
+    if config.fsdp:
+        optimizer = accelerator.prepare(adam)
+    else:
+        wrapped, optimizer = accelerator.prepare(objective, adam)
+    if config.compile:
+        wrapped = torch.compile(wrapped)
+    scaler = accelerator.scaler
 
     # where it goes on from
     step, position = 0, Position()
+    damaged: dict[int, dict[str, Any]] = {}
     if (path := checkpoint.latest(out / "checkpoints")) is not None:
         saved = checkpoint.load(path)
-        if saved.config_hash != config.hash():
-            raise ValueError(
-                f"{path} is of another configuration; use another --out, or the one in "
-                f"{path / 'config.yaml'}"
-            )
-        step, position = saved.step, saved.position
-        objective.load_state_dict(saved.weights)
-        optimizer.load_state_dict(saved.state["optimizer"])
+        _check_same(config, world, saved, path)
+        step, position, damaged = saved.step, saved.position, dict(saved.state["damaged"])
+        sharding.load_weights(objective, saved.weights)
+        sharding.load_optimizer_state(objective, adam, saved.state["optimizer"])
         schedule.load_state_dict(saved.state["schedule"])
         if ema is not None and saved.ema is not None:
-            ema.shadow_params = [saved.ema[str(i)].to(device) for i in range(len(saved.ema))]
+            for name, shadow in zip(trained, ema.shadow_params, strict=True):
+                sharding.copy_whole_(shadow, saved.ema[name])
             ema.optimization_step = int(saved.state["ema_step"])
+        if scaler is not None and saved.state["scaler"]:
+            scaler.load_state_dict(saved.state["scaler"])
         checkpoint.set_rng_state(saved.rng)
 
-    wrapped, optimizer = accelerator.prepare(objective, optimizer)
-    if config.compile:
-        wrapped = torch.compile(wrapped)
-    if tracker is not None:
-        accelerator.init_trackers("cameo", config.record())
+    if config.tracker != "none":
+        accelerator.init_trackers("cameo", trackers.settings(config.record()))
     data = batches(
         config.shards, plan(config, objective.grid_hw), batch=config.batch, seed=config.seed,
         start=position, rank=rank, world=world, workers=config.workers,
     )  # fmt: skip
+    journal = None
     if accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
         (out / "config.yaml").write_text(config.yaml(), "utf-8")
-    metrics = _Metrics(out / "metrics.jsonl", step) if accelerator.is_main_process else None
+        journal = Journal(out, step)
+    meter = Meter(config, accelerator, report, journal, damaged)
 
     def write() -> Path:
-        """A checkpoint of this step, by the main process; the others wait."""
+        """A checkpoint of this step: every rank gives its part, the main process writes."""
         target = out / "checkpoints"
+        weights = sharding.weights(objective)
+        averaged = None
+        state: dict[str, Any] = {
+            "optimizer": sharding.optimizer_state(objective, adam),
+            "schedule": schedule.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "damaged": dict(meter.damaged),
+            "processes": world,
+        }
+        if ema is not None:
+            shadows = [sharding.whole(shadow) for shadow in ema.shadow_params]
+            averaged = {**weights, **dict(zip(trained, shadows, strict=True))}
+            state["ema_step"] = ema.optimization_step
         if accelerator.is_main_process:
-            plain = accelerator.unwrap_model(wrapped, keep_torch_compile=False)
-            state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-            averaged = None
-            if ema is not None:
-                averaged = {str(i): p for i, p in enumerate(ema.shadow_params)}
-                state["ema_step"] = ema.optimization_step
             made = checkpoint.Checkpoint(
-                step, position, config.hash(), plain.state_dict(), averaged, state,
-                checkpoint.rng_state(),
-            )  # fmt: skip
+                step, position, config.hash(world), weights, averaged, state, checkpoint.rng_state()
+            )
             checkpoint.save(target, made, config.yaml(), config.keep_checkpoints)
         accelerator.wait_for_everyone()
         return target / f"step-{step:07d}"
 
-    row: dict[str, Any] = {}
     written = path
-    damaged = 0
     with _stop_signals() as stopped:
         while step < config.steps:
-            started = time.perf_counter()
-            sums: dict[str, float] = {}
+            parts: list[tuple[Losses, Batch]] = []
             measured = (step + 1) % config.log_every == 0 or step + 1 == config.steps
+            weight = config.weight_at(step)
             for micro in range(config.accumulate):
                 batch = next(data)
                 position = batch.position
-                damaged += len(batch.skipped)
-                _check_damage(batch, damaged, config)
-                batch = batch.to(device)
-                latents, given = condition(model, batch, space)
                 draws = draw(
-                    config, tuple(latents.shape), len(objective.scheduler.alphas_cumprod),
+                    config, model.latents_shape(batch.images.shape),
+                    len(objective.scheduler.alphas_cumprod),
                     step * config.accumulate + micro, rank, world, device,
                 )  # fmt: skip
                 rows = objective.rows(batch, draws) if config.weight else None
+                batch = replace(batch, targets=None).to(device)
+                latents, given = condition(model, batch, space)
                 # every rank divides by the same weight, so their mean is that of one process
                 normalizer = None
-                if rows is not None and world > 1:
+                if rows is not None:
+                    rows = rows.to(device)
                     normalizer = accelerator.reduce(rows.total_weight, "mean")
-                weight = config.weight_at(step)
                 with accelerator.accumulate(wrapped):
-                    losses: Losses = wrapped(
-                        latents, given, draws, rows, weight, normalizer, measured
-                    )
-                    _check_finite(losses.total, batch, step)
+                    with accelerator.autocast():
+                        losses = wrapped(latents, given, draws, rows, weight, normalizer, measured)
                     accelerator.backward(losses.total)
                     if accelerator.sync_gradients:
-                        norm = accelerator.clip_grad_norm_(wrapped.parameters(), config.clip)
+                        norm = accelerator.clip_grad_norm_(list(trained.values()), config.clip)
                     optimizer.step()
                     optimizer.zero_grad()
-                _add(sums, losses, accelerator, config.accumulate, len(batch.skipped))
+                parts.append((Losses(*losses), batch))
             rate = float(schedule.get_last_lr()[0])
-            schedule.step()
-            if ema is not None:
-                ema.step(trained)
+            overflow = scaler is not None and optimizer.step_was_skipped
+            if not overflow:
+                schedule.step()
+                if ema is not None:
+                    ema.step(trained.values())
+            elif scaler.get_scale() < LEAST_SCALE:
+                raise Diverged(
+                    f"gradients are infinite at step {step + 1} whatever the loss scale; "
+                    "use --mixed-precision bf16"
+                )
             step += 1
 
-            if not measured or not sums["rows"]:
-                del sums["precision"]
-            row = {
-                "step": step, **sums, "lr": rate, "grad_norm": float(norm),
-                "epoch": position.epoch, "seconds": time.perf_counter() - started,
-            }  # fmt: skip
+            known: dict[str, Any] = {"step": step, "lr": rate, "epoch": position.epoch}
             if config.sample_every and step % config.sample_every == 0:
-                if accelerator.is_main_process:
+                # a sharded model computes on all ranks or on none
+                if accelerator.is_main_process or config.fsdp:
                     picture = out / "samples" / f"step-{step:07d}.png"
-                    with accelerator.autocast(), _averaged(ema, trained):
+                    with meter.paused(), accelerator.autocast(), _averaged(ema, objective):
                         found = sampling.sample_and_compare(config, model, space, device, picture)
-                        row |= asdict(found)
+                        known |= found.record()
                 accelerator.wait_for_everyone()
             validated = step % config.validate_every == 0 or step == config.steps
             if config.validation is not None and validated:
-                if accelerator.is_main_process:
-                    with accelerator.autocast(), _averaged(ema, trained):
-                        row |= validation.measure(config, objective, space, device).record()
+                if accelerator.is_main_process or config.fsdp:
+                    with meter.paused(), accelerator.autocast(), _averaged(ema, objective):
+                        known |= validation.measure(config, objective, space, device).record()
                 accelerator.wait_for_everyone()
-            if metrics is not None:
-                metrics.write(row)
-                if report is not None:
-                    report(row)
-            if tracker is not None and step % config.log_every == 0:
-                accelerator.log({k: v for k, v in row.items() if k != "step"}, step=step)
-            # ranks agree on stopping, or one would wait for the others for ever
-            stop = bool(accelerator.reduce(torch.tensor(float(stopped()), device=device)) > 0)
-            if stop or step % config.checkpoint_every == 0 or step == config.steps:
+            meter.push(
+                parts, norm, known,
+                measured=measured, asked_to_stop=stopped(), overflow=overflow,
+            )  # fmt: skip
+            save = step % config.checkpoint_every == 0 or step == config.steps
+            meter.read(all_of_them=measured or save)
+            if config.tracker != "none" and step % config.log_every == 0:
+                accelerator.log(trackers.numbers(meter.last), step=step)
+            # a single process may have been asked while it reported
+            stop = meter.stop or (world == 1 and stopped())
+            if stop or save:
+                meter.read(all_of_them=True)
                 written = write()
             if stop and step < config.steps:
                 accelerator.end_training()
                 raise Stopped(f"stopped at step {step}; run the same command again to go on")
     accelerator.end_training()
     assert written is not None
-    return Result(step, row, written)
+    return Result(step, meter.last, written, len(meter.damaged))
+
+
+def _accelerator(config: TrainConfig) -> Accelerator:
+    """Devices, processes and number types.
+
+    Raises:
+        ValueError: what was asked for cannot be had here.
+    """
+    if config.tracker != "none":
+        trackers.check(config.tracker)
+    # what an earlier run in this process chose does not bind this one
+    AcceleratorState._reset_state(reset_partial_state=True)
+    accelerator = Accelerator(
+        mixed_precision=config.mixed_precision,
+        gradient_accumulation_steps=config.accumulate,
+        log_with=None if config.tracker == "none" else config.tracker,
+        project_dir=config.out,
+        step_scheduler_with_optimizer=False,
+    )
+    if accelerator.distributed_type not in ("NO", "MULTI_CPU", "MULTI_GPU"):
+        raise ValueError(
+            f"accelerate is set up for {accelerator.distributed_type}; leave that out there, "
+            "and pass --fsdp to cut the model over the processes"
+        )
+    if config.fsdp and accelerator.num_processes == 1:
+        raise ValueError("--fsdp needs several processes; start it with torchrun")
+    if config.mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        raise ValueError("--mixed-precision fp16 needs a GPU; CPUs take bf16")
+    return accelerator
+
+
+def _check_same(config: TrainConfig, world: int, saved: checkpoint.Checkpoint, path: Path) -> None:
+    """Raises ValueError, naming what differs, where a checkpoint is of another configuration."""
+    if saved.config_hash == config.hash(world):
+        return
+    before = load_config(path / "config.yaml", {})
+    old, new = before.deciding(saved.state["processes"]), config.deciding(world)
+    names = {"batch": "samples of all processes"}
+    changed = [
+        f"{names.get(key, key)} {old.get(key)} → {new.get(key)}"
+        for key in {**old, **new}
+        if old.get(key) != new.get(key)
+    ]
+    raise ValueError(
+        f"{path} is of another configuration ({', '.join(changed)}); use another --out, or go on "
+        "as it began"
+    )
 
 
 def untrained(config: TrainConfig) -> Objective:
@@ -241,70 +296,29 @@ def untrained(config: TrainConfig) -> Objective:
 
 
 def _image_hw(config: TrainConfig) -> tuple[int, int]:
-    return trained_hw(config, ShardReader(config.shards)[0].cameras[0].hw)
+    sample, _, _ = read_around(ShardReader(config.shards), 0)
+    return trained_hw(config, sample.cameras[0].hw)
 
 
 @contextmanager
-def _averaged(ema: EMAModel | None, trained: list[torch.nn.Parameter]) -> Iterator[None]:
-    """Inside, the model has its averaged weights, where there are any."""
-    if ema is None:
-        yield
-        return
-    ema.store(trained)
-    ema.copy_to(trained)
+def _averaged(ema: EMAModel | None, objective: Objective) -> Iterator[None]:
+    """Inside, the model has its averaged weights, where there are any, and can be called."""
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    _swap(ema, trained)
     try:
-        yield
+        with sharding.readable(objective):
+            yield
     finally:
-        ema.restore(trained)
+        _swap(ema, trained)
 
 
-def _add(
-    sums: dict[str, float], losses: Losses, accelerator: Accelerator, parts: int, skipped: int
-) -> None:
-    """Adds a micro-batch's share of the step's metrics, the mean over ranks."""
-    found = torch.stack(
-        [losses.total.detach(), losses.diffusion.detach(), losses.correspondence.detach()]
-    ).float()
-    counts = torch.tensor([losses.rows, skipped], dtype=torch.float32, device=found.device)
-    hits = 0.0 if math.isnan(losses.precision) else losses.precision * losses.rows
-    found = accelerator.reduce(found, "mean") / parts
-    counts = accelerator.reduce(torch.cat([counts, counts.new_tensor([hits])]), "sum")
-    for name, value in zip(("loss", "diffusion", "correspondence"), found.tolist(), strict=True):
-        sums[name] = sums.get(name, 0.0) + value
-    rows = sums.get("rows", 0) + int(counts[0])
-    before = sums.get("precision", 0.0) * sums.get("rows", 0)
-    sums["precision"] = (before + float(counts[2])) / rows if rows else 0.0
-    sums["rows"] = rows
-    sums["damaged"] = sums.get("damaged", 0) + int(counts[1])
-
-
-def _check_finite(loss: Tensor, batch: Batch, step: int) -> None:
-    if not math.isfinite(float(loss.detach())):
-        raise Diverged(
-            f"loss is {float(loss.detach())} at step {step + 1}, samples {', '.join(batch.keys)}; "
-            "lower --lr, or look at these samples with `cameo-data preview`"
-        )
-
-
-def _check_damage(batch: Batch, damaged: int, config: TrainConfig) -> None:
-    if damaged > config.max_damaged:
-        raise ValueError(
-            f"{damaged} damaged samples, {config.max_damaged} allowed (--max-damaged); last: "
-            f"{batch.skipped[-1] if batch.skipped else 'see above'}"
-        )
-
-
-class _Metrics:
-    """``metrics.jsonl``: one line a step; what a checkpoint does not cover is written again."""
-
-    def __init__(self, path: Path, steps: int) -> None:
-        kept = path.read_text("utf-8").splitlines()[:steps] if path.exists() else []
-        path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
-        self.path = path
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+@torch.no_grad()
+def _swap(ema: EMAModel | None, trained: list[torch.nn.Parameter]) -> None:
+    """Exchanges weights and their averages, one after the other, without a copy of the model."""
+    for weight, average in zip(trained, ema.shadow_params if ema is not None else (), strict=True):
+        kept: Tensor = weight.clone()
+        weight.copy_(average)
+        average.copy_(kept)
 
 
 @contextmanager

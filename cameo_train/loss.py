@@ -120,17 +120,24 @@ def matched_tokens(
     return torch.cat(found) if found else rows.query.new_zeros(0)
 
 
+def matches_within(
+    matched: Tensor, rows: SupervisedRows, grid_hw: tuple[int, int], tokens: float = 1.0
+) -> Tensor:
+    """Number of rows whose match is at most ``tokens`` from the heaviest target; on the device."""
+    heaviest = rows.weight.argmax(-1, keepdim=True)
+    target = rows.index.gather(-1, heaviest)[:, 0]
+    dy = matched // grid_hw[1] - target // grid_hw[1]
+    dx = matched % grid_hw[1] - target % grid_hw[1]
+    return (dx * dx + dy * dy <= tokens**2).sum()
+
+
 def precision_within(
     matched: Tensor, rows: SupervisedRows, grid_hw: tuple[int, int], tokens: float = 1.0
 ) -> float:
     """Share of rows whose match is at most ``tokens`` from the heaviest target; NaN of no rows."""
     if not len(rows):
         return math.nan
-    heaviest = rows.weight.argmax(-1, keepdim=True)
-    target = rows.index.gather(-1, heaviest)[:, 0]
-    dy = matched // grid_hw[1] - target // grid_hw[1]
-    dx = matched % grid_hw[1] - target % grid_hw[1]
-    return float((dx * dx + dy * dy <= tokens**2).float().mean())
+    return float(matches_within(matched, rows, grid_hw, tokens)) / len(rows)
 
 
 def _check(q: Tensor, k: Tensor, rows: SupervisedRows, chunk: int | None) -> None:

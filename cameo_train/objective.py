@@ -8,7 +8,7 @@ state to go on from.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from cameo_train import taps
 from cameo_train.batches import Batch, official_batch
 from cameo_train.config import TrainConfig
 from cameo_train.heads import build_head_mix
-from cameo_train.loss import correspondence_loss, matched_tokens, precision_within
+from cameo_train.loss import correspondence_loss, matched_tokens, matches_within
 from cameo_train.models import Latents, MultiViewModel, noised, target_loss, training_noise
 from cameo_train.models.conditioning import Conditioning
 from cameo_train.official import FLOOR as OFFICIAL_FLOOR
@@ -70,20 +70,22 @@ def draw(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Losses:
-    """Scalars of a step; ``total`` is what is minimised.
+class Losses(NamedTuple):
+    """Scalars of a batch; ``total`` is what is minimised. A tuple, so that wrappers find tensors.
 
     Attributes:
-        precision: share of supervised rows whose most attended token is at most one token from the
-            target; NaN where it was not asked for or nothing was supervised.
+        hits: supervised rows whose most attended token is at most one token from the target; 0
+            where that was not asked for.
+        rows: supervised rows.
+        unmatched: samples without any.
     """
 
     total: Tensor
     diffusion: Tensor
     correspondence: Tensor
-    precision: float
+    hits: Tensor
     rows: int
+    unmatched: int
 
 
 class Objective(nn.Module):
@@ -103,7 +105,10 @@ class Objective(nn.Module):
         self.head_mix.requires_grad_(config.weight > 0)
 
     def rows(self, batch: Batch, draws: Draws) -> SupervisedRows | None:
-        """The supervised rows of a batch, or None where the run supervises nothing."""
+        """The supervised rows of a batch, or None where the run supervises nothing.
+
+        How many there are decides what is computed; on a batch still on the CPU nothing waits.
+        """
         if self.config.target_kind == "official" and self.config.weight:
             return official_rows(
                 official_batch(batch)["point_map"],
@@ -133,7 +138,7 @@ class Objective(nn.Module):
             latents: (B, V, C, h, w), clean.
             weight: of the correspondence loss at this step.
             normalizer: what its sum is divided by, see ``correspondence_loss``.
-            with_precision: measure it as well; costs a second pass over the supervised rows.
+            with_precision: count hits as well; costs a second pass over the supervised rows.
         """
         reference = conditioning.reference
         noisy, target = noised(self.scheduler, latents, draws.noise, draws.timestep, reference)
@@ -141,7 +146,8 @@ class Objective(nn.Module):
         if rows is None:
             prediction = self.model(noisy, draws.timestep, given)
             diffusion = target_loss(prediction, target, reference)
-            return Losses(diffusion, diffusion, diffusion.new_zeros(()), float("nan"), 0)
+            none = diffusion.new_zeros(())
+            return Losses(diffusion, diffusion, none, none, 0, 0)
         with taps.tap(self.model, self.layer, gradients=torch.is_grad_enabled()) as tapped:
             prediction = self.model(noisy, draws.timestep, given)
             q, k, scale = tapped.grid_queries(), tapped.grid_keys(), tapped.scale
@@ -153,12 +159,12 @@ class Objective(nn.Module):
         correspondence = correspondence_loss(
             q, k, rows, normalizer=normalizer, floor=floor, **matches
         )
-        precision = float("nan")
+        hits = correspondence.new_zeros(())
         if with_precision:
             matched = matched_tokens(q, k, rows, **matches)
-            precision = precision_within(matched, rows, self.grid_hw)
+            hits = matches_within(matched, rows, self.grid_hw).to(hits)
         total = diffusion + weight * correspondence
-        return Losses(total, diffusion, correspondence, precision, len(rows))
+        return Losses(total, diffusion, correspondence, hits, len(rows), rows.unmatched)
 
 
 def condition(model: MultiViewModel, batch: Batch, space: Latents) -> tuple[Tensor, Conditioning]:

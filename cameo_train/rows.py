@@ -54,6 +54,20 @@ class SupervisedRows:
         """Sum of all weights, a scalar; what the loss is divided by if not told otherwise."""
         return self.weight.sum()
 
+    @property
+    def unmatched(self) -> int:
+        """Elements of the batch that have no row at all."""
+        return self.batch - len({group.batch for group in self.groups})
+
+    def to(self, device: torch.device | str) -> SupervisedRows:
+        """The same on another device."""
+        return replace(
+            self,
+            query=self.query.to(device, non_blocking=True),
+            index=self.index.to(device, non_blocking=True),
+            weight=self.weight.to(device, non_blocking=True),
+        )
+
 
 def supervised_rows(
     targets: TokenTargets,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from cameo_data import ShardReader
+from cameo_train import perceptual
 from cameo_train.batches import Batch, batches, plain_plan
 from cameo_train.config import TrainConfig
 from cameo_train.models import Conditioning, Latents, MultiViewModel, ddim
@@ -42,10 +43,16 @@ class Quality:
     Attributes:
         psnr: in dB.
         ssim: at most 1.
+        lpips: distance, at least 0; None where its weights are not at hand, see ``perceptual``.
     """
 
     psnr: float
     ssim: float
+    lpips: float | None = None
+
+    def record(self) -> dict[str, float]:
+        """For a line of ``metrics.jsonl``."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @torch.no_grad()
@@ -164,7 +171,12 @@ def quality(samples: Tensor, batch: Batch) -> Quality:
     """How near the target views of ``sample`` are to the batch's."""
     wanted = ~batch.reference
     found, truth = (images[wanted] / 2 + 0.5 for images in (samples, batch.images))
-    return Quality(float(psnr(found, truth).mean()), float(ssim(found, truth).mean()))
+    distance = perceptual.lpips(found, truth)
+    return Quality(
+        float(psnr(found, truth).mean()),
+        float(ssim(found, truth).mean()),
+        None if distance is None else float(distance),
+    )
 
 
 def fixed_batches(config: TrainConfig) -> Iterator[Batch]:
@@ -193,8 +205,11 @@ def sample_and_compare(
         found.append(quality(samples, batch))
         if number == 0:
             write_png(path, picture(samples, batch))
+    lpips = [one.lpips for one in found if one.lpips is not None]
     return Quality(
-        *(sum(getattr(one, name) for one in found) / len(found) for name in ("psnr", "ssim"))
+        sum(one.psnr for one in found) / len(found),
+        sum(one.ssim for one in found) / len(found),
+        sum(lpips) / len(lpips) if lpips else None,
     )
 
 

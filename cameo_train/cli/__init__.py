@@ -49,6 +49,6 @@ def main(traceback: bool) -> None:
     Start here, with the shards of `cameo-data demo`:
       cameo-train fit --shards demo/shards --out run --steps 200
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 75 interrupted (run the same command again to go
-    on).
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with damaged samples left out, 75
+    interrupted (run the same command again to go on).
     """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from tqdm import tqdm
@@ -16,6 +17,9 @@ from tqdm import tqdm
 from cameo_data.cli import common
 from cameo_data.cli.common import ExitCode
 from cameo_train.config import TrainConfig, load
+
+if TYPE_CHECKING:
+    from cameo_train.loop import Result
 
 F = TypeVar("F", bound=Callable[..., Any])
 Report = Callable[[Mapping[str, Any]], None]
@@ -31,6 +35,9 @@ Examples:
 A run that was stopped goes on from its last checkpoint when the same command is run again. With
 another configuration use another --out; only how far, how often and with how many workers may
 change.
+
+A damaged sample is left out and another drawn in its place, up to --max-damaged of them; the run
+then ends with exit code 3, and OUT/failures.jsonl names them.
 """
 
 # key of the configuration -> help; the order is that of --help
@@ -71,6 +78,7 @@ HELP = {
     "mixed_precision": "Type that the network computes in.",
     "gradient_checkpointing": "Less memory, a third more time.",
     "compile": "torch.compile.",
+    "fsdp": "Cut model and optimiser over the processes instead of copying them to each.",
     "log_every": "Steps between lines, and between measurements of precision.",
     "checkpoint_every": "Steps between checkpoints.",
     "keep_checkpoints": "How many are kept.",
@@ -149,6 +157,11 @@ def command(
         return
     from cameo_train import loop
 
+    if config.sample_every and not as_json and _is_main_process():
+        from cameo_train import perceptual
+
+        if (why := perceptual.missing()) is not None:
+            click.echo(f"samples are judged without LPIPS: {why}", err=True)
     try:
         with _reporter(config, quiet=as_json) as report:
             result = loop.fit(config, report)
@@ -171,14 +184,35 @@ def command(
         "checkpoint": str(result.checkpoint),
         "last": dict(result.last),
         "pictures": [str(path) for path in pictures],
+        "left_out": result.left_out,
     }
     if as_json:
         common.echo_json(record)
-        return
+    else:
+        _echo_result(config, result, pictures)
+    if result.left_out:
+        raise click.exceptions.Exit(ExitCode.DONE_WITH_FAILURES)
+
+
+def _echo_result(config: TrainConfig, result: Result, pictures: Sequence[Path]) -> None:
     done = f": {describe(result.last)}" if result.last else " was finished already"
     click.echo(f"{config.out}{done}")
     for path in (result.checkpoint, Path(config.out) / "metrics.jsonl", *pictures):
         click.echo(f"  {shlex.quote(str(path))}")
+    unmatched = _unmatched(Path(config.out) / "metrics.jsonl")
+    if unmatched:
+        count = common.plural(unmatched, "sample")
+        click.echo(f"{count} without a visible match trained the diffusion loss alone")
+    if result.left_out:
+        path = Path(config.out) / "failures.jsonl"
+        count = common.plural(result.left_out, "damaged sample")
+        click.echo(f"left out {count}: see {shlex.quote(str(path))}")
+
+
+def _unmatched(metrics: Path) -> int:
+    """Over the whole run."""
+    with metrics.open(encoding="utf-8") as lines:
+        return sum(json.loads(line)["unmatched"] for line in lines)
 
 
 def _check_packages() -> None:
@@ -223,8 +257,12 @@ def describe(row: Mapping[str, Any]) -> str:
         parts.append(f"precision {row['validation_precision']:.1%} ({row['reading']})")
     if "psnr" in row:
         parts.append(f"PSNR {row['psnr']:.1f} dB, SSIM {row['ssim']:.3f}")
-    if row["damaged"]:
-        parts.append(common.plural(row["damaged"], "damaged sample"))
+    if "lpips" in row:
+        parts.append(f"LPIPS {row['lpips']:.3f}")
+    if row.get("unmatched"):
+        parts.append(f"{common.plural(row['unmatched'], 'sample')} without a visible match")
+    if row.get("overflow"):
+        parts.append("gradients overflowed, no step")
     return ", ".join(parts)
 
 
@@ -239,6 +277,8 @@ def _reporter(config: TrainConfig, quiet: bool) -> Iterator[Report]:
     else:
 
         def line(row: Mapping[str, Any]) -> None:
+            for left_out in row.get("left_out", ()):
+                click.echo(f"left out: {left_out}", err=True)
             if row["step"] % config.log_every == 0 or row["step"] == config.steps:
                 click.echo(f"{describe(row)}, {row['seconds']:.2f} s", err=True)
 
@@ -248,6 +288,8 @@ def _reporter(config: TrainConfig, quiet: bool) -> Iterator[Report]:
 def _advance(bar: tqdm[Any], row: Mapping[str, Any]) -> None:
     if bar.n == 0:
         bar.initial = row["step"] - 1  # or the rate would count steps of an earlier run
+    for left_out in row.get("left_out", ()):
+        bar.write(f"left out: {left_out}", file=sys.stderr)
     bar.n = row["step"] - 1
     shown = {"loss": f"{row['diffusion']:.4f}"}
     if row["rows"]:

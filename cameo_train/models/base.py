@@ -5,7 +5,7 @@ Shapes: B, V views, C channels, h, w cells of the latents.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,13 @@ class MultiViewModel(nn.Module):
     def checkpointed(self) -> list[nn.Module]:
         """Modules whose insides are computed again in the backward pass."""
         raise NotImplementedError
+
+    def latents_shape(self, images_shape: Sequence[int]) -> tuple[int, ...]:
+        """(B, V, C, h, w) of images (B, V, 3, H, W)."""
+        batch, views, _, height, width = images_shape
+        return (
+            batch, views, self.latent_channels, height // self.factor, width // self.factor
+        )  # fmt: skip
 
     def condition(self, batch: Views, latents: Latents) -> Conditioning:
         """What this model is told of a batch."""

@@ -25,12 +25,21 @@ def pretrained(cls: Any, weights: str | Path, subfolder: str) -> Any:
     folder = Path(weights)
     inside = not folder.is_dir() or (folder / subfolder).is_dir()
     try:
+        config = cls.load_config(str(weights), subfolder=subfolder if inside else None)
+        found = config.get("_class_name", cls.__name__)
+        if found != cls.__name__:
+            raise UsageError(
+                f"weights of another architecture: {weights} is of {found}, this model needs "
+                f"{cls.__name__}"
+            )
         return cls.from_pretrained(
             str(weights),
             subfolder=subfolder if inside else None,
             use_safetensors=True,
             torch_dtype=torch.float32,
         )
+    except UsageError:
+        raise
     except (OSError, ValueError) as error:
         line = " ".join(str(error).split())
         raise UsageError(f"no weights of {cls.__name__} at {weights}: {line}") from None

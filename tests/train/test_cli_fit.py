@@ -115,6 +115,30 @@ def test_what_a_person_gets_wrong_is_one_line(given, tmp_path, flags, code, says
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
+def test_tensorboard_gets_the_figures_of_metrics_jsonl(given, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    done = run(*given, "--tracker", "tensorboard", "--log-every", 1)
+    assert done.exit_code == 0, done.output
+    events = EventAccumulator(str(next((tmp_path / "run").rglob("events.out.tfevents.*")).parent))
+    events.Reload()
+    written = rows(tmp_path / "run")
+    assert len(written) == 2
+    for key in ("loss", "diffusion", "correspondence", "grad_norm", "lr", "precision"):
+        drawn = events.Scalars(key)
+        assert [one.step for one in drawn] == [1, 2]
+        for one, row in zip(drawn, written, strict=True):
+            assert one.value == pytest.approx(row[key], rel=1e-6)
+
+
+def test_a_tracker_without_its_package_is_one_line(given, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    done = run(*given, "--tracker", "wandb")
+    assert done.exit_code == 1
+    assert done.stderr == "error: --tracker wandb needs the package wandb; pip install wandb\n"
+    assert not (tmp_path / "run").exists()
+
+
 def test_unknown_keys_of_a_file_name_the_nearest(given, tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("weigth: 1\n")

@@ -79,7 +79,7 @@ def test_a_finished_run_has_nothing_to_do_and_another_one_is_refused(shards, tmp
     done = loop.fit(config)
     again = loop.fit(config)
     assert (again.steps, again.checkpoint, again.last) == (1, done.checkpoint, {})
-    with pytest.raises(ValueError, match="is of another configuration; use another --out"):
+    with pytest.raises(ValueError, match=r"configuration \(lr 0\.003 → 1\.0\); use another"):
         loop.fit(small_run(shards, tmp_path / "run", steps=1, lr=1.0))
     assert (tmp_path / "run" / "config.yaml").read_text() == config.yaml()
 

@@ -2,15 +2,100 @@
 
 from __future__ import annotations
 
+import sys
+import types
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from networks import small
 from runs import small_run
 
-from cameo_train import loop, sampling
+from cameo_train import loop, perceptual, sampling
 from cameo_train.models import build_latents
 from cameo_train.report import attention
+
+
+@pytest.fixture
+def alexnet(monkeypatch, tmp_path):
+    """torchvision's AlexNet by its published layers, for torchmetrics; weights in torch's cache."""
+
+    def made(weights=None):
+        conv, relu, pool = torch.nn.Conv2d, torch.nn.ReLU, torch.nn.MaxPool2d
+        model = torch.nn.Module()
+        model.features = torch.nn.Sequential(
+            conv(3, 64, 11, 4, 2), relu(), pool(3, 2), conv(64, 192, 5, 1, 2), relu(), pool(3, 2),
+            conv(192, 384, 3, 1, 1), relu(), conv(384, 256, 3, 1, 1), relu(),
+            conv(256, 256, 3, 1, 1), relu(), pool(3, 2),
+        )  # fmt: skip
+        if weights is not None:
+            path = tmp_path / "checkpoints" / perceptual.BACKBONE
+            model.load_state_dict(torch.load(path, weights_only=True))
+        return model
+
+    import torchmetrics.functional.image.lpips as lpip
+
+    torchvision = types.ModuleType("torchvision")
+    torchvision.models = types.ModuleType("torchvision.models")
+    torchvision.models.alexnet = made
+    torchvision.models.AlexNet_Weights = types.SimpleNamespace(DEFAULT="default")
+    monkeypatch.setitem(sys.modules, "torchvision", torchvision)
+    monkeypatch.setitem(sys.modules, "torchvision.models", torchvision.models)
+    monkeypatch.setattr(lpip, "_TORCHVISION_AVAILABLE", True)
+    monkeypatch.setattr(
+        "torchmetrics.image.lpip._TORCHVISION_AVAILABLE", True, raising=False
+    )  # fmt: skip
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    perceptual._metric.cache_clear()
+    yield made
+    perceptual._metric.cache_clear()
+
+
+def test_lpips_where_its_weights_are_at_hand(alexnet, tmp_path):
+    found, truth = torch.rand(2, 2, 3, 64, 64)
+    assert perceptual.lpips(found, truth) is None
+    assert perceptual.missing() == (
+        f"{tmp_path}/checkpoints/{perceptual.BACKBONE} is not there; "
+        f"put {perceptual.BACKBONE_URL} there"
+    )
+    (tmp_path / "checkpoints").mkdir()
+    torch.manual_seed(5)
+    backbone = alexnet()
+    torch.save(backbone.state_dict(), tmp_path / "checkpoints" / perceptual.BACKBONE)
+    assert perceptual.missing() is None
+    state = torch.get_rng_state()
+    first = perceptual.lpips(found, truth)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.testing.assert_close(first, slow_lpips(backbone.features, found, truth))
+    assert perceptual.lpips(found, found) == 0
+    assert perceptual.lpips(found, truth) == first
+
+
+def slow_lpips(features, found, truth):
+    """Zhang et al. 2018, equation 1, with the published linear weights."""
+    import torchmetrics.functional.image.lpips as lpip
+
+    shift, scale = torch.tensor([[-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]])
+    x, y = ((2 * i - 1 - shift.view(3, 1, 1)) / scale.view(3, 1, 1) for i in (found, truth))
+    path = Path(lpip.__file__).parent / "lpips_models" / "alex.pth"
+    linear = torch.load(path, weights_only=True, map_location="cpu")
+    total = torch.zeros(len(found))
+    for layer, stop in enumerate((2, 5, 8, 10, 12)):
+        a, b = (features[:stop](i) for i in (x, y))
+        a, b = (i / (i.square().sum(1, keepdim=True).sqrt() + 1e-8) for i in (a, b))
+        weight = linear[f"lin{layer}.model.1.weight"][0]
+        total += ((a - b).square() * weight).sum(1).mean((1, 2))
+    return total.mean().detach()
+
+
+def test_lpips_is_left_out_in_one_line(monkeypatch):
+    broken = types.ModuleType("torchvision")
+    broken.__path__ = []
+    monkeypatch.setitem(sys.modules, "torchvision", broken)
+    monkeypatch.delitem(sys.modules, "torchvision.models", raising=False)
+    assert "pip install 'cameo[lpips]'" in perceptual.missing()
+    assert "\n" not in perceptual.missing()
 
 
 def slow_ssim(x, y):
