@@ -84,6 +84,15 @@ def test_a_finished_run_has_nothing_to_do_and_another_one_is_refused(shards, tmp
     assert (tmp_path / "run" / "config.yaml").read_text() == config.yaml()
 
 
+@pytest.mark.parametrize(
+    "schedule, rates", [("constant", [0, 0.5, 1, 1]), ("linear", [0, 0.5, 1, 0.5])]
+)
+def test_the_learning_rate_rises_before_any_schedule(shards, tmp_path, schedule, rates):
+    config = small_run(shards, tmp_path / "run", schedule=schedule, lr_warmup_steps=2)
+    loop.fit(config)
+    assert [row["lr"] / config.lr for row in rows(tmp_path / "run")] == pytest.approx(rates)
+
+
 def test_steps_may_grow_where_the_learning_rate_does_not_depend_on_them(shards, tmp_path):
     more = {"steps": 2}
     loop.fit(small_run(shards, tmp_path / "constant", steps=1))
