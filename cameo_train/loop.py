@@ -88,8 +88,10 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
     trained = {name: p for name, p in objective.named_parameters() if p.requires_grad}
     ema = EMAModel(trained.values(), decay=config.ema) if config.ema else None
     adam = torch.optim.AdamW(trained.values(), lr=config.lr, weight_decay=config.weight_decay)
+    # diffusers' "constant" would leave the warm-up out
+    shape = "constant_with_warmup" if config.schedule == "constant" else config.schedule
     schedule = get_scheduler(
-        config.schedule, adam,
+        shape, adam,
         num_warmup_steps=config.lr_warmup_steps, num_training_steps=config.steps,
     )  # fmt: skip
     wrapped: Any = objective

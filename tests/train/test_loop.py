@@ -84,6 +84,68 @@ def test_a_finished_run_has_nothing_to_do_and_another_one_is_refused(shards, tmp
     assert (tmp_path / "run" / "config.yaml").read_text() == config.yaml()
 
 
+@pytest.mark.parametrize(
+    "schedule, rates", [("constant", [0, 0.5, 1, 1]), ("linear", [0, 0.5, 1, 0.5])]
+)
+def test_the_learning_rate_rises_before_any_schedule(shards, tmp_path, schedule, rates):
+    config = small_run(shards, tmp_path / "run", schedule=schedule, lr_warmup_steps=2)
+    loop.fit(config)
+    assert [row["lr"] / config.lr for row in rows(tmp_path / "run")] == pytest.approx(rates)
+
+
+def test_steps_may_grow_where_the_learning_rate_does_not_depend_on_them(shards, tmp_path):
+    more = {"steps": 2}
+    loop.fit(small_run(shards, tmp_path / "constant", steps=1))
+    assert loop.fit(small_run(shards, tmp_path / "constant", **more)).steps == 2
+    loop.fit(small_run(shards, tmp_path / "cosine", steps=1, schedule="cosine"))
+    with pytest.raises(ValueError, match="steps 1 → 2"):
+        loop.fit(small_run(shards, tmp_path / "cosine", schedule="cosine", **more))
+
+
+def test_runs_of_one_process_do_not_bind_each_other(shards, tmp_path):
+    loop.fit(small_run(shards, tmp_path / "one", steps=1))
+    other = small_run(shards, tmp_path / "two", steps=1, mixed_precision="bf16", accumulate=2)
+    assert math.isfinite(loop.fit(other).last["loss"])
+
+
+def test_averaged_weights_are_saved_under_the_names_of_the_weights(shards, tmp_path):
+    result = loop.fit(small_run(shards, tmp_path / "run", steps=3, ema=0.5, weight=0))
+    weights, averaged = (
+        load_file(result.checkpoint / f"{name}.safetensors") for name in ("weights", "ema")
+    )
+    assert weights.keys() == averaged.keys()
+    assert torch.equal(weights["head_mix.mlp.0.weight"], averaged["head_mix.mlp.0.weight"])
+    name = "model.backbone.conv_in.weight"
+    assert not torch.equal(weights[name], averaged[name])
+    objective = loop.untrained(small_run(shards, tmp_path / "run", weight=0))
+    objective.load_state_dict(averaged)
+
+
+def test_figures_read_a_step_late_are_the_same(shards, tmp_path, monkeypatch):
+    """As on a GPU, which never waits: they come later and in order, and none is lost."""
+    loop.fit(small_run(shards, tmp_path / "now", steps=5, log_every=4))
+    seen = []
+
+    def late(self, all_of_them):
+        while len(self._waiting) > (0 if all_of_them else 1):
+            self._read(self._waiting.popleft())
+
+    monkeypatch.setattr(loop.Meter, "read", late)
+
+    def stop(row):
+        seen.append(row["step"])
+        if row["step"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    config = small_run(shards, tmp_path / "late", steps=5, log_every=4)
+    with pytest.raises(loop.Stopped, match="stopped at step 3"):
+        loop.fit(config, stop)
+    assert seen == [1, 2, 3]
+    loop.fit(config, lambda row: seen.append(row["step"]))
+    assert seen == [1, 2, 3, 4, 5]
+    assert rows(tmp_path / "late") == rows(tmp_path / "now")
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_samples(
     shards, tmp_path, monkeypatch
 ):

@@ -361,9 +361,25 @@ def documented_adapter():
     page = (Path(__file__).parents[2] / "docs" / "taps.md").read_text("utf-8")
     code = next(c for c in re.findall(r"```python\n(.*?)```", page, re.S) if "class Dino" in c)
     assert len(code.splitlines()) < 50
-    names = {}
-    exec(compile(code, "docs/taps.md", "exec"), names)  # noqa: S102 - our own page
-    return names["Dino"]
+    return code
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Makes a package with an entry point of our group, found as an installed one is."""
+    from cameo_train.taps import adapters
+
+    def install(module, code, point):
+        (tmp_path / f"{module}.py").write_text(code, "utf-8")
+        info = tmp_path / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[cameo_train.taps]\n{point}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        adapters._installed.cache_clear()
+
+    yield install
+    adapters._installed.cache_clear()
 
 
 def dinov2():
@@ -385,42 +401,22 @@ DINO = {
 
 
 @pytest.mark.parametrize("make", [dinov2, dinov3])
-def test_another_architecture_by_entry_point(make, monkeypatch):
-    from cameo_train.taps import adapters
-
-    class Point:
-        name = "dino"
-        load = staticmethod(documented_adapter)
-
-    monkeypatch.setattr(adapters, "entry_points", lambda group: [Point] if "taps" in group else [])
-    adapters._installed.cache_clear()
+def test_another_architecture_by_entry_point(make, installed):
+    module = f"adapters_of_{make.__name__}"
+    installed(module, documented_adapter(), f"dino = {module}:Dino")
     model = make().eval()
-    try:
-        with tap(model, 1, views=2, hw=(8, 6)) as tapped, Products() as seen, torch.no_grad():
-            model(torch.randn(4, 3, 8, 6))
-    finally:
-        adapters._installed.cache_clear()
+    with tap(model, 1, views=2, hw=(8, 6)) as tapped, Products() as seen, torch.no_grad():
+        model(torch.randn(4, 3, 8, 6))
     assert torch.equal(tapped.queries, seen.seen[1][0])
     assert tapped.queries.shape == (4, 2, 1 + 3 + 12, 8)
     assert tapped.layout.extra_tokens == 4
     assert torch.equal(tapped.grid_keys()[0, :, 12:], tapped.keys[1, :, 4:])
 
 
-def test_an_entry_point_that_is_no_adapter_is_named(monkeypatch):
-    from cameo_train.taps import adapters
-
-    class Point:
-        name = "broken"
-
-        @staticmethod
-        def load():
-            return object()
-
-    monkeypatch.setattr(adapters, "entry_points", lambda group: [Point])
-    adapters._installed.cache_clear()
+def test_an_entry_point_that_is_no_adapter_is_named(installed):
+    installed("broken_adapters", "found = object()\n", "broken = broken_adapters:found")
     with pytest.raises(TypeError, match=r"entry point broken of cameo_train.taps gives object"):
         taps.adapter_of(nn.Linear(1, 1))
-    adapters._installed.cache_clear()
 
 
 class Attention(nn.Module):
