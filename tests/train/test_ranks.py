@@ -61,7 +61,7 @@ def two_processes(folder: Path, commands):
         )
         for rank in range(2)
     ]
-    ended = [process.communicate(timeout=300) for process in processes]
+    ended = [process.communicate(timeout=900) for process in processes]
     for process, (_, errors) in zip(processes, ended, strict=True):
         assert process.returncode == 0, errors[-3000:]
     return [[json.loads(line) for line in out.splitlines()] for out, _ in ended]
