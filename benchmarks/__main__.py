@@ -1,8 +1,8 @@
 """``python -m benchmarks``: every figure of ``docs/benchmarks.md``, as Markdown on the terminal.
 
-Parts: ``accuracy`` and ``real`` need only the package; ``speed`` needs kornia and romatch (see
-``make bench``); ``constants`` recompiles the kernel some twenty times and takes ten minutes, so it
-runs only when named.
+Parts: ``accuracy``, ``real`` and ``yardsticks`` need only the package; ``speed`` needs kornia and
+romatch (see ``make bench``). ``yardsticks`` and ``listing`` take minutes, ``constants`` recompiles the
+kernel some twenty times and takes ten: these run only when named.
 """
 
 from __future__ import annotations
@@ -96,6 +96,15 @@ def real_part() -> Iterator[str]:
     yield table(headings, rows) if rows else "No captures found.\n"
 
 
+def yardsticks_part() -> Iterator[str]:
+    """The READMEs' figures of the captures, measured again through the sources."""
+    from benchmarks import yardsticks
+
+    rows = [row.cells() for row in yardsticks.measure()]
+    yield "### Real captures beside their yardsticks\n"
+    yield table(yardsticks.HEADINGS, rows) if rows else "No captures found.\n"
+
+
 def constants_part() -> Iterator[str]:
     """One constant changed at a time."""
     from benchmarks import constants
@@ -112,6 +121,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "accuracy": accuracy_part,
     "speed": speed_part,
     "real": real_part,
+    "yardsticks": yardsticks_part,
     "constants": constants_part,
 }
 
