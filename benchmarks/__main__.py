@@ -1,8 +1,8 @@
 """``python -m benchmarks``: every figure of ``docs/benchmarks.md``, as Markdown on the terminal.
 
-Parts: ``accuracy``, ``real`` and ``yardsticks`` need only the package; ``speed`` needs kornia and
-romatch (see ``make bench``). ``yardsticks`` and ``listing`` take minutes, ``constants`` recompiles the
-kernel some twenty times and takes ten: these run only when named.
+Most parts need only the package; ``speed`` needs kornia and romatch (see ``make bench``). Parts
+that take minutes run only when named: ``yardsticks``, ``listing``, and ``constants``, which
+recompiles the kernel some twenty times.
 """
 
 from __future__ import annotations
@@ -105,6 +105,20 @@ def yardsticks_part() -> Iterator[str]:
     yield table(yardsticks.HEADINGS, rows) if rows else "No captures found.\n"
 
 
+def listing_part() -> Iterator[str]:
+    """20,000 scenes of each of some formats."""
+    from benchmarks import listing
+
+    yield f"### {listing.SCENES:,} scenes\n"
+    rows = [
+        [one.name, f"{one.list_s:.2f} s", f"{one.kb_tenth:.2f} kB", f"{one.kb:.2f} kB",
+         f"{one.inspect_s:.1f} s"]
+        for one in listing.measure()
+    ]  # fmt: skip
+    headings = ["format", "listed in", "held per scene, a tenth of them", "all", "`inspect auto`"]
+    yield table(headings, rows)
+
+
 def constants_part() -> Iterator[str]:
     """One constant changed at a time."""
     from benchmarks import constants
@@ -122,6 +136,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "speed": speed_part,
     "real": real_part,
     "yardsticks": yardsticks_part,
+    "listing": listing_part,
     "constants": constants_part,
 }
 

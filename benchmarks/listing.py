@@ -1,8 +1,8 @@
 """How long 20,000 scenes take to list and to inspect, and how much memory each takes.
 
-The scenes are made in a temporary folder in each format's own layout: one real scene of two pictures,
-under 20,000 names by hard links. Memory is what the opened source holds, at a tenth of the scenes and
-at all of them. ``inspect auto`` is timed as the command is called, in a process of its own.
+The scenes are made in a temporary folder in each format's own layout: one scene of two pictures,
+under 20,000 names by hard links. Memory is what the opened source holds, with a tenth of the scenes
+and with all of them. ``inspect auto`` is timed as the command is called, in a process of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 from cameo_data.sources import open_source
 
 SCENES = 20_000
-# CO3D's sequences lie in 50 categories; with as many frames each as the published set has on average.
+# CO3D's sequences lie in about 50 categories, and have about 100 frames each.
 CATEGORIES = 50
 FRAMES_ANNOTATED = 95
 HW = (48, 64)
@@ -62,9 +62,9 @@ def measure(scenes: int = SCENES) -> Iterator[Listing]:
             list_s = time.perf_counter() - began
             if found != scenes:
                 raise RuntimeError(f"{name} lists {found} of {scenes} scenes")
-            kept = [_held(name, root) / n / 1000 for root, n in ((few, scenes // 10),
-                                                                  (all_of_them, scenes))]  # fmt: skip
-            yield Listing(name, scenes, list_s, *kept, _inspect(all_of_them))
+            tenth = _held(name, few) / (scenes // 10) / 1000
+            kept = _held(name, all_of_them) / scenes / 1000
+            yield Listing(name, scenes, list_s, tenth, kept, _inspect(all_of_them))
 
 
 def _held(name: str, root: Path) -> float:

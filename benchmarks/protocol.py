@@ -1,7 +1,7 @@
 """The measures that the READMEs of the real sets state, computed from what a source gives.
 
-Independent of ``cameo_data.check`` and of the matcher: depth is looked up at the nearest pixel, every
-pixel is looked at, features are OpenCV's defaults. Pixels are ours (docs/conventions.md).
+Independent of ``cameo_data.check`` and of the matcher: every pixel is looked at, depth is looked up
+at the nearest one, features are OpenCV's defaults. Pixels are ours (docs/conventions.md).
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Dense:
         known: pixels of a with a depth.
         residual: (N,) (moved depth − depth at the nearest pixel) / the latter.
         cycle_px: (N,) from the pixel to where the nearest pixel's depth leads back to.
-        colour, in_place: (N,) mean absolute difference of RGB levels at the landing place (bilinear)
-            and at the same place of the frame.
+        colour, in_place: (N,) mean absolute difference of RGB levels at the landing place
+            (bilinear) and at the same place of the frame.
         grey: (2, N) mean of RGB here and at the landing place.
     """
 

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks import protocol
 from benchmarks.protocol import Dense, Reading, as_read, inverted
@@ -49,7 +48,7 @@ class Row:
     Attributes:
         pairs: that it was taken over; 0 where it is not of pairs.
         stated, found: the README's figures, and ours, in the same unit.
-        better: which way is better; ``control`` for wrong readings and shares that are what they are.
+        better: which way is better; ``control`` of wrong readings, and of what is neither.
         digits: that the README gives.
     """
 
@@ -265,8 +264,8 @@ def _lund(root: Path) -> Iterator[Row]:
         found = (float(np.median(all_of[key])), float(all_of[key].mean()))
         yield Row(root.name, f"tracks, px: median / mean, {place}", 0, (0.224, 0.36), found,
                   "less" if key == "right" else "control", 3)  # fmt: skip
-    yield Row(root.name, "poses inverted: tracks, px", 0, (291,), (float(np.nanmedian(all_of["wrong"])),),
-              "control")  # fmt: skip
+    wrong = (float(np.nanmedian(all_of["wrong"])),)
+    yield Row(root.name, "poses inverted: tracks, px", 0, (291,), wrong, "control")
 
 
 def _cones(root: Path) -> Iterator[Row]:
@@ -310,9 +309,7 @@ def _square(camera: Camera) -> Camera:
 
 def _opencv_axes(camera: Camera) -> Camera:
     """A pose with OpenGL axes taken for one with OpenCV's."""
-    return replace(
-        camera, cam_from_world=transforms.OPENCV_FROM_OPENGL @ camera.cam_from_world
-    )
+    return replace(camera, cam_from_world=transforms.OPENCV_FROM_OPENGL @ camera.cam_from_world)
 
 
 def _epipolar(
