@@ -1,8 +1,8 @@
 """``python -m benchmarks``: every figure of ``docs/benchmarks.md``, as Markdown on the terminal.
 
-Parts: ``accuracy`` and ``real`` need only the package; ``speed`` needs kornia and romatch (see
-``make bench``); ``constants`` recompiles the kernel some twenty times and takes ten minutes, so it
-runs only when named.
+Most parts need only the package; ``speed`` needs kornia and romatch (see ``make bench``). Parts
+that take minutes run only when named: ``yardsticks``, ``listing``, and ``constants``, which
+recompiles the kernel some twenty times.
 """
 
 from __future__ import annotations
@@ -96,6 +96,29 @@ def real_part() -> Iterator[str]:
     yield table(headings, rows) if rows else "No captures found.\n"
 
 
+def yardsticks_part() -> Iterator[str]:
+    """The READMEs' figures of the captures, measured again through the sources."""
+    from benchmarks import yardsticks
+
+    rows = [row.cells() for row in yardsticks.measure()]
+    yield "### Real captures beside their yardsticks\n"
+    yield table(yardsticks.HEADINGS, rows) if rows else "No captures found.\n"
+
+
+def listing_part() -> Iterator[str]:
+    """20,000 scenes of each of some formats."""
+    from benchmarks import listing
+
+    yield f"### {listing.SCENES:,} scenes\n"
+    rows = [
+        [one.name, f"{one.list_s:.2f} s", f"{one.kb_tenth:.2f} kB", f"{one.kb:.2f} kB",
+         f"{one.inspect_s:.1f} s"]
+        for one in listing.measure()
+    ]  # fmt: skip
+    headings = ["format", "listed in", "held per scene, a tenth of them", "all", "`inspect auto`"]
+    yield table(headings, rows)
+
+
 def constants_part() -> Iterator[str]:
     """One constant changed at a time."""
     from benchmarks import constants
@@ -112,6 +135,8 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "accuracy": accuracy_part,
     "speed": speed_part,
     "real": real_part,
+    "yardsticks": yardsticks_part,
+    "listing": listing_part,
     "constants": constants_part,
 }
 

@@ -14,15 +14,19 @@ from cameo_data.shards.reader import ShardReader
 
 REALDATA = Path(__file__).resolve().parents[2] / "shared" / "realdata"
 
-# folder -> options that its README states
-SETS: dict[str, tuple[str, ...]] = {
-    "7scenes_redkitchen": (),
-    "hololens": (),
-    "nyu_slambook": (
-        "-o", "color=color/*.png", "-o", "depth=depth/*.pgm", "-o", "poses=pose.txt",
-        "-o", "pose_columns=tx ty tz qx qy qz qw", "-o", "intrinsics=518,519,325.5,253.5",
-    ),
-}  # fmt: skip
+# options that the set's README states
+SLAMBOOK = {
+    "color": "color/*.png",
+    "depth": "depth/*.pgm",
+    "poses": "pose.txt",
+    "pose_columns": "tx ty tz qx qy qz qw",
+    "intrinsics": "518,519,325.5,253.5",
+}
+SETS: dict[str, dict[str, str]] = {
+    "7scenes_redkitchen": {},
+    "hololens": {},
+    "nyu_slambook": SLAMBOOK,
+}
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,12 @@ def measure(root: Path = REALDATA) -> list[Real]:
     return [_one(root / name, options) for name, options in SETS.items() if (root / name).is_dir()]
 
 
-def _one(folder: Path, options: tuple[str, ...]) -> Real:
+def _one(folder: Path, options: dict[str, str]) -> Real:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "build"
-        arguments = ["build-corr", "rgbd", str(folder), "--out", str(out), *options]
+        arguments = ["build-corr", "rgbd", str(folder), "--out", str(out)]
+        for key, value in options.items():
+            arguments += ["-o", f"{key}={value}"]
         result = CliRunner().invoke(main, arguments)
         if result.exit_code not in (0, 3):
             raise RuntimeError(f"{' '.join(arguments)}: {result.output}")

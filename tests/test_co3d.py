@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import time
 import tracemalloc
 from itertools import pairwise
@@ -22,11 +23,13 @@ from cameo_data.build import build
 from cameo_data.camera import project, query_xy, unproject
 from cameo_data.correspondence import correspond
 from cameo_data.errors import DataError, Reason
+from cameo_data.files import FileDefect
 from cameo_data.frames import read_image, read_view
 from cameo_data.shards.verify import verify_build
 from cameo_data.sources import gzip_json, open_source, source_spec
-from cameo_data.sources.co3d_annotations import ViewpointRecord, index_frames
+from cameo_data.sources.co3d_annotations import ViewpointRecord
 from cameo_data.sources.co3d_frames import camera_from_viewpoint
+from cameo_data.sources.co3d_index import FrameIndex
 from cameo_data.types import Camera, Scene, Verdict, View
 
 SEQUENCE = "110_13051_23361"
@@ -296,7 +299,7 @@ def test_memory_does_not_grow_with_the_frames(tmp_path: Path) -> None:
         frames = [{"sequence_name": f"s{n // (count // 4)}", "number": n} for n in range(count)]
         co3d.write_jgz(tmp_path / "frame_annotations.jgz", frames)
         tracemalloc.start()
-        index = index_frames(tmp_path / "frame_annotations.jgz")
+        index = FrameIndex(tmp_path / "frame_annotations.jgz")
         size = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
         assert len(index.read("s3")) == count // 4
@@ -305,8 +308,9 @@ def test_memory_does_not_grow_with_the_frames(tmp_path: Path) -> None:
     assert kept(20_000) < 1.5 * kept(200)
 
 
+@pytest.mark.parametrize("indent", [None, 1])
 def test_annotations_are_read_in_pieces_and_from_the_middle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    indent: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sequences come out alike whether their frames stand together or not, and from any point."""
     monkeypatch.setattr(gzip_json, "_CHUNK_BYTES", 97)
@@ -316,20 +320,70 @@ def test_annotations_are_read_in_pieces_and_from_the_middle(
         {"sequence_name": f"s{n % 7 if n > 40 else n // 7}", "noise": noise.bytes(40).hex()}
         for n in range(80)
     ]
-    text = json.dumps(frames, indent=1).encode()
+    text = json.dumps(frames, indent=indent).encode()
     path = tmp_path / "frame_annotations.jgz"
     path.write_bytes(gzip.compress(text[:1500]) + gzip.compress(text[1500:]))  # two members
-    index = index_frames(path)
+    index = FrameIndex(path)
     assert len(index.points) > 2
     for name in {frame["sequence_name"] for frame in frames}:
         assert index.read(name) == [f for f in frames if f["sequence_name"] == name]
     assert index.read("s9") == []
 
 
+AS_PUBLISHED = [{"sequence_name": f"s{n // 3}", "number": n} for n in range(9)]
+
+
+def test_published_annotations_are_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    co3d.write_jgz(tmp_path / "frame_annotations.jgz", AS_PUBLISHED)
+    monkeypatch.setattr(gzip_json.Records, "__iter__", None)
+    index = FrameIndex(tmp_path / "frame_annotations.jgz")
+    assert [index.read(f"s{n}") for n in range(3)] == [AS_PUBLISHED[n : n + 3] for n in (0, 3, 6)]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"number": 9, "sequence_name": "s1"},
+        {"sequence_name": "s1", "meta": {"sequence_name": "s2"}},
+        {"sequence_name": "s1", "meta": [{"sequence_name": "s2"}, {"sequence_name": "s1"}]},
+        {"sequence_name": "s1", "note": '{"sequence_name": "s2"}'},
+        {"sequence_name": 's"1', "number": 9},
+    ],
+)
+@pytest.mark.parametrize("place", [0, 4, 9])
+def test_annotations_made_otherwise_are_decoded(
+    record: dict[str, Any], place: int, tmp_path: Path
+) -> None:
+    """What looks like the beginning of a record and is none, and the reverse."""
+    records = [*AS_PUBLISHED[:place], record, *AS_PUBLISHED[place:]]
+    co3d.write_jgz(tmp_path / "frame_annotations.jgz", records)
+    index = FrameIndex(tmp_path / "frame_annotations.jgz")
+    for name in ("s0", "s1", "s2", 's"1'):
+        assert index.read(name) == [r for r in records if r["sequence_name"] == name]
+
+
+@pytest.mark.parametrize(
+    "text, found",
+    [
+        ('[{"sequence_name": "s0"}, {"number": 1}]', "a record without sequence_name at byte 26"),
+        ('[{"sequence_name": "s0"}] []', "text behind the list"),
+        ('[{"sequence_name": "s0"}, {"sequence_name": "s1"}, 3]', "no record"),
+        ('[{"sequence_name": "s0", "n": nil}]', "Expecting value"),
+    ],
+)
+def test_broken_annotations_show_when_read(text: str, found: str, tmp_path: Path) -> None:
+    path = tmp_path / "frame_annotations.jgz"
+    path.write_bytes(gzip.compress(text.encode()))
+    with pytest.raises(FileDefect, match=re.escape(found)):
+        [FrameIndex(path).read(name) for name in ("s0", "s1")]
+
+
 def test_one_category_is_indexed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = open_source("co3d", co3d.write_category(tmp_path, sequences=(SEQUENCE, OTHER)))
     source.scene(f"apple/{SEQUENCE}")
-    monkeypatch.setattr(gzip_json.Records, "__iter__", None)  # not needed any more
+    monkeypatch.setattr("cameo_data.sources.co3d.FrameIndex", None)  # not needed any more
     assert len(source.scene(f"apple/{OTHER}").frames) == 3
 
 

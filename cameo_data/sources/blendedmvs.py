@@ -6,8 +6,6 @@ Layout (github.com/YoYo000/BlendedMVS, README, "Dataset Structure"): ``PID/blend
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +13,7 @@ from cameo_data import files, image_io
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.base import SourceOptions, SourceSpec
-from cameo_data.sources.folders import find_scenes, read_scene_list
+from cameo_data.sources.folders import FolderSource, find_scenes, looks_like, read_scene_list
 from cameo_data.sources.listing import list_files
 from cameo_data.sources.mvsnet_files import check_center, read_cam
 from cameo_data.types import Camera, DepthRef, Frame, Scene
@@ -37,28 +35,7 @@ class BlendedMvsOptions(SourceOptions):
     images: Literal["blended", "masked"] = "blended"
 
 
-@dataclass(frozen=True, eq=False)
-class BlendedMvsSource:
-    """Scenes below one folder."""
-
-    options: BlendedMvsOptions
-    folders: dict[str, Path]
-    failures: tuple[Failure, ...]
-    dataset: str = DATASET
-
-    def scene_ids(self) -> Sequence[str]:
-        return list(self.folders)
-
-    def scene(self, scene_id: str) -> Scene:
-        if scene_id not in self.folders:
-            raise ValueError(f"unknown scene {scene_id!r}; it is not among those listed")
-        try:
-            return _scene(self.folders[scene_id], scene_id, self.options)
-        except FileDefect as defect:
-            raise defect.at(DATASET, scene_id) from None
-
-
-def open_blendedmvs(root: Path, options: BlendedMvsOptions) -> BlendedMvsSource:
+def open_blendedmvs(root: Path, options: BlendedMvsOptions) -> FolderSource:
     """The scenes in ``root``: one scene's folder, or the folder of an archive.
 
     Raises:
@@ -76,7 +53,11 @@ def open_blendedmvs(root: Path, options: BlendedMvsOptions) -> BlendedMvsSource:
             expected=f"folders with {IMAGES}, {CAMS} and {DEPTHS}",
             remedy="unpack the archive, and give the folder that holds the scenes",
         )
-    return BlendedMvsSource(options, folders, failures)
+
+    def read(folder: Path, scene_id: str) -> Scene:
+        return _scene(folder, scene_id, options)
+
+    return FolderSource(DATASET, folders, failures, read)
 
 
 def _is_scene(folder: Path) -> bool:
@@ -129,13 +110,10 @@ def _recognise(root: Path) -> bool:
     def both(folder: Path) -> bool:
         return _is_scene(folder) and (folder / DEPTHS).is_dir()
 
-    try:
-        return bool(find_scenes(root, DATASET, both, first=True)[0])
-    except OSError:
-        return False
+    return looks_like(root, both)
 
 
-def _open(root: Path, options: Any) -> BlendedMvsSource:
+def _open(root: Path, options: Any) -> FolderSource:
     return open_blendedmvs(root, options)
 
 

@@ -18,13 +18,13 @@ from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.co3d_annotations import (
     FRAMES,
     SEQUENCES,
-    FrameIndex,
     FrameRecord,
-    index_frames,
     parse,
 )
 from cameo_data.sources.co3d_frames import FrameReader
+from cameo_data.sources.co3d_index import FrameIndex
 from cameo_data.sources.co3d_listing import DATASET, Co3dOptions, Entry, Listing
+from cameo_data.sources.folders import known
 from cameo_data.sources.listing import printable
 from cameo_data.types import Frame, Scene
 
@@ -66,9 +66,7 @@ class Co3dSource:
         return list(self._entries)
 
     def scene(self, scene_id: str) -> Scene:
-        entry = self._entries.get(scene_id)
-        if entry is None:
-            raise ValueError(f"unknown scene {scene_id!r}; there are {len(self._entries)} others")
+        entry = known(self._entries, scene_id)
         try:
             folder = files.inside(entry.category, entry.category / entry.sequence)
             values = self._index(entry.category).read(entry.sequence)
@@ -96,7 +94,7 @@ class Co3dSource:
         """
         if category not in self._indexes:
             try:
-                self._indexes[category] = index_frames(files.inside(category, category / FRAMES))
+                self._indexes[category] = FrameIndex(files.inside(category, category / FRAMES))
             except FileDefect as defect:
                 self._indexes[category] = defect
         known = self._indexes[category]

@@ -1,16 +1,8 @@
-"""CO3D's annotation files: records, and one sequence's frames out of a category's without the rest.
-
-``frame_annotations.jgz`` is one gzipped JSON list of all frames of a category, 100 MB and more once
-unpacked. It is read once, record by record, to note where each sequence lies; a sequence is later
-unpacked from the nearest resuming point on.
-"""
+"""CO3D's annotation files: their records, checked. ``co3d_index`` finds one sequence's frames."""
 
 from __future__ import annotations
 
-import json
-from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.gzip_json import Point, Records, no_list, unpacked
+from cameo_data.sources.gzip_json import Records, unpacked
 
 FRAMES = "frame_annotations.jgz"
 SEQUENCES = "sequence_annotations.jgz"
@@ -114,66 +106,3 @@ def read_records(path: Path) -> Iterator[Any]:
     """
     for value, _ in Records(unpacked(path), path.name):
         yield value
-
-
-@dataclass(frozen=True, eq=False)
-class FrameIndex:
-    """Where in ``frame_annotations.jgz`` each sequence's frames are.
-
-    Attributes:
-        spans: first and last byte, unpacked, of each run of a sequence's records: s0, e0, s1, …
-        points: resuming points in rising order.
-    """
-
-    path: Path
-    spans: dict[str, array[int]]
-    points: tuple[Point, ...]
-
-    def read(self, sequence: str) -> list[Any]:
-        """The sequence's frame records, not yet checked, in the file's order; [] without any.
-
-        Raises:
-            FileDefect: the file changed or is gone.
-        """
-        spans = self.spans.get(sequence, array("q"))
-        found: list[Any] = []
-        for start, end in zip(spans[::2], spans[1::2], strict=True):
-            text = self._text(start, end)
-            try:
-                found += json.loads(b"[%s]" % text)
-            except ValueError:
-                raise no_list(self.path.name, "changed while it was read") from None
-        return found
-
-    def _text(self, start: int, end: int) -> bytes:
-        point = max((p for p in self.points if p.unpacked <= start), key=lambda p: p.unpacked)
-        text = bytearray()
-        place = point.unpacked
-        for chunk in unpacked(self.path, point):
-            if place + len(chunk) > start:
-                text += chunk[max(0, start - place) : end - place]
-            place += len(chunk)
-            if place >= end:
-                break
-        return bytes(text)
-
-
-def index_frames(path: Path) -> FrameIndex:
-    """Reads the file once from end to end; its memory does not grow with the number of frames.
-
-    Raises:
-        FileDefect: as ``read_records``, or a record without a sequence's name.
-    """
-    points: list[Point] = []
-    spans: dict[str, array[int]] = {}
-    last = None
-    for value, (start, end) in Records(unpacked(path, keep=points), path.name):
-        name = value.get("sequence_name") if isinstance(value, dict) else None
-        if not isinstance(name, str):
-            raise no_list(path.name, f"a record without sequence_name at byte {start}")
-        if name == last:
-            spans[name][-1] = end  # the usual case: a sequence's frames stand together
-        else:
-            spans.setdefault(name, array("q")).extend((start, end))
-        last = name
-    return FrameIndex(path, spans, tuple(points))

@@ -23,7 +23,7 @@ from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.colmap_model import Model, ModelImage, read_model
 from cameo_data.sources.colmap_options import ColmapOptions
 from cameo_data.sources.colmap_projects import Project, is_project, projects_in
-from cameo_data.sources.folders import find_scenes
+from cameo_data.sources.folders import find_scenes, looks_like
 from cameo_data.sources.listing import is_text, printable
 from cameo_data.types import Camera, DepthRef, Frame, MatchTable, Scene
 
@@ -212,11 +212,7 @@ def _duplicate(name: str) -> FileDefect:
 
 def _recognise(root: Path) -> bool:
     """Whether ``root`` or a folder directly in it holds a model."""
-    try:
-        found, _ = find_scenes(root, "", is_project, max_depth=1, first=True)
-    except OSError:
-        return False
-    return bool(found)
+    return looks_like(root, is_project, max_depth=1)
 
 
 def _open(root: Path, options: Any) -> ColmapSource:

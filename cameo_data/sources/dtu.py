@@ -15,8 +15,6 @@ become 1446, 331.6, 265.5, which is the calibration's 2892, 823.2, 619.1 halved 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +25,7 @@ from cameo_data import depth_io, files, image_io
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.folders import FolderSource
 from cameo_data.sources.listing import is_text, list_files, natural_key
 from cameo_data.sources.mvsnet_files import CamFile, check_center, read_cam
 from cameo_data.types import Camera, DepthRef, Frame, Scene
@@ -54,29 +53,7 @@ class DtuOptions(SourceOptions):
     light: int = Field(3, ge=0, le=6)
 
 
-@dataclass(frozen=True, eq=False)
-class DtuSource:
-    """Scans below one folder."""
-
-    root: Path
-    options: DtuOptions
-    folders: dict[str, Path]
-    failures: tuple[Failure, ...]
-    dataset: str = DATASET
-
-    def scene_ids(self) -> Sequence[str]:
-        return list(self.folders)
-
-    def scene(self, scene_id: str) -> Scene:
-        if scene_id not in self.folders:
-            raise ValueError(f"unknown scene {scene_id!r}; it is not among those listed")
-        try:
-            return _scene(self.root, self.folders[scene_id], scene_id, self.options.light)
-        except FileDefect as defect:
-            raise defect.at(DATASET, scene_id) from None
-
-
-def open_dtu(root: Path, options: DtuOptions) -> DtuSource:
+def open_dtu(root: Path, options: DtuOptions) -> FolderSource:
     """The scans in ``root``, the folder that holds Cameras, Depths and Rectified.
 
     Raises:
@@ -97,7 +74,11 @@ def open_dtu(root: Path, options: DtuOptions) -> DtuSource:
             expected=f"{CAMERAS}, {DEPTHS} and {IMAGES}/scan1{SUFFIX}",
             remedy="unpack MVSNet's mvs_training.zip, and give its folder dtu",
         )
-    return DtuSource(root, options, folders, ())
+
+    def read(folder: Path, scene_id: str) -> Scene:
+        return _scene(root, folder, scene_id, options.light)
+
+    return FolderSource(DATASET, folders, (), read)
 
 
 def _split(scan: str) -> str:
@@ -156,7 +137,7 @@ def _recognise(root: Path) -> bool:
         return False
 
 
-def _open(root: Path, options: Any) -> DtuSource:
+def _open(root: Path, options: Any) -> FolderSource:
     return open_dtu(root, options)
 
 

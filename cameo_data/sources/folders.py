@@ -1,18 +1,64 @@
-"""Scenes as folders below a root: found by looking at names only, links out of the root refused."""
+"""Sources whose scenes are folders: found by names only, links out of the root refused."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from cameo_data import files
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.listing import is_text, natural_key, printable
+from cameo_data.types import Scene
 
 # Scenes lie at most so deep below the root: archive / collection / scene.
 MAX_DEPTH = 3
+# Folders looked into before a dataset is taken to be of another format: `auto` asks every format.
+MOST_LOOKED_INTO = 500
+
+T = TypeVar("T")
+
+
+def known(scenes: Mapping[str, T], scene_id: str) -> T:
+    """The scene's entry.
+
+    Raises:
+        ValueError: there is no such scene.
+    """
+    if scene_id not in scenes:
+        raise ValueError(
+            f"unknown scene {scene_id!r}; there are {len(scenes)}: `cameo-data inspect` lists them"
+        )
+    return scenes[scene_id]
+
+
+@dataclass(frozen=True, eq=False)
+class FolderSource:
+    """A source whose scenes are folders.
+
+    Attributes:
+        folders: by scene id, in the order of ``scene_ids``.
+        read: (folder, scene id) -> the scene; a ``FileDefect`` is the whole scene's.
+    """
+
+    dataset: str
+    folders: Mapping[str, Path]
+    failures: tuple[Failure, ...]
+    read: Callable[[Path, str], Scene]
+
+    def scene_ids(self) -> list[str]:
+        return list(self.folders)
+
+    def scene(self, scene_id: str) -> Scene:
+        folder = known(self.folders, scene_id)
+        try:
+            return self.read(folder, scene_id)
+        except FileDefect as defect:
+            raise defect.at(self.dataset, scene_id) from None
 
 
 def find_scenes(
@@ -21,12 +67,11 @@ def find_scenes(
     is_scene: Callable[[Path], bool],
     *,
     max_depth: int = MAX_DEPTH,
-    first: bool = False,
 ) -> tuple[dict[str, Path], tuple[Failure, ...]]:
     """(folder by scene id in natural order, what was left out); {} without a folder ``root``.
 
     A scene's id is its path below ``root``, or the root's own name where the root is the scene.
-    Folders inside a scene are not searched; ``first`` stops at the first scene.
+    Folders inside a scene are not searched.
     """
     if not root.is_dir():
         return {}, ()
@@ -37,8 +82,6 @@ def find_scenes(
     for scene_id, folder, defect in _walk(root, "", root.resolve(), is_scene, max_depth):
         if defect is None:
             folders[scene_id] = folder
-            if first:
-                break
         else:
             reason, found, remedy = defect
             failures.append(
@@ -46,6 +89,33 @@ def find_scenes(
             )
     ordered = dict(sorted(folders.items(), key=lambda item: natural_key(item[0])))
     return ordered, tuple(failures)
+
+
+def looks_like(root: Path, is_scene: Callable[[Path], bool], *, max_depth: int = MAX_DEPTH) -> bool:
+    """Whether a scene is among the first ``MOST_LOOKED_INTO`` folders below; never raises."""
+
+    left = MOST_LOOKED_INTO
+
+    def tried(folder: Path) -> bool:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _EnoughError
+        return is_scene(folder)
+
+    try:
+        if not root.is_dir():
+            return False
+        if tried(root):
+            return True
+        found = _walk(root, "", root.resolve(), tried, max_depth)
+        return bool(list(islice((True for _, _, defect in found if defect is None), 1)))
+    except (OSError, FileDefect, _EnoughError):
+        return False
+
+
+class _EnoughError(Exception):
+    """So many folders were looked into that no scene will come."""
 
 
 _Defect = tuple[Reason, str, str]

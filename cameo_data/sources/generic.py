@@ -6,8 +6,7 @@ The records are in ``generic_records``; docs/datasets/generic.md describes the f
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,14 +16,13 @@ from cameo_data import files, matches
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.folders import find_scenes, known, looks_like
 from cameo_data.sources.generic_frames import existing, make_frame
 from cameo_data.sources.generic_records import FILE_NAME, SceneRecord, read_frame, read_scene
-from cameo_data.sources.listing import is_text, natural_key, printable
+from cameo_data.sources.listing import is_text, printable
 from cameo_data.types import Frame, MatchTable, Scene
 
 SPLITS_FILE = "splits.json"
-# Scenes lie at most so deep below the root: collection / scene / part.
-_MAX_DEPTH = 3
 
 
 class GenericOptions(SourceOptions):
@@ -45,27 +43,20 @@ class GenericSource:
 
     def __init__(self, root: Path, options: GenericOptions) -> None:
         self.dataset = options.dataset
-        found = dict(_scene_folders(root))
-        good = sorted((name for name in found if is_text(name)), key=natural_key)
-        self.failures: Sequence[Failure] = tuple(
-            _bad_name(name).at(self.dataset, printable(name)).failure
-            for name in sorted(set(found) - set(good))
-        )
+        self._folders, failures = find_scenes(root, options.dataset, _is_scene)
+        self.failures: Sequence[Failure] = failures
         if options.split is not None:
             chosen = _split(root, options)
-            good = [name for name in good if name in chosen]
-        if not good:
+            self._folders = {k: path for k, path in self._folders.items() if k in chosen}
+        if not self._folders:
             raise _no_scene(root, options)
-        self._folders = {name: found[name] for name in good}
 
     def scene_ids(self) -> Sequence[str]:
         """Paths of the scenes' folders below the root, in natural order."""
         return list(self._folders)
 
     def scene(self, scene_id: str) -> Scene:
-        folder = self._folders.get(scene_id)
-        if folder is None:
-            raise ValueError(f"unknown scene {scene_id!r}; there are {len(self._folders)} others")
+        folder = known(self._folders, scene_id)
         try:
             record = read_scene(folder)
         except FileDefect as defect:
@@ -100,19 +91,8 @@ def _matches(folder: Path, record: SceneRecord, frame_ids: Sequence[str]) -> Mat
     return matches.read_pairs(existing(folder, record.matches), frame_ids)
 
 
-def _scene_folders(root: Path) -> Iterator[tuple[str, Path]]:
-    """Names and folders of the scenes; hidden folders and links to folders are not followed."""
-    if (root / FILE_NAME).is_file():
-        yield root.resolve().name or "scene", root
-        return
-    base = len(root.parts)
-    for where, folders, names in os.walk(root):
-        path = Path(where)
-        if FILE_NAME in names:
-            yield path.relative_to(root).as_posix(), path
-        if FILE_NAME in names or len(path.parts) - base >= _MAX_DEPTH:
-            folders.clear()
-        folders[:] = [name for name in folders if not name.startswith(".")]
+def _is_scene(folder: Path) -> bool:
+    return (folder / FILE_NAME).is_file()
 
 
 def _split(root: Path, options: GenericOptions) -> set[str]:
@@ -169,10 +149,7 @@ def _no_scene(root: Path, options: GenericOptions) -> DataError:
 
 def _recognise(root: Path) -> bool:
     """Whether the root or a folder directly in it is a scene."""
-    try:
-        return any((path / FILE_NAME).is_file() for path in (root, *root.iterdir()))
-    except OSError:
-        return False
+    return looks_like(root, _is_scene, max_depth=1)
 
 
 def _open(root: Path, options: Any) -> GenericSource:

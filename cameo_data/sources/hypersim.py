@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +26,7 @@ from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import hypersim_tables as tables
 from cameo_data.sources.base import SourceOptions, SourceSpec
-from cameo_data.sources.folders import find_scenes
+from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
 from cameo_data.sources.listing import first_number, list_files
 from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene
 
@@ -48,38 +47,7 @@ class HypersimOptions(SourceOptions):
     split: Literal["train", "val", "test"] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class HypersimSource:
-    """Trajectories below one folder; ``folders`` are scenes' folders by scene id."""
-
-    options: HypersimOptions
-    folders: dict[str, Path]
-    projections: dict[str, FloatArray]
-    failures: tuple[Failure, ...]
-    dataset: str = field(default=DATASET)
-
-    def scene_ids(self) -> Sequence[str]:
-        return list(self.folders)
-
-    def scene(self, scene_id: str) -> Scene:
-        if scene_id not in self.folders:
-            raise ValueError(f"unknown scene {scene_id!r}; it is not among those listed")
-        folder = self.folders[scene_id]
-        try:
-            projection = self.projections.get(folder.name)
-            if projection is None:
-                raise FileDefect(
-                    Reason.BAD_INTRINSICS,
-                    f"{folder.name} is not in {tables.PARAMETERS}",
-                    "a row for every scene",
-                    "restore the publisher's table",
-                )
-            return _scene(folder, scene_id, projection)
-        except FileDefect as defect:
-            raise defect.at(DATASET, scene_id) from None
-
-
-def open_hypersim(root: Path, options: HypersimOptions) -> HypersimSource:
+def open_hypersim(root: Path, options: HypersimOptions) -> FolderSource:
     """The trajectories of the scenes in ``root``.
 
     Raises:
@@ -103,7 +71,19 @@ def open_hypersim(root: Path, options: HypersimOptions) -> HypersimSource:
         projections = tables.read_projections(root, options.camera_parameters)
     except FileDefect as defect:
         raise defect.at(DATASET, None) from None
-    return HypersimSource(options, folders, projections, failures)
+
+    def read(folder: Path, scene_id: str) -> Scene:
+        projection = projections.get(folder.name)
+        if projection is None:
+            raise FileDefect(
+                Reason.BAD_INTRINSICS,
+                f"{folder.name} is not in {tables.PARAMETERS}",
+                "a row for every scene",
+                "restore the publisher's table",
+            )
+        return _scene(folder, scene_id, projection)
+
+    return FolderSource(DATASET, folders, failures, read)
 
 
 def pinhole(cam_from_uv: FloatArray, hw: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
@@ -231,13 +211,10 @@ def _recognise(root: Path) -> bool:
     def released(folder: Path) -> bool:
         return _is_scene(folder) and bool(_cameras(folder))
 
-    try:
-        return bool(find_scenes(root, DATASET, released, max_depth=2, first=True)[0])
-    except (OSError, FileDefect):
-        return False
+    return looks_like(root, released, max_depth=2)
 
 
-def _open(root: Path, options: Any) -> HypersimSource:
+def _open(root: Path, options: Any) -> FolderSource:
     return open_hypersim(root, options)
 
 

@@ -24,7 +24,7 @@ from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import megadepth_info, megadepth_models
 from cameo_data.sources.base import SourceOptions, SourceSpec
-from cameo_data.sources.folders import read_scene_list
+from cameo_data.sources.folders import known, read_scene_list
 from cameo_data.sources.listing import is_text, list_files, natural_key
 from cameo_data.types import Frame, Scene
 
@@ -65,8 +65,7 @@ class MegaDepthSource:
         return list(self.scenes)
 
     def scene(self, scene_id: str) -> Scene:
-        if scene_id not in self.scenes:
-            raise ValueError(f"unknown scene {scene_id!r}; it is not among those listed")
+        known(self.scenes, scene_id)
         frames: list[Frame] = []
         failures: list[Failure] = []
         try:

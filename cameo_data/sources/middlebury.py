@@ -10,8 +10,7 @@ cx counts from a pixel's corner or centre, which ``calib.txt`` does not say.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,10 @@ import numpy as np
 from pydantic import Field
 
 from cameo_data import files, image_io
-from cameo_data.errors import DataError, Failure, Reason
+from cameo_data.errors import DataError, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.base import SourceOptions, SourceSpec
-from cameo_data.sources.folders import find_scenes
+from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
 from cameo_data.sources.middlebury_files import (
     LAYOUTS,
     Calibration,
@@ -53,35 +52,13 @@ class MiddleburyOptions(SourceOptions):
     warp_right: bool = True
 
 
-@dataclass(frozen=True, eq=False)
-class MiddleburySource:
-    """Pairs below one folder; ``folders`` are their folders by scene."""
-
-    options: MiddleburyOptions
-    folders: dict[str, Path]
-    failures: tuple[Failure, ...]
-    dataset: str = DATASET
-
-    def scene_ids(self) -> Sequence[str]:
-        return list(self.folders)
-
-    def scene(self, scene_id: str) -> Scene:
-        if scene_id not in self.folders:
-            raise ValueError(f"unknown scene {scene_id!r}; expected one of {list(self.folders)}")
-        folder = self.folders[scene_id]
-        try:
-            return _scene(folder, scene_id, self.options)
-        except FileDefect as defect:
-            raise defect.at(DATASET, scene_id) from None
-
-
-def open_middlebury(root: Path, options: MiddleburyOptions) -> MiddleburySource:
+def open_middlebury(root: Path, options: MiddleburyOptions) -> FolderSource:
     """The pairs in ``root``, which is one pair's folder or a folder of them.
 
     Raises:
         DataError: no such folder, or no pair in it.
     """
-    folders, failures = find_scenes(root, DATASET, lambda folder: find_pair(folder) is not None)
+    folders, failures = find_scenes(root, DATASET, _is_scene)
     if not folders:
         names = "; ".join(f"{x.left}, {x.right}, {x.left_disparity}" for x in LAYOUTS)
         raise DataError(
@@ -91,7 +68,15 @@ def open_middlebury(root: Path, options: MiddleburyOptions) -> MiddleburySource:
             expected=f"a folder with {names}",
             remedy="unpack the pair's archive there",
         )
-    return MiddleburySource(options, folders, failures)
+
+    def read(folder: Path, scene_id: str) -> Scene:
+        return _scene(folder, scene_id, options)
+
+    return FolderSource(DATASET, folders, failures, read)
+
+
+def _is_scene(folder: Path) -> bool:
+    return find_pair(folder) is not None
 
 
 def _scene(folder: Path, scene_id: str, options: MiddleburyOptions) -> Scene:
@@ -180,14 +165,10 @@ def _factor(pair: Pair, hw: tuple[int, int], options: MiddleburyOptions) -> floa
 
 
 def _recognise(root: Path) -> bool:
-    try:
-        folders, _ = find_scenes(root, DATASET, lambda f: find_pair(f) is not None, first=True)
-    except OSError:
-        return False
-    return bool(folders)
+    return looks_like(root, _is_scene)
 
 
-def _open(root: Path, options: Any) -> MiddleburySource:
+def _open(root: Path, options: Any) -> FolderSource:
     return open_middlebury(root, options)
 
 

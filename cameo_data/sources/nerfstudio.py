@@ -14,7 +14,7 @@ from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import headers, nerfstudio_cameras, nerfstudio_records
 from cameo_data.sources.base import SourceOptions, SourceSpec
-from cameo_data.sources.folders import find_scenes
+from cameo_data.sources.folders import find_scenes, known, looks_like
 from cameo_data.sources.listing import natural_key, printable
 from cameo_data.sources.nerfstudio_paths import DEPTH_CODECS, Paths
 from cameo_data.sources.nerfstudio_records import FILE_NAME, Entry, Transforms
@@ -107,9 +107,7 @@ class NerfstudioSource:
         Raises:
             DataError: no readable file, or not one frame of the split asked for.
         """
-        if scene_id not in self._folders:
-            raise ValueError(f"unknown scene {scene_id!r}; there are {len(self._folders)}")
-        folder = self._folders[scene_id]
+        folder = known(self._folders, scene_id)
         failures: list[Failure] = []
         listed: dict[str, tuple[_Listed, Transforms]] = {}
         try:
@@ -226,7 +224,7 @@ def _duplicate(frame_id: str, name: str) -> FileDefect:
 
 def _recognise(root: Path) -> bool:
     """Whether there is a scene at most two levels down."""
-    return bool(find_scenes(root, "", nerfstudio_records.is_scene, max_depth=2, first=True)[0])
+    return looks_like(root, nerfstudio_records.is_scene, max_depth=2)
 
 
 def _open_source(root: Path, options: Any) -> NerfstudioSource:

@@ -16,6 +16,7 @@ from cameo_data.files import FileDefect
 from cameo_data.sources import realestate10k_cameras as camera_lines
 from cameo_data.sources import realestate10k_files as clip_files
 from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.folders import known
 from cameo_data.sources.listing import printable
 from cameo_data.sources.realestate10k_cameras import CameraLine, Fit
 from cameo_data.sources.realestate10k_files import Clips
@@ -90,9 +91,7 @@ class RealEstate10KSource:
         Raises:
             DataError: the camera file or the frames as a whole cannot be used.
         """
-        if scene_id not in self._clips:
-            raise ValueError(f"unknown scene {scene_id!r}; there are {len(self._clips)}")
-        clip, options = self._clips[scene_id], self._options
+        clip, options = known(self._clips, scene_id), self._options
         try:
             cameras, images = open_clip(clip, options.match)
             depths = open_depths(

@@ -2,50 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from cameo_data import files, recipe_file
-from cameo_data.errors import DataError, Failure, Reason
+from cameo_data.errors import DataError, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import rgbd_layouts
 from cameo_data.sources.base import SourceSpec
-from cameo_data.sources.listing import is_text, list_files, natural_key, printable
+from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
+from cameo_data.sources.listing import list_files, printable
 from cameo_data.sources.rgbd_frames import read_scene
 from cameo_data.sources.rgbd_options import Recording, RgbdOptions
 from cameo_data.types import Scene
 
 DESCRIPTION_FILE = "rgbd.yaml"
-# Scenes lie at most so deep below the root: collection / scene / sequence.
-_MAX_DEPTH = 3
 
 
 @dataclass(frozen=True, eq=False)
-class RgbdSource:
-    """Recordings below one folder; ``folders`` are their folders by scene."""
+class RgbdSource(FolderSource):
+    """Recordings below one folder."""
 
-    dataset: str
     options: RgbdOptions
-    folders: dict[str, Path]
-    failures: tuple[Failure, ...]
-
-    def scene_ids(self) -> Sequence[str]:
-        return list(self.folders)
-
-    def scene(self, scene_id: str) -> Scene:
-        if scene_id not in self.folders:
-            raise ValueError(f"unknown scene {scene_id!r}; expected one of {list(self.folders)}")
-        folder = self.folders[scene_id]
-        try:
-            recording = describe(folder, self.options)
-        except FileDefect as defect:
-            raise defect.at(self.dataset, scene_id) from None
-        return read_scene(folder, recording, self.dataset, scene_id)
 
 
 def open_rgbd(root: Path, options: RgbdOptions) -> RgbdSource:
@@ -62,12 +43,9 @@ def open_rgbd(root: Path, options: RgbdOptions) -> RgbdSource:
             expected="a recording or a folder of recordings",
             remedy="check the path",
         )
-    if is_recording(root, options):
-        name = root.resolve().name
-        return RgbdSource(options.dataset, options, {printable(name) or "scene": root}, ())
-    folders: dict[str, Path] = {}
-    failures: list[Failure] = []
-    _search(root, root, options, folders, failures)
+    folders, failures = find_scenes(
+        root, options.dataset, lambda folder: is_recording(folder, options)
+    )
     if not folders:
         layouts = "; ".join(f"{x.name}: {x.files}" for x in rgbd_layouts.LAYOUTS.values())
         raise DataError(
@@ -78,8 +56,11 @@ def open_rgbd(root: Path, options: RgbdOptions) -> RgbdSource:
             remedy="describe it by options (-o color='color/*.png' -o depth=… -o poses=… "
             "-o intrinsics=fx,fy,cx,cy)",
         )
-    ordered = dict(sorted(folders.items(), key=lambda item: natural_key(item[0])))
-    return RgbdSource(options.dataset, options, ordered, tuple(failures))
+
+    def read(folder: Path, scene_id: str) -> Scene:
+        return read_scene(folder, describe(folder, options), options.dataset, scene_id)
+
+    return RgbdSource(options.dataset, folders, failures, read, options)
 
 
 def is_recording(folder: Path, options: RgbdOptions) -> bool:
@@ -154,56 +135,10 @@ def _problems(error: ValidationError) -> str:
     return ", ".join(found)
 
 
-def _search(
-    root: Path,
-    folder: Path,
-    options: RgbdOptions,
-    folders: dict[str, Path],
-    failures: list[Failure],
-) -> None:
-    """Add the recordings below ``folder``; links to folders are not followed."""
-    try:
-        children = sorted(path for path in folder.iterdir() if path.is_dir())
-    except OSError as error:
-        scene_id = printable(folder.relative_to(root).as_posix())
-        found, remedy = f"folder cannot be listed ({error.strerror})", "check its permissions"
-        failures.append(_left_out(options.dataset, scene_id, Reason.MISSING_FILE, found, remedy))
-        return
-    for child in children:
-        if child.name.startswith("."):
-            continue
-        scene_id = printable(child.relative_to(root).as_posix())
-        if child.is_symlink():
-            # a link within the root leads to what is found by itself
-            if not child.resolve().is_relative_to(root.resolve()):
-                found, remedy = "folder is a link out of the root", "give the folder that it is in"
-                failures.append(
-                    _left_out(options.dataset, scene_id, Reason.BAD_NAME, found, remedy)
-                )
-        elif is_recording(child, options):
-            if is_text(child.name):
-                folders[scene_id] = child
-            else:
-                found, remedy = "name with control characters or undecodable bytes", "rename it"
-                failures.append(
-                    _left_out(options.dataset, scene_id, Reason.BAD_NAME, found, remedy)
-                )
-        elif len(child.relative_to(root).parts) < _MAX_DEPTH:
-            _search(root, child, options, folders, failures)
-
-
-def _left_out(dataset: str, scene_id: str, reason: Reason, found: str, remedy: str) -> Failure:
-    return Failure(reason, dataset, scene_id, None, found, "a recording's folder", remedy)
-
-
 def _recognise(root: Path) -> bool:
     """Whether ``root`` or a folder directly in it is a recording."""
-    options: Any = RgbdOptions()
-    try:
-        candidates = [root, *(path for path in root.iterdir() if path.is_dir())]
-    except OSError:
-        return False
-    return any(is_recording(folder, options) for folder in candidates)
+    options = RgbdOptions()
+    return looks_like(root, lambda folder: is_recording(folder, options), max_depth=1)
 
 
 SPEC = SourceSpec(

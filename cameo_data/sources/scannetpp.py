@@ -13,7 +13,7 @@ rendered depth lies half a pixel right of and below the image. The iPhone's own 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from cameo_data.files import FileDefect
 from cameo_data.matches import Tracks
 from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.colmap_model import ModelImage, read_model
-from cameo_data.sources.folders import find_scenes
+from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
 from cameo_data.sources.listing import is_text, printable
 from cameo_data.sources.scannetpp_choice import ScannetppOptions, image_filter, scenes_of_split
 from cameo_data.types import Camera, DepthRef, Frame, Scene
@@ -35,28 +35,7 @@ DATASET = "scannetpp"
 _FOLDERS = {"dslr": ("resized_images", "resized_anon_masks"), "iphone": ("rgb", "rgb_masks")}
 
 
-@dataclass(frozen=True, eq=False)
-class ScannetppSource:
-    """The scenes of one download; ``folders`` are theirs by id."""
-
-    options: ScannetppOptions
-    folders: Mapping[str, Path]
-    failures: Sequence[Failure]
-
-    @property
-    def dataset(self) -> str:
-        return DATASET
-
-    def scene_ids(self) -> Sequence[str]:
-        return list(self.folders)
-
-    def scene(self, scene_id: str) -> Scene:
-        if scene_id not in self.folders:
-            raise ValueError(f"unknown scene {scene_id!r}; see `cameo-data inspect`")
-        return _Reader(self.folders[scene_id], self.options, scene_id).scene()
-
-
-def open_scannetpp(root: Path, options: ScannetppOptions) -> ScannetppSource:
+def open_scannetpp(root: Path, options: ScannetppOptions) -> FolderSource:
     """The scenes in ``root``, which is the download (data/, splits/), its data/, or one scene.
 
     Raises:
@@ -74,8 +53,12 @@ def open_scannetpp(root: Path, options: ScannetppOptions) -> ScannetppSource:
         )
     # data/SCENE: the scene's id is the last name
     named = {name.rpartition("/")[2]: folder for name, folder in folders.items()}
+
+    def read(folder: Path, scene_id: str) -> Scene:
+        return _Reader(folder, options, scene_id).scene()
+
     if options.split is None:
-        return ScannetppSource(options, named, failures)
+        return FolderSource(DATASET, named, failures, read)
     try:
         wanted = scenes_of_split(root, options.split)
     except FileDefect as defect:
@@ -94,7 +77,7 @@ def open_scannetpp(root: Path, options: ScannetppOptions) -> ScannetppSource:
         if scene_id not in named
     ]
     chosen = {scene_id: named[scene_id] for scene_id in wanted if scene_id in named}
-    return ScannetppSource(options, chosen, (*failures, *missing))
+    return FolderSource(DATASET, chosen, (*failures, *missing), read)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,22 +210,13 @@ def _is_scene(folder: Path, device: str) -> bool:
 
 
 def _recognise(root: Path) -> bool:
-    """Whether the first scene below has a device's model and no other format's files."""
-    try:
-        for device in _FOLDERS:
+    def of_any_device(folder: Path) -> bool:
+        return any(_is_scene(folder, device) for device in _FOLDERS)
 
-            def is_scene(folder: Path, device: str = device) -> bool:
-                return _is_scene(folder, device)
-
-            found, _ = find_scenes(root, DATASET, is_scene, max_depth=2, first=True)
-            if found:
-                return True
-    except OSError:
-        pass
-    return False
+    return looks_like(root, of_any_device, max_depth=2)
 
 
-def _open(root: Path, options: Any) -> ScannetppSource:
+def _open(root: Path, options: Any) -> FolderSource:
     return open_scannetpp(root, options)
 
 

@@ -24,6 +24,7 @@ from pydantic import Field
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.folders import known
 from cameo_data.sources.listing import is_text, natural_key, printable
 from cameo_data.sources.wildrgbd_frames import (
     METADATA,
@@ -98,9 +99,7 @@ class WildRgbdSource:
         return list(self._folders)
 
     def scene(self, scene_id: str) -> Scene:
-        folder = self._folders.get(scene_id)
-        if folder is None:
-            raise ValueError(f"unknown scene {scene_id!r}; there are {len(self._folders)} others")
+        folder = known(self._folders, scene_id)
         return read_scene(
             DATASET, scene_id, folder, self._options.pixel_center, self._options.masks
         )
