@@ -24,6 +24,9 @@ SAME_DEPTH = 0.015
 # Relative difference in depth from which a view contradicts another: nothing can be where it sees
 # something farther.
 BEYOND = 0.05
+# A pixel continues a confirmed surface where that fills so much of the pixels around it, and its
+# mean inverse depth is the pixel's to this relative difference; so far it goes, so many times.
+GROW_SHARE, GROW_DEPTH, GROW_RADIUS, GROW_ROUNDS = 0.3, 0.01, 3, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +73,23 @@ def confirm(
         inverse += np.where(agrees, 1.0 / np.where(agrees, z_back, 1.0), 0.0)
     z = np.where(known, (1 + count) / np.where(known, inverse, 1.0), 0.0)
     return Confirmed(count, through, z)
+
+
+def grown(kept: NDArray[np.bool_], w: FloatArray, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``kept`` and those ``allowed`` pixels that continue its surface, a few pixels far.
+
+    Args:
+        w: (H, W) inverse depth.
+    """
+    import cv2
+
+    size = (2 * GROW_RADIUS + 1, 2 * GROW_RADIUS + 1)
+    for _ in range(GROW_ROUNDS):
+        share = cv2.boxFilter(kept.astype(np.float64), -1, size)
+        mean = cv2.boxFilter(np.where(kept, w, 0.0), -1, size)
+        near = np.abs(mean - w * share) <= GROW_DEPTH * w * share
+        kept = kept | (allowed & (share >= GROW_SHARE) & near)
+    return kept
 
 
 def without_specks(kept: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:

@@ -53,6 +53,9 @@ NEARER, FARTHER = 2.5, 0.25
 # Of the coarse sweep, costs that count as found, and the share of them at either end that may be
 # wrong; of points, that share; and the margin around the rest.
 FOUND_COST, STRAY_SHARE, STRAY_POINTS, MARGIN = 0.15, 0.02, 0.005, 1.3
+# Smaller sizes at which the surface found is judged as well: on faint patterns and on carpets
+# only large windows correlate.
+JUDGED_AT = (2, 4)
 # Views whose depth is compared in the end, and pieces of a surface too small to believe, as a share
 # of all pixels.
 COMPARED = 8
@@ -130,8 +133,11 @@ def check(
     needed = min(options.confirmed_by, len(others))
     own = _sure(found, options.max_cost)
     said = consistency.confirm(own, scene.camera(number), others)
-    kept = own.valid & (said.count >= needed) & (said.through <= said.count)
+    free = said.through <= said.count
+    kept = own.valid & free & (said.count >= needed)
     kept = consistency.without_specks(kept, int(SPECK_SHARE * kept.size))
+    w = np.where(own.valid, 1.0 / np.where(own.valid, said.z, 1.0), 0.0)
+    kept = consistency.grown(kept, w, own.valid & (said.through == 0))
     # two of two is worth more than one of two, eight hardly more than four
     trust = (said.count + 1) / (said.count + 2)
     confidence = np.where(kept, found.confidence * trust, 0).astype(np.float32)
@@ -197,7 +203,7 @@ class _Pyramid:
         from cameo_data.depth import sweep
 
         own = self.camera(self.number, factor)
-        ref = sweep.reference(self.grey(self.number, factor), radius)
+        ref = sweep.reference(self.grey(self.number, factor), radius, factor)
         return ref, [
             sweep.neighbour(own, self.camera(n, factor), self.grey(n, factor)) for n in self.others
         ]
@@ -230,6 +236,11 @@ def _surface(
         # at twice the size a step in inverse depth is twice as many pixels
         step /= 2 if len(finer) > 1 else 1
     cost = sweep.cost(ref, others, w[None])[0]
+    for factor in JUDGED_AT:
+        ref, others = work.level(factor, SURFACE_RADIUS)
+        small = surface.reduced(w, work.camera(work.number, factor).hw)
+        seen = sweep.cost(ref, others, small[None])[0]
+        cost = torch.minimum(cost, surface.enlarged(seen, (w.shape[0], w.shape[1])))
     return w.cpu().numpy(), cost.cpu().numpy(), planes
 
 

@@ -183,3 +183,10 @@ def enlarged(w: torch.Tensor, hw: tuple[int, int]) -> torch.Tensor:
     import torch.nn.functional as functional
 
     return functional.interpolate(w[None, None], hw, mode="nearest-exact")[0, 0]
+
+
+def reduced(w: torch.Tensor, hw: tuple[int, int]) -> torch.Tensor:
+    """The surface at a smaller size, each pixel the mean of those that it covers."""
+    import torch.nn.functional as functional
+
+    return functional.interpolate(w[None, None], hw, mode="area")[0, 0]

@@ -40,6 +40,7 @@ class Reference:
         mean, variance: (H, W) of the windows.
         radius: windows are squares of 2·radius + 1 pixels, cut off at the border.
         count: (H, W) pixels in the window.
+        noise: variance of the grey values' noise.
     """
 
     grey: torch.Tensor
@@ -47,6 +48,7 @@ class Reference:
     variance: torch.Tensor
     radius: int
     count: torch.Tensor
+    noise: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,15 +66,18 @@ class Neighbour:
     b: tuple[float, float, float]
 
 
-def reference(grey: torch.Tensor, radius: int) -> Reference:
-    """A view with its windows' statistics."""
+def reference(grey: torch.Tensor, radius: int, factor: int = 1) -> Reference:
+    """A view with its windows' statistics; ``factor`` says how much it was reduced.
+
+    A pixel of a reduced image is a mean of factor² pixels, whose noise is that much smaller.
+    """
     import torch
 
     count = box_sum(torch.ones_like(grey)[None], radius)[0]
     sums = box_sum(torch.stack([grey, grey * grey]), radius)
     mean = sums[0] / count
     variance = (sums[1] / count - mean * mean).clamp_(min=0)
-    return Reference(grey, mean, variance, radius, count)
+    return Reference(grey, mean, variance, radius, count, NOISE_VARIANCE / factor**2)
 
 
 def neighbour(camera0: Camera, camera1: Camera, grey1: torch.Tensor) -> Neighbour:
@@ -142,7 +147,7 @@ def pair_cost(ref: Reference, other: Neighbour, w: torch.Tensor) -> torch.Tensor
     mean1, square1, product = box_sum(stacked, ref.radius).div_(ref.count)
     variance1 = (square1 - mean1 * mean1).clamp_(min=0)
     covariance = product - mean1 * ref.mean
-    norm = (variance1 + NOISE_VARIANCE).mul_(ref.variance + NOISE_VARIANCE).rsqrt_()
+    norm = (variance1 + ref.noise).mul_(ref.variance + ref.noise).rsqrt_()
     cost = (1.0 - covariance * norm).clamp_(0.0, 1.0)
     return torch.where(inside, cost, NO_VIEW_COST)
 
