@@ -13,8 +13,9 @@ from cameo_data.depth import folder as folders
 from cameo_data.depth.folder import DepthIndex, FrameEntry
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
+from cameo_data.matches import read_pairs
 from cameo_data.sources.base import Source
-from cameo_data.types import DepthRef, FloatArray, Frame, Scene
+from cameo_data.types import DepthRef, FloatArray, Frame, MatchTable, Scene
 
 # Cameras are written with all digits; a source that reads them again may round differently.
 SAME_CAMERA = 1e-6
@@ -77,8 +78,16 @@ class Attached:
                 kept.append(dataclasses.replace(frame, depth=self._ref(name, entry, frame)))
             except FileDefect as defect:
                 failures.append(defect.at(scene.dataset, scene_id, frame.frame_id).failure)
+        matches: MatchTable | None = None
+        if record.matches:
+            kept = [dataclasses.replace(frame, depth=None) for frame in kept]
+            path = folders.DepthFolder(self.root).matches(name)
+            try:
+                matches = read_pairs(path, (frame.frame_id for frame in scene.frames))
+            except FileDefect as defect:
+                raise defect.at(scene.dataset, scene_id) from None
         return dataclasses.replace(
-            scene, frames=tuple(kept), failures=tuple(failures), matches=None
+            scene, frames=tuple(kept), failures=tuple(failures), matches=matches
         )
 
     def _ref(self, name: str, entry: FrameEntry, frame: Frame) -> DepthRef:

@@ -9,7 +9,7 @@ to processes and a stopped run goes on where it was.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,7 @@ def reduced_hw(hw: tuple[int, int], side: int | None) -> tuple[int, int]:
     return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
 
 
+MatchRow = tuple[str, str, NDArray[np.float64], NDArray[np.float64]]
 Estimates = Callable[[int], EstimatedDepth | None]  # of a frame's number; None where it failed
 
 
@@ -131,6 +132,8 @@ class MethodSpec:
         estimate: (scene, frame number, options, what ``prepare`` made) -> depth.
         prepare: (scene, options) -> arrays that all frames need.
         check: (scene, frame number, options, prepared, estimates) -> depth as it is kept.
+        matches: (scene, options, prepared) -> (frame id, frame id, (N, 2) pixels, (N, 2) pixels) of
+            pairs of frames, where a method finds sparse matches rather than depth.
         files: (scene, options) -> files besides the scene's own that the depth is made from.
     """
 
@@ -141,4 +144,5 @@ class MethodSpec:
     estimate: Callable[[DepthScene, int, Any, Arrays], EstimatedDepth]
     prepare: Callable[[DepthScene, Any], Arrays] | None = None
     check: Callable[[DepthScene, int, Any, Arrays, Estimates], EstimatedDepth] | None = None
+    matches: Callable[[DepthScene, Any, Arrays], Iterable[MatchRow]] | None = None
     files: Callable[[Scene, Any], Sequence[Path]] | None = None

@@ -3,6 +3,7 @@
     depth.json                     index, written last
     failures.jsonl
     scenes/SCENE/scene.json        cameras and files of a finished scene
+    scenes/SCENE/matches.csv       sparse matches, of methods that give these instead
     scenes/SCENE/FRAME.npz         depth (H, W) float32, 0 = none; confidence (H, W) uint8
     .depth/                        what a stopped run needs to go on
 """
@@ -80,6 +81,7 @@ class SceneEntry(BaseModel):
         inputs: hash of what the depth was made from.
         found: frames, those that listing rejected included.
         failures: of frames, and at most one of the whole scene.
+        matches: whether ``matches.csv`` beside the record stands in for depth.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -92,6 +94,7 @@ class SceneEntry(BaseModel):
     found: int
     frames: tuple[FrameEntry, ...]
     failures: tuple[FailureEntry, ...]
+    matches: bool = False
 
 
 class DepthIndex(BaseModel):
@@ -140,6 +143,9 @@ class DepthFolder:
 
     def scene_record(self, name: str) -> Path:
         return self.scene(name) / "scene.json"
+
+    def matches(self, name: str) -> Path:
+        return self.scene(name) / "matches.csv"
 
     def scene_work(self, name: str) -> Path:
         """Of a scene that is not finished."""

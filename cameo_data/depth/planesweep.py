@@ -102,7 +102,7 @@ def estimate(
             "at least one",
             "add views near this one, or leave the frame out",
         )
-    work = _Pyramid(scene, number, others, _device(options))
+    work = _Pyramid(scene, number, others, device_of(options.device))
     near_far = _range(work, sparse, options)
     w, cost, planes = _surface(work, near_far)
     depth = DepthMap.from_array(np.where(w > 0, 1.0 / np.where(w > 0, w, 1.0), 0.0))
@@ -155,13 +155,18 @@ def _neighbours(sparse: SparseScene, number: int, most: int) -> list[int]:
     return [int(n) for n in sparse.neighbours[number, :most] if n >= 0]
 
 
-def _device(options: PlanesweepOptions) -> str:
+def device_of(asked: str) -> str:
+    """``cpu`` or ``cuda`` for an option ``device``.
+
+    Raises:
+        ValueError: CUDA was asked for and is not there.
+    """
     import torch
 
     available = torch.cuda.is_available()
-    if options.device == "cuda" and not available:
+    if asked == "cuda" and not available:
         raise ValueError("no CUDA device is available; give -m device=cpu")
-    return "cuda" if options.device != "cpu" and available else "cpu"
+    return "cuda" if asked != "cpu" and available else "cpu"
 
 
 class _Pyramid:

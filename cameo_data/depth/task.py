@@ -19,7 +19,7 @@ from cameo_data import array_files
 from cameo_data.build.opened import open_scene
 from cameo_data.build.plan import slug
 from cameo_data.depth import folder as folders
-from cameo_data.depth import method_spec
+from cameo_data.depth import match_table, method_spec
 from cameo_data.depth.base import Arrays, DepthScene, EstimatedDepth, MethodOptions, MethodSpec
 from cameo_data.depth.folder import DepthFolder, FrameEntry, SceneEntry
 from cameo_data.errors import DataError, Failure, Reason
@@ -183,7 +183,20 @@ def finish_scene(job: DepthJob, scene_id: str) -> SceneEntry:
                 facts=checked["facts"],
             )
         )
-    return _write_record(job, scene, fingerprint(job, scene), entries, failures)
+    matched = _write_matches(job, scene_id)
+    return _write_record(job, scene, fingerprint(job, scene), entries, failures, matched)
+
+
+def _write_matches(job: DepthJob, scene_id: str) -> bool:
+    """Writes the table of matches, if the method gives any."""
+    if job.spec.matches is None:
+        return False
+    scene = _depth_scene(job, scene_id)
+    found = job.spec.matches(scene, job.options, _prepared(job.root, scene_id))
+    data = match_table.table(scene, found)
+    if data is not None:
+        folders.write_bytes(DepthFolder(job.root).matches(scene_name(scene_id)), data)
+    return data is not None
 
 
 def _write_record(
@@ -192,6 +205,7 @@ def _write_record(
     inputs: str,
     entries: list[FrameEntry],
     failures: list[Failure],
+    matches: bool = False,
 ) -> SceneEntry:
     folder, name = DepthFolder(job.root), scene_name(scene.scene_id)
     rejected = sum(failure.frame_id is not None for failure in scene.failures)
@@ -204,6 +218,7 @@ def _write_record(
         found=len(scene.frames) + rejected,
         frames=tuple(entries),
         failures=tuple(folders.FailureEntry(**dataclasses.asdict(f)) for f in failures),
+        matches=matches,
     )
     folders.write_json(folder.scene_record(name), entry.model_dump(mode="json"))
     shutil.rmtree(folder.scene_work(name), ignore_errors=True)
