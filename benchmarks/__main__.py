@@ -1,8 +1,8 @@
 """``python -m benchmarks``: every figure of ``docs/benchmarks.md``, as Markdown on the terminal.
 
 Parts: ``accuracy`` and ``real`` need only the package; ``speed`` needs kornia and romatch (see
-``make bench``); ``constants`` recompiles the kernel some twenty times and takes ten minutes, so it
-runs only when named.
+``make bench``); ``constants`` recompiles the kernel some twenty times and takes ten minutes, and
+``depth`` sweeps some forty views, so these run only when named.
 """
 
 from __future__ import annotations
@@ -108,11 +108,21 @@ def constants_part() -> Iterator[str]:
     yield table(["constant", "value", *constants.HEADINGS], rows)
 
 
+def depth_part() -> Iterator[str]:
+    """Depth methods against exact truth, stereo and sensors."""
+    from benchmarks import depth
+
+    for title, headings, rows in depth.rows():
+        yield f"### {title}\n"
+        yield table(headings, rows)
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "accuracy": accuracy_part,
     "speed": speed_part,
     "real": real_part,
     "constants": constants_part,
+    "depth": depth_part,
 }
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.real import REALDATA, SETS
-from cameo_data import raycast
 from cameo_data import camera as cameras
+from cameo_data import raycast
 from cameo_data.correspondence import correspond
 from cameo_data.depth import method_spec
 from cameo_data.depth.base import DepthScene, EstimatedDepth
@@ -216,8 +216,6 @@ def _sgbm(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.float
 
 def _without_depth(scene: DepthScene) -> DepthScene:
     """The same frames, had they no depth."""
-    from dataclasses import replace
-
     frames = tuple(replace(frame, depth=None) for frame in scene.scene.frames)
     return DepthScene(replace(scene.scene, frames=frames), 1024)
 
@@ -301,7 +299,7 @@ def fuse_noisy(folder: Path) -> Iterator[Fused]:
         rng = np.random.default_rng(0)
         truth = [scene.given_depth(n) for n in range(len(scene))]
         paths = []
-        for n, depth in enumerate(truth):
+        for depth in truth:
             h, w = depth.hw
             blocks = (-(-h // 8), -(-w // 8))
             noise = np.kron(rng.standard_normal(blocks), np.ones((8, 8)))[:h, :w]
@@ -314,8 +312,6 @@ def fuse_noisy(folder: Path) -> Iterator[Fused]:
 
 
 def _with_depth(scene: DepthScene, paths: Sequence[Path]) -> DepthScene:
-    from dataclasses import replace
-
     frames: list[Frame] = [
         replace(frame, depth=DepthRef(path, "npy", 1.0))
         for frame, path in zip(scene.scene.frames, paths, strict=True)
@@ -370,7 +366,6 @@ def disagreement(depths: Sequence[DepthMap], views: Sequence[Camera]) -> float:
 
 def rows() -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """(title, headings, rows) of all tables."""
-    percent: Callable[[float], str] = lambda share: f"{100 * share:.1f}"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         before = peak_memory_mb()
@@ -387,17 +382,21 @@ def rows() -> Iterator[tuple[str, list[str], list[list[str]]]]:
              "s per view", "ratio to 100 box filters"],
             exact,
         )  # fmt: skip
-        noisy = [_fuse_row(f, percent) for f in fuse_noisy(folder)]
+        noisy = [_fuse_row(f) for f in fuse_noisy(folder)]
     if (REALDATA / "middlebury_cones").is_dir():
         pairs = [[s.pair, s.method, percent(s.kept), percent(s.bad)] for s in stereo()]
-        yield "Middlebury pairs", ["pair", "method", "kept (asked ≥ 70)", "bad > 2 px (≤ 10)"], pairs
+        yield (
+            "Middlebury pairs",
+            ["pair", "method", "kept (asked ≥ 70)", "bad > 2 px (≤ 10)"],
+            pairs,
+        )
         found = hololens()
         yield (
             "hololens: correspondences by planesweep against those by the sensor",
             ["median distance (asked ≤ 1.5 px)", "VISIBLE queries covered (asked ≥ 50)"],
             [[f"{found.median_px:.2f} px", percent(found.covered)]],
         )
-        noisy = [_fuse_row(f, percent) for f in fuse_real()] + noisy
+        noisy = [_fuse_row(f) for f in fuse_real()] + noisy
     yield (
         "fuse, before → after",
         ["set", "disagree by over 1 %", "pixels with depth", "of those with depth, kept",
@@ -406,7 +405,12 @@ def rows() -> Iterator[tuple[str, list[str], list[list[str]]]]:
     )  # fmt: skip
 
 
-def _fuse_row(f: Fused, percent: Callable[[float], str]) -> list[str]:
+def percent(share: float) -> str:
+    """Without the sign, one decimal."""
+    return f"{100 * share:.1f}"
+
+
+def _fuse_row(f: Fused) -> list[str]:
     def arrow(pair: tuple[float, float] | None, digits: int = 1) -> str:
         if pair is None:
             return "–"
@@ -414,5 +418,3 @@ def _fuse_row(f: Fused, percent: Callable[[float], str]) -> list[str]:
 
     return [f.name, arrow(f.disagree), arrow(f.known), percent(f.own), arrow(f.off, 2),
             arrow(f.off_mean, 2)]  # fmt: skip
-
-

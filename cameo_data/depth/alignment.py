@@ -84,5 +84,5 @@ def _unanchored(found: str, expected: str) -> FileDefect:
         Reason.NO_ANCHOR,
         found,
         expected,
-        "check poses and texture, give -m anchors=planesweep, or -m anchors=none for a metric model",
+        "check poses and texture, or give -m anchors=planesweep (=none for a metric model)",
     )

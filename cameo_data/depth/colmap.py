@@ -31,7 +31,10 @@ class ColmapDepthOptions(MethodOptions):
     """Dense or sparse."""
 
     side: int | None = Field(
-        1024, ge=64, le=8192, description="longest side of the depth maps; larger images are reduced"
+        1024,
+        ge=64,
+        le=8192,
+        description="longest side of the depth maps; larger images are reduced",
     )
     mode: Literal["auto", "dense", "sparse"] = Field(
         "auto", description="dense stereo (needs CUDA), or points of tracks; auto: dense if it can"

@@ -35,11 +35,13 @@ class Confirmed:
 
     Attributes:
         count: (H, W) views that agree.
+        seen: (H, W) views that know any depth at the place.
         through: (H, W) views that look through the place at something farther away.
         z: (H, W) mean of the view's own depth and of those that agree.
     """
 
     count: NDArray[np.int64]
+    seen: NDArray[np.int64]
     through: NDArray[np.int64]
     z: FloatArray
 
@@ -56,6 +58,7 @@ def confirm(
     known = depth.valid
     points = cameras.unproject(camera, xy, np.where(known, depth.z, 1.0))
     count = np.zeros(camera.hw, np.int64)
+    seen = np.zeros(camera.hw, np.int64)
     through = np.zeros(camera.hw, np.int64)
     inverse = np.where(known, 1.0 / np.where(known, depth.z, 1.0), 0.0)
     for other_depth, other in others:
@@ -69,10 +72,11 @@ def confirm(
             off = np.linalg.norm(xy_back - xy, axis=-1)
             agrees = sampled & (off <= same_px) & (np.abs(z_back - depth.z) <= same_depth * depth.z)
         count += agrees
+        seen += sampled
         through += sampled & (z_there > z_moved * (1 + BEYOND))
         inverse += np.where(agrees, 1.0 / np.where(agrees, z_back, 1.0), 0.0)
     z = np.where(known, (1 + count) / np.where(known, inverse, 1.0), 0.0)
-    return Confirmed(count, through, z)
+    return Confirmed(count, seen, through, z)
 
 
 def grown(kept: NDArray[np.bool_], w: FloatArray, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,11 +1,11 @@
 """A folder of depth: where everything lies, and its records. The layout is in ``docs/depth.md``.
 
-    depth.json                     index, written last
-    failures.jsonl
-    scenes/SCENE/scene.json        cameras and files of a finished scene
-    scenes/SCENE/matches.csv       sparse matches, of methods that give these instead
-    scenes/SCENE/FRAME.npz         depth (H, W) float32, 0 = none; confidence (H, W) uint8
-    .depth/                        what a stopped run needs to go on
+depth.json                     index, written last
+failures.jsonl
+scenes/SCENE/scene.json        cameras and files of a finished scene
+scenes/SCENE/matches.csv       sparse matches, of methods that give these instead
+scenes/SCENE/FRAME.npz         depth (H, W) float32, 0 = none; confidence (H, W) uint8
+.depth/                        what a stopped run needs to go on
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from cameo_data import camera as cameras
 from cameo_data.depth.base import Arrays, DepthScene, EstimatedDepth, MethodOptions, MethodSpec
 from cameo_data.depth.meshes import LEAST_COSINE, RayCaster
 from cameo_data.errors import DataError, Reason
@@ -32,10 +33,10 @@ TRUNCATION_SHARE = 0.02
 # A view's own measurement farther from the surface than this is an outlier, or is of something the
 # surface does not have; neither can be kept.
 DISAGREEMENT = 0.05
-# Confidence of a pixel that the view itself did not measure.
-FILLED_CONFIDENCE = 0.5
+# Confidence of a pixel that the view itself did not measure, and of one where nothing else did.
+FILLED_CONFIDENCE, ALONE_CONFIDENCE = 0.5, 0.25
 # Of Open3D's grid: voxels along a block's edge, and blocks to begin with (it grows).
-BLOCK_VOXELS, FIRST_BLOCKS = 8, 10_000
+BLOCK_VOXELS, FIRST_BLOCKS = 16, 2_000
 # Votes that a voxel needs to be part of the surface: one view is enough to see something.
 LEAST_VOTES = 0.5
 # Pixels drawn per view for the median depth.
@@ -106,16 +107,24 @@ def fused(
         depth, camera = scene.given_depth(number), scene.camera(number)
         z = np.where(depth.valid, depth.z, np.float32(0))
         image = open3d.t.geometry.Image(core.Tensor(np.ascontiguousarray(z)))
-        # the grid counts pixels from the corner of the top-left one, as we do (tests/test_depth_fuse)
+        # the grid counts pixels from the corner of the top-left one, as we do
         K, pose = core.Tensor(np.array(camera.K)), core.Tensor(np.array(camera.cam_from_world))
         farthest = float(z.max()) * 1.01
-        blocks = grid.compute_unique_block_coordinates(image, K, pose, 1.0, farthest, multiple)
+        # of every pixel: from an image Open3D takes every fourth, which tears far surfaces
+        cloud = open3d.t.geometry.PointCloud(core.Tensor(_points(depth, camera)))
+        blocks = grid.compute_unique_block_coordinates(cloud, multiple)
         grid.integrate(blocks, image, K, pose, 1.0, farthest, multiple)
     mesh = grid.extract_triangle_mesh(weight_threshold=LEAST_VOTES)
     if "indices" not in mesh.triangle:
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
     vertices = mesh.vertex.positions.numpy().astype(np.float32)
     return vertices, mesh.triangle.indices.numpy().astype(np.int32)
+
+
+def _points(depth: DepthMap, camera: Camera) -> NDArray[np.float32]:
+    """(N, 3) in the world, of the pixels with depth."""
+    xy = cameras.query_xy(camera.hw)[depth.valid]
+    return cameras.unproject(camera, xy, depth.z[depth.valid]).astype(np.float32)
 
 
 def estimate(
@@ -136,7 +145,8 @@ def estimate(
 def reconcile(
     own: DepthMap, seen: DepthMap, cosine: NDArray[np.float32], fill: bool
 ) -> tuple[DepthMap, NDArray[np.float32]]:
-    """The fused surface where it and the view's own depth agree, or the view has none.
+    """The fused surface where it and the view's own depth agree, or the view has none; its own
+    depth where there is no surface at all.
 
     Args:
         cosine: (H, W) |cosine| between ray and the surface's normal.
@@ -150,9 +160,11 @@ def reconcile(
     apart[both] = np.abs(own.z[both] - seen.z[both]) / seen.z[both]
     agree = apart <= DISAGREEMENT
     filled = seen.valid & ~own.valid & (cosine >= LEAST_COSINE) if fill else np.zeros_like(agree)
-    z = np.where(agree | filled, seen.z, np.float32(0))
+    alone = own.valid & ~seen.valid
+    z = np.where(agree | filled, seen.z, np.where(alone, own.z, np.float32(0)))
     confidence = np.where(agree, 1 - apart / DISAGREEMENT / 2, 0.0)
-    confidence = np.where(filled, FILLED_CONFIDENCE, confidence).astype(np.float32)
+    confidence = np.where(filled, FILLED_CONFIDENCE, confidence)
+    confidence = np.where(alone, ALONE_CONFIDENCE, confidence).astype(np.float32)
     return DepthMap.from_array(z), confidence
 
 

@@ -40,7 +40,7 @@ def _stored(scene: DepthScene, number: int, xy: FloatArray) -> FloatArray:
     step = np.array([frame.camera.hw[1] / hw[1], frame.camera.hw[0] / hw[0]])
     full = xy * step
     if frame.distortion is None or not undistortion.is_distorted(frame):
-        return full
+        return np.asarray(full, np.float64)
     grid = undistortion.stored_xy(frame.camera, frame.distortion).astype(np.float32)
     # OpenCV counts from pixel centres
     at = (full - 0.5).astype(np.float32)[:, None]

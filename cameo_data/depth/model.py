@@ -111,11 +111,14 @@ def _anchors(
     few = len(w) < 2 * alignment.LEAST_ANCHORS
     if options.anchors == "points" or (options.anchors == "auto" and not few):
         return "points", xy, w
-    sweep = planesweep.PlanesweepOptions(side=options.side, device=options.device)
+    sweep = planesweep.PlanesweepOptions.model_validate(
+        {"side": options.side, "device": options.device}
+    )
     found = planesweep.estimate(scene, number, sweep, prepared)
     sure = _sure(found)
     rows, columns = (part[::ANCHOR_STEP] for part in np.nonzero(sure))
-    return "planesweep", np.stack([columns, rows], 1) + 0.5, 1 / found.depth.z[rows, columns]
+    inverse = 1 / found.depth.z[rows, columns].astype(np.float64)
+    return "planesweep", np.stack([columns, rows], 1).astype(np.float64) + 0.5, inverse
 
 
 def _sure(found: EstimatedDepth) -> NDArray[np.bool_]:

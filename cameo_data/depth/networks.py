@@ -112,7 +112,9 @@ class _Vggt:
         for image in images:
             tensor = torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
             stack.append(
-                functional.interpolate(tensor, (height, VGGT_WIDTH), mode="bilinear", antialias=True)
+                functional.interpolate(
+                    tensor, (height, VGGT_WIDTH), mode="bilinear", antialias=True
+                )
             )
         batch = torch.cat(stack)[None].to(self._device)
         with torch.inference_mode():

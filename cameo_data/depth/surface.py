@@ -172,8 +172,9 @@ def median(w: torch.Tensor) -> torch.Tensor:
     padded = functional.pad(w[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
     values = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
     for a, b in _EXCHANGES:
-        values[a], values[b] = torch.minimum(values[a], values[b]), torch.maximum(
-            values[a], values[b]
+        values[a], values[b] = (
+            torch.minimum(values[a], values[b]),
+            torch.maximum(values[a], values[b]),
         )
     return values[4]
 

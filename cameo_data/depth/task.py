@@ -103,7 +103,7 @@ def prepare_scene(job: DepthJob, scene_id: str) -> SceneState:
         _write_record(job, scene, inputs, [], [*scene.failures, failure])
         return SceneState(scene_id, 0, True)
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     folders.write_bytes(work / "prepared.npz", buffer.getvalue())
     return SceneState(scene_id, len(scene.frames), False)
 
