@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from cameo_data import depth as methods
 from cameo_data import raycast
 from cameo_data.cli import main
-from cameo_data.depth import attached, run, task
+from cameo_data.depth import attached, run, task, work_files
 from cameo_data.depth.base import EstimatedDepth, MethodOptions, MethodSpec
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
@@ -107,7 +107,7 @@ def test_a_stopped_run_goes_on_and_ends_in_the_same_bytes(scenes, tmp_path, monk
     monkeypatch.setitem(methods._BUILTIN, "copy", __name__)
     estimated = []
     monkeypatch.setattr(
-        task, "_keep", lambda path, found: estimated.append(path)
+        work_files, "keep", lambda path, found: estimated.append(path)
     )  # no frame is estimated twice
     assert depth(scenes, stopped).exit_code == 0
     assert estimated == []

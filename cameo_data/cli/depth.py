@@ -59,6 +59,7 @@ def _list_methods(ctx: click.Context, _parameter: click.Parameter, value: bool) 
 )
 @common.source_options
 @common.subset_options
+@common.depth_options
 @click.option(
     "--max-failures",
     default="10%",
@@ -90,6 +91,8 @@ def command(
     scenes: tuple[str, ...],
     limit: int | None,
     split: str | None,
+    depth: Path | None,
+    depth_confidence: float | None,
     max_failures: str,
     workers: int | None,
     dry: bool,
@@ -105,7 +108,8 @@ def command(
     allowance = run.parse_allowance(max_failures)
     run.method_options(method, method_options)
     name = common.resolve_source(source, root, quiet=as_json)
-    recipe = source_recipe(common.source_values(name, root, options, scenes, limit, split))
+    values = common.source_values(name, root, options, scenes, limit, split)
+    recipe = source_recipe(values | common.depth_values(depth, depth_confidence))
     if dry:
         _say_plan(out, method, run.dry_run(method, method_options, recipe, out), as_json)
         return

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import io
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import array_files
 from cameo_data.build.opened import open_scene
 from cameo_data.build.plan import slug
 from cameo_data.depth import folder as folders
-from cameo_data.depth import match_table, method_spec
-from cameo_data.depth.base import Arrays, DepthScene, EstimatedDepth, MethodOptions, MethodSpec
+from cameo_data.depth import match_table, method_spec, work_files
+from cameo_data.depth.base import DepthScene, EstimatedDepth, MethodOptions, MethodSpec
 from cameo_data.depth.folder import DepthFolder, FrameEntry, SceneEntry
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.recipe import SourceRecipe
+from cameo_data.shards.writer import remove_partials
 from cameo_data.types import Scene
 
 
@@ -69,6 +66,11 @@ def scene_name(scene_id: str) -> str:
     return slug(scene_id, 80)
 
 
+def _work(job: DepthJob, scene_id: str) -> Path:
+    """The scene's work folder."""
+    return DepthFolder(job.root).scene_work(scene_name(scene_id))
+
+
 def prepare_scene(job: DepthJob, scene_id: str) -> SceneState:
     """Opens a scene and does what all its frames need; a scene that cannot be used is recorded."""
     folder, name = DepthFolder(job.root), scene_name(scene_id)
@@ -99,7 +101,7 @@ def prepare_scene(job: DepthJob, scene_id: str) -> SceneState:
         prepare = job.spec.prepare
         arrays = {} if prepare is None else dict(prepare(_depth_scene(job, scene_id), job.options))
     except (FileDefect, DataError) as error:
-        failure = _failure(error, scene, None)
+        failure = work_files.failure_of(error, scene, None)
         _write_record(job, scene, inputs, [], [*scene.failures, failure])
         return SceneState(scene_id, 0, True)
     buffer = io.BytesIO()
@@ -112,15 +114,20 @@ def estimate_frame(job: DepthJob, where: tuple[str, int]) -> None:
     """One frame's depth, before it is compared with others; kept in the scene's work folder."""
     scene_id, number = where
     work = DepthFolder(job.root).scene_work(scene_name(scene_id))
-    if _raw(work, number).exists() or _failed(work, number).exists():
+    if work_files.raw_path(work, number).exists() or work_files.failed_path(work, number).exists():
         return
     scene = _depth_scene(job, scene_id)
     try:
-        found = job.spec.estimate(scene, number, job.options, _prepared(job.root, scene_id))
+        found = job.spec.estimate(
+            scene,
+            number,
+            job.options,
+            work_files.prepared(_work(job, scene_id)),
+        )
         _check_result(job, scene, number, found)
-        _keep(_raw(work, number), found)
+        work_files.keep(work_files.raw_path(work, number), found)
     except (FileDefect, DataError) as error:
-        _keep_failure(_failed(work, number), error, scene.scene, number)
+        work_files.keep_failure(work_files.failed_path(work, number), error, scene.scene, number)
 
 
 def check_frame(job: DepthJob, where: tuple[str, int]) -> None:
@@ -128,15 +135,18 @@ def check_frame(job: DepthJob, where: tuple[str, int]) -> None:
     scene_id, number = where
     folder, name = DepthFolder(job.root), scene_name(scene_id)
     work = folder.scene_work(name)
-    if _checked(work, number).exists() or _failed(work, number).exists():
+    if (
+        work_files.checked_path(work, number).exists()
+        or work_files.failed_path(work, number).exists()
+    ):
         return
     scene = _depth_scene(job, scene_id)
-    estimates = functools.lru_cache(maxsize=16)(functools.partial(_load_raw, work))
-    found = _load_raw(work, number)
+    estimates = functools.lru_cache(maxsize=16)(functools.partial(work_files.load_raw, work))
+    found = work_files.load_raw(work, number)
     assert found is not None
     try:
         if job.spec.check is not None:
-            prepared = _prepared(job.root, scene_id)
+            prepared = work_files.prepared(_work(job, scene_id))
             found = job.spec.check(scene, number, job.options, prepared, estimates)
         if not found.depth.valid.any():
             raise FileDefect(
@@ -148,9 +158,11 @@ def check_frame(job: DepthJob, where: tuple[str, int]) -> None:
         frame_id = scene.frame(number).frame_id
         path = folder.scene(name) / f"{slug(frame_id, 80)}.npz"
         folders.save_depth(path, found)
-        folders.write_json(_checked(work, number), {"file": path.name, "facts": dict(found.facts)})
+        folders.write_json(
+            work_files.checked_path(work, number), {"file": path.name, "facts": dict(found.facts)}
+        )
     except (FileDefect, DataError) as error:
-        _keep_failure(_failed(work, number), error, scene.scene, number)
+        work_files.keep_failure(work_files.failed_path(work, number), error, scene.scene, number)
 
 
 def finish_scene(job: DepthJob, scene_id: str) -> SceneEntry:
@@ -161,10 +173,10 @@ def finish_scene(job: DepthJob, scene_id: str) -> SceneEntry:
     failures = list(scene.failures)
     entries: list[FrameEntry] = []
     for number, frame in enumerate(scene.frames):
-        if (failed := folders.read_json(_failed(work, number))) is not None:
+        if (failed := folders.read_json(work_files.failed_path(work, number))) is not None:
             failures.append(Failure(**{**failed, "reason": Reason(failed["reason"])}))
             continue
-        checked = folders.read_json(_checked(work, number))
+        checked = folders.read_json(work_files.checked_path(work, number))
         if checked is None:
             raise ValueError(f"{scene_id} frame {frame.frame_id} is not finished; run it again")
         found = folders.load_depth(folder.scene(name) / checked["file"])
@@ -192,7 +204,11 @@ def _write_matches(job: DepthJob, scene_id: str) -> bool:
     if job.spec.matches is None:
         return False
     scene = _depth_scene(job, scene_id)
-    found = job.spec.matches(scene, job.options, _prepared(job.root, scene_id))
+    found = job.spec.matches(
+        scene,
+        job.options,
+        work_files.prepared(_work(job, scene_id)),
+    )
     data = match_table.table(scene, found)
     if data is not None:
         folders.write_bytes(DepthFolder(job.root).matches(scene_name(scene_id)), data)
@@ -220,6 +236,8 @@ def _write_record(
         failures=tuple(folders.FailureEntry(**dataclasses.asdict(f)) for f in failures),
         matches=matches,
     )
+    if folder.scene(name).is_dir():
+        remove_partials(folder.scene(name))  # of a killed run
     folders.write_json(folder.scene_record(name), entry.model_dump(mode="json"))
     shutil.rmtree(folder.scene_work(name), ignore_errors=True)
     return entry
@@ -239,28 +257,8 @@ def _unopened(scene_id: str, failure: Failure) -> SceneEntry:
 
 
 def fingerprint(job: DepthJob, scene: Scene) -> str:
-    """Changes when a camera, what listing found, or (by size or time of change) a file does."""
-    digest = hashlib.sha256(repr([f.message for f in scene.failures]).encode())
-    for frame in scene.frames:
-        paths: list[Path | None] = [frame.image_path, frame.mask_path]
-        paths += [frame.depth.path] if frame.depth else []
-        values = json.dumps(dataclasses.asdict(frame), default=_plain)
-        digest.update(values.encode() + repr([_stamp(path) for path in paths]).encode())
-    extra = job.spec.files(scene, job.options) if job.spec.files is not None else ()
-    digest.update(repr([(str(path), _stamp(path)) for path in extra]).encode())
-    return digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else str(value)
-
-
-def _stamp(path: Path | None) -> tuple[int, int] | None:
-    try:
-        status = path.stat() if path is not None else None
-    except OSError:
-        return None
-    return None if status is None else (status.st_size, status.st_mtime_ns)
+    """As ``work_files.fingerprint``."""
+    return work_files.fingerprint(scene, job.spec, job.options)
 
 
 def _check_result(job: DepthJob, scene: DepthScene, number: int, found: EstimatedDepth) -> None:
@@ -285,54 +283,6 @@ def _begun_from(root: Path, scene_id: str) -> str:
     """What the scene's work folder was begun from."""
     work = DepthFolder(root).scene_work(scene_name(scene_id))
     return str((folders.read_json(work / "inputs.json") or {}).get("inputs"))
-
-
-def _prepared(root: Path, scene_id: str) -> Arrays:
-    path = DepthFolder(root).scene_work(scene_name(scene_id)) / "prepared.npz"
-    return _load_arrays(path, path.stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=2)
-def _load_arrays(path: Path, _stamp_ns: int) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
-def _keep(path: Path, found: EstimatedDepth) -> None:
-    facts = np.frombuffer(json.dumps(dict(found.facts)).encode(), np.uint8)
-    folders.save_depth(path, found, facts=facts)
-
-
-def _load_raw(work: Path, number: int) -> EstimatedDepth | None:
-    path = _raw(work, number)
-    if not path.exists():
-        return None
-    found = folders.load_depth(path)
-    facts = json.loads(array_files.read_npz(path, "facts").tobytes())
-    return dataclasses.replace(found, facts=facts)
-
-
-def _keep_failure(path: Path, error: FileDefect | DataError, scene: Scene, number: int) -> None:
-    failure = _failure(error, scene, scene.frames[number].frame_id)
-    folders.write_json(path, dataclasses.asdict(failure))
-
-
-def _failure(error: FileDefect | DataError, scene: Scene, frame_id: str | None) -> Failure:
-    if isinstance(error, DataError):
-        return error.failure
-    return error.at(scene.dataset, scene.scene_id, frame_id).failure
-
-
-def _raw(work: Path, number: int) -> Path:
-    return work / f"{number:06d}.npz"
-
-
-def _failed(work: Path, number: int) -> Path:
-    return work / f"{number:06d}.failure.json"
-
-
-def _checked(work: Path, number: int) -> Path:
-    return work / f"{number:06d}.checked.json"
 
 
 def _rows(matrix: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
