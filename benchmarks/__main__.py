@@ -1,8 +1,8 @@
 """``python -m benchmarks``: every figure of ``docs/benchmarks.md``, as Markdown on the terminal.
 
 Most parts need only the package; ``speed`` needs kornia and romatch (see ``make bench``). Parts
-that take minutes run only when named: ``yardsticks``, ``listing``, and ``constants``, which
-recompiles the kernel some twenty times.
+that take minutes run only when named: ``yardsticks``, ``listing``, ``depth``, which sweeps some
+forty views, and ``constants``, which recompiles the kernel some twenty times.
 """
 
 from __future__ import annotations
@@ -131,6 +131,15 @@ def constants_part() -> Iterator[str]:
     yield table(["constant", "value", *constants.HEADINGS], rows)
 
 
+def depth_part() -> Iterator[str]:
+    """Depth methods against exact truth, stereo and sensors."""
+    from benchmarks import depth
+
+    for title, headings, rows in depth.rows():
+        yield f"### {title}\n"
+        yield table(headings, rows)
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "accuracy": accuracy_part,
     "speed": speed_part,
@@ -138,6 +147,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "yardsticks": yardsticks_part,
     "listing": listing_part,
     "constants": constants_part,
+    "depth": depth_part,
 }
 
 

@@ -174,9 +174,23 @@ def read_depth(depth: DepthRef) -> DepthMap:
         if depth.camera_K is None:
             raise ValueError("distances along rays need camera_K")
         values = _z_from_distance(values, depth.camera_K)
+    if depth.least_confidence > 0:
+        values = np.where(_sure(depth, values.shape), values, np.float32(0))
     if depth.mask_path is not None:
         values = np.where(_depth_mask(depth.mask_path, values.shape), values, np.float32(0))
     return DepthMap.from_array(values)
+
+
+def read_confidence(path: Path) -> FloatImage:
+    """(H, W) confidence in [0, 1] beside the depth in a NumPy archive, where 255 is certain."""
+    return array_files.read_npz(path, "confidence").astype(np.float32) / np.float32(255)
+
+
+def _sure(depth: DepthRef, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    confidence = read_confidence(depth.path)
+    if confidence.shape != shape:
+        raise _wrong_kind(depth.path, confidence, "confidence of the depth's size")
+    return confidence >= depth.least_confidence
 
 
 def _depth_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -30,6 +30,9 @@ class Reason(StrEnum):
     UNASSOCIATED = "unassociated"
     TOO_FEW_VIEWS = "too_few_views"
     NO_OVERLAP = "no_overlap"
+    NO_PARALLAX = "no_parallax"
+    NO_ANCHOR = "no_anchor"
+    METHOD_FAILED = "method_failed"
     DAMAGED_SHARD = "damaged_shard"
 
 

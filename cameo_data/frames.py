@@ -116,7 +116,8 @@ def _read(frame: Frame, with_depth: bool) -> View:
             Reason.NO_DEPTH,
             "the frame has no depth",
             "a depth map",
-            "attach precomputed depth maps (`cameo-data sources NAME` says where they go)",
+            "attach precomputed depth maps (`cameo-data sources NAME` says where they go), or make "
+            "them with `cameo-data depth` and give --depth",
         )
     file = _stored_image(frame)
     camera, image_hw = frame.camera, undistortion.stored_hw(frame)

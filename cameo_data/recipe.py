@@ -12,7 +12,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,7 +50,7 @@ def _size_text(value: Any) -> Any:
     return f"{width}x{height}"
 
 
-def _allowance(value: Any) -> Any:
+def allowance(value: Any) -> Any:
     """A count (int), or a share of the frames as a fraction (float) or as text (``10%``)."""
     if isinstance(value, str):
         text = value.strip()
@@ -82,6 +82,9 @@ class SourceRecipe(BaseModel):
             format has splits.
         scenes: patterns (``*``, ``?``, ``[ab]``) of the scenes to use; all without any.
         limit: at most so many scenes, the first in the source's order.
+        depth: a folder that ``cameo-data depth`` wrote, whose depth takes the place of the
+            dataset's own.
+        depth_confidence: pixels of that depth with less confidence have none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -91,8 +94,10 @@ class SourceRecipe(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
     scenes: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     limit: int | None = Field(None, ge=1)
+    depth: str | None = None
+    depth_confidence: float = Field(0.0, ge=0, le=1)
 
-    @field_validator("root", mode="before")
+    @field_validator("root", "depth", mode="before")
     @classmethod
     def _root(cls, value: Any) -> Any:
         return os.path.normpath(value) if isinstance(value, (str, Path)) else value
@@ -101,9 +106,13 @@ class SourceRecipe(BaseModel):
     def _options(self) -> SourceRecipe:
         # all of the format's options with their values: the resolved recipe says everything
         try:
-            options = source_spec(self.name).options.model_validate(self.options)
+            model = source_spec(self.name).options
+            options = model.model_validate(self.options)
         except ValidationError as error:
-            raise ValueError("; ".join(_option_problems(error, self.name))) from None
+            known = list(model.model_fields)
+            raise ValueError(
+                "; ".join(option_problems(error, f"source {self.name!r}", known))
+            ) from None
         object.__setattr__(self, "options", options.model_dump(mode="json"))
         return self
 
@@ -111,10 +120,16 @@ class SourceRecipe(BaseModel):
         """The dataset, or the chosen part of it, listed but not read.
 
         Raises:
-            DataError: the folder holds nothing of this format, or no scene is chosen.
+            DataError: the folder holds nothing of this format, no scene is chosen, or there is no
+                finished depth at ``depth``.
         """
         whole = open_source(self.name, Path(self.root), self.options)
-        return subset(whole, self.scenes, self.limit)
+        chosen = subset(whole, self.scenes, self.limit)
+        if self.depth is None:
+            return chosen
+        from cameo_data.depth.attached import attach  # depth methods know recipes, not vice versa
+
+        return attach(chosen, Path(self.depth), self.depth_confidence)
 
 
 class Recipe(BaseModel):
@@ -157,7 +172,7 @@ class Recipe(BaseModel):
     restrict_to_mask: bool = False
     seed: int = Field(0, ge=0, lt=2**63)
     samples_per_shard: int = Field(32, ge=1, le=100_000)
-    max_failures: Annotated[int | float, BeforeValidator(_allowance)] = 0.1
+    max_failures: Annotated[int | float, BeforeValidator(allowance)] = 0.1
 
     @field_validator("rotation_bins")
     @classmethod
@@ -241,20 +256,24 @@ def _problems(error: ValidationError, within: tuple[str, ...] = ()) -> Iterator[
             yield f"{where}: {item['input']!r}: {_message(item['msg'])}"
 
 
-def _option_problems(error: ValidationError, name: str) -> Iterator[str]:
-    """Problems of the options of the format called ``name``."""
-    known = list(source_spec(name).options.model_fields)
+def option_problems(error: ValidationError, owner: str, known: Sequence[str]) -> Iterator[str]:
+    """Problems of the options of ``owner``, e.g. ``source 'rgbd'``, which knows these."""
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden" and key == "split":
-            yield f"source {name!r} has no splits; leave the split out, or choose --scenes"
+            yield f"{owner} has no splits; leave the split out, or choose --scenes"
         elif item["type"] == "extra_forbidden":
-            yield f"unknown option {key!r} of source {name!r}{_suggest(key, known)}"
+            yield f"unknown option {key!r} of {owner}{_suggest(key, list(known))}"
         elif item["type"] == "missing":
-            yield f"option {key!r} of source {name!r} is missing"
+            yield f"option {key!r} of {owner} is missing"
         else:
             found = f"{item['input']!r}: {_message(item['msg'])}"
-            yield f"option {key!r} of source {name!r}: {found}"
+            yield f"option {key!r} of {owner}: {found}"
+
+
+def allowed(max_failures: int | float, frames_found: int) -> int:
+    """The allowance as a number of failures; a share is of the frames found, rounded down."""
+    return max_failures if isinstance(max_failures, int) else int(max_failures * frames_found)
 
 
 def _message(text: str) -> str:

@@ -129,6 +129,7 @@ class DepthRef:
             the sum of disparity and the second. Disparity 0 is then far, not none.
         mask_path: image of the depth's size; pixels that are 0 in it have no depth.
         shift_px: depth pixels by which the depth map lies right of and below the image.
+        least_confidence: pixels of less, in the array ``confidence`` beside the depth, have none.
     """
 
     path: Path
@@ -143,6 +144,7 @@ class DepthRef:
     stereo: tuple[float, float] | None = None
     mask_path: Path | None = None
     shift_px: float = 0.0
+    least_confidence: float = 0.0
 
 
 @dataclass(frozen=True)

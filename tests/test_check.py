@@ -100,10 +100,10 @@ def _distance_to_polyline(point: np.ndarray, line: np.ndarray) -> float:
 def test_features_have_no_offset() -> None:
     """Matches of exact views lie on their epipolar lines without a systematic shift."""
     one, two = shots()[2], shots()[3]
-    from cameo_data.check.views import _features, _inliers, _mutual
+    from cameo_data.check.views import _inliers, features, mutual
 
-    (xy_a, d_a), (xy_b, d_b) = _features(one.rgb), _features(two.rgb)
-    rows, columns = _mutual(d_a, d_b)
+    (xy_a, d_a), (xy_b, d_b) = features(one.rgb), features(two.rgb)
+    rows, columns = mutual(d_a, d_b)
     xy_a, xy_b = xy_a[rows], xy_b[columns]
     kept = _inliers(xy_a, xy_b, 1.5, 0)
     assert len(kept) > 30

@@ -77,8 +77,8 @@ def test_an_allowance_is_a_count_or_a_share(text, value):
         ({"seed": -1}, "seed: -1: "),
         ({"source": {"name": "synthetic"}}, "key 'source.root' is missing"),
         (
-            {"source": {**SOURCE, "path": 1}},
-            "unknown key 'source.path'; expected one of name, root",
+            {"source": {**SOURCE, "zzz": 1}},
+            "unknown key 'source.zzz'; expected one of name, root",
         ),
         (
             {"source": {**SOURCE, "name": "x"}},

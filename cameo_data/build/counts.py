@@ -14,7 +14,7 @@ from typing import Any
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.errors import Failure
 from cameo_data.grouping import Group
-from cameo_data.recipe import Recipe
+from cameo_data.recipe import Recipe, allowed
 
 
 def count(
@@ -38,16 +38,11 @@ def count(
         "samples": sum(scene["samples"] for scene in scenes.values()),
         "failures": {
             "total": len(failures),
-            "allowed": _allowed(recipe.max_failures, frames["found"]),
+            "allowed": allowed(recipe.max_failures, frames["found"]),
             "by_reason": dict(sorted(reasons.items())),
         },
         "per_scene": scenes,
     }
-
-
-def _allowed(max_failures: int | float, frames_found: int) -> int:
-    """The allowance as a number of failures; a share is of the frames found, rounded down."""
-    return max_failures if isinstance(max_failures, int) else int(max_failures * frames_found)
 
 
 def _scene_counts(survey: SceneSurvey, groups: Sequence[Group]) -> dict[str, int]:

@@ -129,7 +129,7 @@ def _read(scene: Scene, frame: Frame, place: int) -> CheckedView:
         rgb = view.image
         reduced = resize_view(view, _hw_within(view.camera.hw, DENSE_SIDE))
         small, depth = reduced.image, reduced.depth
-    xy, descriptors = _features(rgb)
+    xy, descriptors = features(rgb)
     return CheckedView(frame, place, small, depth, xy, descriptors)
 
 
@@ -154,7 +154,7 @@ def _shrunk(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _features(rgb: NDArray[np.uint8]) -> tuple[FloatArray, NDArray[np.float32]]:
+def features(rgb: NDArray[np.uint8]) -> tuple[FloatArray, NDArray[np.float32]]:
     """SIFT features in full-image pixels: OpenCV counts from pixel centres, we from the corner."""
     small = _shrunk(rgb, FEATURE_SIDE)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
@@ -186,7 +186,7 @@ def match_pairs(views: Sequence[CheckedView], pairs: int, seed: int) -> list[Mat
 
 def _match(views: Sequence[CheckedView], a: int, b: int, seed: int) -> MatchedPair | None:
     one, two = views[a], views[b]
-    rows, columns = _mutual(one.descriptors, two.descriptors)
+    rows, columns = mutual(one.descriptors, two.descriptors)
     if len(rows) < LEAST_MATCHES:
         return None
     xy_a, xy_b = one.xy[rows], two.xy[columns]
@@ -214,7 +214,7 @@ def _inliers(
     return np.zeros(0, np.intp)
 
 
-def _mutual(
+def mutual(
     one: NDArray[np.float32], two: NDArray[np.float32]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices of features that are each other's nearest, clearly nearer than the second."""

@@ -16,6 +16,7 @@ _COMMANDS = {
     "sources": "The dataset formats that can be read.",
     "inspect": "What is in a dataset's folder; nothing is written.",
     "check": "Are poses, depths and intrinsics right, and if not, which mistake is it?",
+    "depth": "Depth maps for scenes that ship none, or better ones.",
     "build-corr": "Posed depth to correspondence shards.",
     "status": "How far a build is, and what to run next.",
     "verify": "Every byte of a build, and its matches computed again.",

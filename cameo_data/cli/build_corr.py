@@ -55,6 +55,7 @@ def _choice(field: str) -> click.Choice[str]:
 )
 @common.source_options
 @common.subset_options
+@common.depth_options
 @_flag("views", "views", "Views per sample.", type=int)
 @_flag("strategy", "strategy", "How views are chosen.", type=_choice("strategy"))
 @_flag(
@@ -119,6 +120,8 @@ def command(
     scenes: tuple[str, ...],
     limit: int | None,
     split: str | None,
+    depth: Path | None,
+    depth_confidence: float | None,
     workers: int | None,
     dry: bool,
     as_json: bool,
@@ -130,6 +133,7 @@ def command(
     instead.
     """
     chosen = common.subset_values(options, scenes, limit, split)
+    chosen |= common.depth_values(depth, depth_confidence)
     recipe = resolve_recipe(source, root, manifest, chosen, fields, quiet=as_json)
     workers = workers or default_workers()
     with common.progress(quiet=as_json) as progress:

@@ -29,6 +29,7 @@ judged), 3 consistent where it could be judged, but some scenes could not.
 @click.argument("root", type=click.Path(path_type=Path))
 @common.source_options
 @common.subset_options
+@common.depth_options
 @click.option(
     "--sample",
     default=8,
@@ -54,6 +55,8 @@ def command(
     scenes: tuple[str, ...],
     limit: int | None,
     split: str | None,
+    depth: Path | None,
+    depth_confidence: float | None,
     sample: int,
     views: int,
     pairs: int,
@@ -71,7 +74,8 @@ def command(
     from cameo_data.check.judge import SceneCheck, check_scene
 
     name = common.resolve_source(source, root, quiet=as_json)
-    recipe = source_recipe(common.source_values(name, root, options, scenes, limit, split))
+    values = common.source_values(name, root, options, scenes, limit, split)
+    recipe = source_recipe(values | common.depth_values(depth, depth_confidence))
     opened = recipe.open()
     chosen = _drawn(opened.scene_ids(), sample, seed)
     checks: list[SceneCheck] = []

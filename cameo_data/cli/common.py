@@ -102,7 +102,7 @@ def source_options(command: F) -> F:
         "options",
         multiple=True,
         metavar="KEY=VALUE",
-        callback=_parse_options,
+        callback=parse_options,
         help="An option of the format; may be given several times. See `cameo-data sources`.",
     )(command)
 
@@ -121,6 +121,39 @@ def subset_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def depth_options(command: F) -> F:
+    """``--depth`` and ``--depth-confidence``: depth from a folder instead of the dataset's own."""
+    for option in (
+        click.option(
+            "--depth-confidence",
+            type=click.FloatRange(0, 1),
+            metavar="C",
+            help="Of --depth, take only pixels of at least this confidence.",
+        ),
+        click.option(
+            "--depth",
+            "depth",
+            type=click.Path(path_type=Path),
+            metavar="D",
+            help="Depth that `cameo-data depth` wrote, instead of the dataset's own.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def depth_values(depth: Path | None, confidence: float | None) -> dict[str, Any]:
+    """What ``depth_options`` set, as keys of the recipe's ``source``.
+
+    Raises:
+        click.UsageError: a confidence without a folder.
+    """
+    if depth is None and confidence is not None:
+        raise click.UsageError("--depth-confidence goes with --depth")
+    values = {"depth": None if depth is None else str(depth), "depth_confidence": confidence}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def source_values(
@@ -151,9 +184,10 @@ def subset_values(
     return {key: value for key, value in values.items() if value}
 
 
-def _parse_options(
+def parse_options(
     _ctx: click.Context, _parameter: click.Parameter, values: Sequence[str]
 ) -> dict[str, Any]:
+    """The callback of flags of the kind ``KEY=VALUE`` that may be repeated."""
     options: dict[str, Any] = {}
     for text in values:
         key, equals, value = text.partition("=")

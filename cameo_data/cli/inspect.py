@@ -31,6 +31,7 @@ MAX_FAILURE_LINES = 20
 @click.argument("root", type=click.Path(path_type=Path))
 @common.source_options
 @common.subset_options
+@common.depth_options
 @click.option(
     "--look",
     default=100,
@@ -48,6 +49,8 @@ def command(
     scenes: tuple[str, ...],
     limit: int | None,
     split: str | None,
+    depth: Path | None,
+    depth_confidence: float | None,
     look: int,
     read_all: bool,
     as_json: bool,
@@ -61,7 +64,8 @@ def command(
     from cameo_data.overview import overview
 
     name = common.resolve_source(source, root, quiet=True)
-    recipe = source_recipe(common.source_values(name, root, options, scenes, limit, split))
+    values = common.source_values(name, root, options, scenes, limit, split)
+    recipe = source_recipe(values | common.depth_values(depth, depth_confidence))
     opened = recipe.open()
     with common.progress(quiet=as_json) as progress:
         found = overview(opened, look, read_all, progress)

@@ -122,7 +122,8 @@ def _record(found: Mapping[str, bytes], name: str, stride: int) -> GroupRecord:
     verdict = members.decode_npy(found[name], shape, "u1")
     rotation_deg = np.array(meta.rotation_deg, np.float64)
     overlap = np.array(meta.overlap, np.float64)
-    return GroupRecord(rotation_deg, overlap, count_verdicts(verdict), stride, False)
+    verdicts = count_verdicts(verdict)
+    return GroupRecord(rotation_deg, overlap, verdicts, stride, False, meta.depth_source)
 
 
 def _strides(index: BuildIndex) -> list[int]:

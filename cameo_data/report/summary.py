@@ -60,6 +60,7 @@ class Summary:
         bin_pairs: ordered pairs by ``ROTATION_BINS_DEG``.
         stride: at which the verdicts were counted.
         recomputed: the build stores none, so the verdicts were computed from depth and poses.
+        depth_sources: what made the depth, each once.
     """
 
     samples: int
@@ -70,6 +71,7 @@ class Summary:
     bin_pairs: Counts
     stride: int
     recomputed: bool
+    depth_sources: tuple[str, ...] = ()
 
     @property
     def verdict_shares(self) -> NDArray[np.float64]:
@@ -81,6 +83,7 @@ class Summary:
         return {
             "samples": self.samples,
             "views": self.views,
+            "depth_sources": list(self.depth_sources),
             "rotation_deg": _histogram_record(ROTATION_EDGES_DEG, self.rotation),
             "overlap": _histogram_record(OVERLAP_EDGES, self.overlap),
             "verdict_stride": self.stride,
@@ -112,6 +115,7 @@ class GroupRecord:
         rotation_deg, overlap: (V, V), see ``Sample``.
         verdicts: (V, V, 6) queries of a → b by verdict code, at ``stride``.
         recomputed: see ``Summary``.
+        depth_source: see ``Sample``.
     """
 
     rotation_deg: NDArray[np.float64]
@@ -119,6 +123,7 @@ class GroupRecord:
     verdicts: Counts
     stride: int
     recomputed: bool
+    depth_source: str = ""
 
     @property
     def largest_rotation_deg(self) -> float:
@@ -133,8 +138,9 @@ def record_of(sample: Sample) -> GroupRecord:
         maps = correspond_group(prepared(sample), DEFAULT_STRIDE)
     else:
         maps = sample.correspondence[min(sample.correspondence)]
+    verdicts = count_verdicts(maps.verdict)
     return GroupRecord(
-        sample.rotation_deg, sample.overlap, count_verdicts(maps.verdict), maps.stride, recomputed
+        sample.rotation_deg, sample.overlap, verdicts, maps.stride, recomputed, sample.depth_source
     )
 
 
@@ -154,10 +160,12 @@ def summarise(groups: Iterable[GroupRecord]) -> Summary:
     bin_pairs = np.zeros(len(ROTATION_BINS_DEG) - 1, np.int64)
     count = views = 0
     stride, recomputed = DEFAULT_STRIDE, False
+    sources: set[str] = set()
     for group in groups:
         count += 1
         views += len(group.rotation_deg)
         stride, recomputed = group.stride, group.recomputed
+        sources |= {group.depth_source} - {""}
         upper = np.triu_indices(len(group.rotation_deg), 1)
         others = ~np.eye(len(group.rotation_deg), dtype=bool)
         rotation += np.histogram(group.rotation_deg[upper], ROTATION_EDGES_DEG)[0]
@@ -166,7 +174,17 @@ def summarise(groups: Iterable[GroupRecord]) -> Summary:
         bins = np.minimum(bins, len(bin_pairs) - 1)
         np.add.at(bin_pairs, bins, 1)
         np.add.at(verdicts, bins, group.verdicts[others])
-    return Summary(count, views, rotation, overlap, verdicts, bin_pairs, stride, recomputed)
+    return Summary(
+        count,
+        views,
+        rotation,
+        overlap,
+        verdicts,
+        bin_pairs,
+        stride,
+        recomputed,
+        tuple(sorted(sources)),
+    )
 
 
 def shares(counts: Counts) -> NDArray[np.float64]:

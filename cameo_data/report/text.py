@@ -26,7 +26,9 @@ def lines(
     """
     out = [*_frames(frames, unicode), ""]
     pairs = int(build.bin_pairs.sum())
-    out += [f"Samples  {build.samples} with {build.views} views in all, {pairs} ordered pairs", ""]
+    out += [f"Samples  {build.samples} with {build.views} views in all, {pairs} ordered pairs"]
+    out += [f"Depth made by: {', '.join(build.depth_sources)}"] if build.depth_sources else []
+    out += [""]
     out += ["Rotation between two views of a group (pairs)"]
     out += bars(_ranges(summary.ROTATION_EDGES_DEG, "°"), build.rotation, unicode=unicode)
     out += ["", "Overlap: share of VISIBLE queries (ordered pairs)"]

@@ -60,8 +60,10 @@ def subset(whole: Source, patterns: Sequence[str], limit: int | None) -> Source:
 
 
 def unwrapped(source: Source) -> Source:
-    """The whole dataset of which ``source`` may be a part."""
-    return source.whole if isinstance(source, Subset) else source
+    """The dataset itself, of which ``source`` may be a part or that it may give other depth."""
+    while isinstance(whole := getattr(source, "whole", None), Source):
+        source = whole
+    return source
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

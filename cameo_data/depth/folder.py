@@ -1,0 +1,281 @@
+"""A folder of depth: where everything lies, and its records. The layout is in ``docs/depth.md``.
+
+depth.json                     index, written last
+failures.jsonl
+scenes/SCENE/scene.json        cameras and files of a finished scene
+scenes/SCENE/matches.csv       sparse matches, of methods that give these instead
+scenes/SCENE/FRAME.npz         depth (H, W) float32, 0 = none; confidence (H, W) uint8
+.depth/                        what a stopped run needs to go on
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from cameo_data import array_files, depth_io
+from cameo_data.depth.base import EstimatedDepth
+from cameo_data.errors import DataError, Reason
+from cameo_data.shards import layout
+from cameo_data.shards.writer import write_file
+from cameo_data.types import DepthMap
+
+FORMAT_VERSION = 1
+# Confidence on disk: 255 is certain.
+CONFIDENCE_STEPS = 255
+
+
+class FrameEntry(BaseModel):
+    """One depth map.
+
+    Attributes:
+        file: name beside the scene's record.
+        hw: of the depth map.
+        image_hw, K, cam_from_world: of the frame's camera for which it was made.
+        known_share: of its pixels.
+        mean_confidence: of the known ones, or None.
+        facts: what the method says of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frame_id: str
+    file: str
+    hw: tuple[int, int]
+    image_hw: tuple[int, int]
+    K: tuple[tuple[float, ...], ...]
+    cam_from_world: tuple[tuple[float, ...], ...]
+    known_share: float
+    mean_confidence: float | None
+    facts: dict[str, JsonValue]
+
+
+class FailureEntry(BaseModel):
+    """A failure as in ``failures.jsonl``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: Reason
+    dataset: str
+    scene_id: str | None
+    frame_id: str | None
+    found: str
+    expected: str
+    remedy: str
+
+
+class SceneEntry(BaseModel):
+    """``scene.json``.
+
+    Attributes:
+        inputs: hash of what the depth was made from.
+        found: frames, those that listing rejected included.
+        failures: of frames, and at most one of the whole scene.
+        matches: whether ``matches.csv`` beside the record stands in for depth.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1]
+    dataset: str
+    scene_id: str
+    unit: Literal["metre", "arbitrary"]
+    inputs: str
+    found: int
+    frames: tuple[FrameEntry, ...]
+    failures: tuple[FailureEntry, ...]
+    matches: bool = False
+
+
+class DepthIndex(BaseModel):
+    """``depth.json``.
+
+    Attributes:
+        source: the recipe's ``source`` that the depth was made from.
+        scenes: folder below ``scenes/`` by scene id.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1]
+    tool_version: str
+    method: str
+    options: dict[str, JsonValue]
+    source: dict[str, JsonValue]
+    counts: dict[str, JsonValue]
+    scenes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class DepthFolder:
+    """Paths of a folder of depth."""
+
+    root: Path
+
+    @property
+    def index(self) -> Path:
+        return self.root / "depth.json"
+
+    @property
+    def failures(self) -> Path:
+        return self.root / "failures.jsonl"
+
+    @property
+    def work(self) -> Path:
+        return self.root / ".depth"
+
+    @property
+    def identity(self) -> Path:
+        return self.work / "identity.json"
+
+    def scene(self, name: str) -> Path:
+        return self.root / "scenes" / name
+
+    def scene_record(self, name: str) -> Path:
+        return self.scene(name) / "scene.json"
+
+    def matches(self, name: str) -> Path:
+        return self.scene(name) / "matches.csv"
+
+    def scene_work(self, name: str) -> Path:
+        """Of a scene that is not finished."""
+        return self.work / "scenes" / name
+
+
+def save_depth(path: Path, found: EstimatedDepth, **arrays: Any) -> None:
+    """Writes a depth map whole or not at all, with further ``arrays``; same input, same bytes."""
+    z = np.where(found.depth.valid, found.depth.z, np.float32(0))
+    members = {"depth": z.astype(np.float32), **arrays}
+    if found.confidence is not None:
+        steps = np.clip(np.rint(found.confidence * CONFIDENCE_STEPS), 0, CONFIDENCE_STEPS)
+        members["confidence"] = np.where(found.depth.valid, steps, 0).astype(np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **members)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_depth(path: Path) -> EstimatedDepth:
+    """What ``save_depth`` wrote, without facts.
+
+    Raises:
+        FileDefect: missing or damaged.
+    """
+    depth = DepthMap.from_array(array_files.read_npz(path, "depth"))
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            unsure = "confidence" not in file.files
+    except (OSError, ValueError):
+        unsure = True
+    return EstimatedDepth(depth, None if unsure else depth_io.read_confidence(path))
+
+
+def read_index(root: Path) -> DepthIndex:
+    """The index of a finished folder.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    return _read(DepthFolder(root).index, DepthIndex, root)
+
+
+def read_scene(root: Path, name: str) -> SceneEntry:
+    """The record of a scene in the folder ``scenes/name``.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    return _read(DepthFolder(root).scene_record(name), SceneEntry, root)
+
+
+def _read(path: Path, model: type[layout.M], root: Path) -> layout.M:
+    try:
+        return layout.parse(model, path.read_bytes(), path.name)
+    except FileNotFoundError:
+        found = f"{path.relative_to(root)} is missing"
+    except ValueError as error:
+        found = str(error)
+    raise DataError(
+        Reason.BAD_METADATA,
+        dataset=str(root),
+        found=found,
+        expected="a finished folder of depth",
+        remedy="run `cameo-data depth` with this --out (again) to finish it",
+    )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """``value`` as canonical JSON, whole or not at all, in a folder that need not exist yet."""
+    write_bytes(path, layout.canonical_json(value) + b"\n")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """As ``shards.writer.write_file``, in a folder that need not exist yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, data)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """What ``write_json`` wrote, or None where nothing whole is there."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+@contextmanager
+def claimed(root: Path, identity: Mapping[str, Any]) -> Iterator[DepthFolder]:
+    """The folder, locked against other runs, holding this very work or nothing yet.
+
+    Args:
+        identity: what must be equal for two runs to work on one folder.
+
+    Raises:
+        ValueError: the folder holds other files or other depth, or is being written to.
+        OSError: it cannot be written.
+    """
+    folder = DepthFolder(root)
+    if root.exists() and not root.is_dir():
+        raise ValueError(f"{root} is a file; give a folder as --out")
+    ours = folder.work.is_dir() or folder.index.exists()
+    if root.is_dir() and not ours and any(root.iterdir()):
+        raise ValueError(f"{root} holds other files; give a new or an empty folder as --out")
+    folder.work.mkdir(parents=True, exist_ok=True)
+    with (folder.work / "lock").open("a") as lock:
+        try:
+            # released by the system however the process ends
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{root}: another run is writing to this folder; wait for it or give another --out"
+            ) from None
+        before = read_json(folder.identity)
+        if before is not None and before != json.loads(layout.canonical_json(identity)):
+            changed = [
+                f"{key}: {before.get(key)} there, {identity[key]} here"
+                for key in identity
+                if before.get(key) != identity[key]
+            ]
+            raise ValueError(
+                f"{root} holds depth made otherwise ({'; '.join(changed)}); give another --out, or "
+                "delete that folder to begin anew"
+            )
+        if before is None:
+            write_json(folder.identity, identity)
+        yield folder
+
+
+def forget_scene(folder: DepthFolder, name: str) -> None:
+    """Removes what there is of a scene, finished or not."""
+    shutil.rmtree(folder.scene(name), ignore_errors=True)
+    shutil.rmtree(folder.scene_work(name), ignore_errors=True)

@@ -1,0 +1,290 @@
+"""``cameo-data depth`` as a doorway: folders, resume, failures, and builds that take the result."""
+
+import json
+import shutil
+
+import depth_scenes
+import numpy as np
+import pytest
+from build_scenes import tree
+from click.testing import CliRunner
+
+from cameo_data import depth as methods
+from cameo_data import raycast
+from cameo_data.cli import main
+from cameo_data.depth import attached, run, task, work_files
+from cameo_data.depth.base import EstimatedDepth, MethodOptions, MethodSpec
+from cameo_data.errors import Reason
+from cameo_data.files import FileDefect
+from cameo_data.frames import read_view
+from cameo_data.recipe import source_recipe
+from cameo_data.shards.reader import ShardReader
+from cameo_data.types import DepthMap
+
+
+class CopyOptions(MethodOptions):
+    fail: str = ""
+    factor: float = 1.0
+
+
+def copy(scene, number, options, prepared):
+    """The source's own depth, sure on the left half."""
+    if scene.frame(number).frame_id in options.fail.split():
+        raise FileDefect(Reason.METHOD_FAILED, "a bad day", "a good one", "wait")
+    depth = scene.given_depth(number)
+    confidence = np.where(np.arange(depth.hw[1]) < depth.hw[1] // 2, 1.0, 0.4)
+    scaled = DepthMap.from_array(depth.z * np.float32(options.factor))
+    confidence = np.broadcast_to(confidence, depth.hw).astype(np.float32)
+    return EstimatedDepth(scaled, confidence, {"factor": options.factor})
+
+
+SPEC = MethodSpec("copy", "a copy", "depth", CopyOptions, copy)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return depth_scenes.write(tmp_path_factory.mktemp("depth") / "scenes", scenes=2, frames=4)
+
+
+@pytest.fixture(autouse=True)
+def _copy_method(monkeypatch):
+    monkeypatch.setitem(methods._BUILTIN, "copy", __name__)
+
+
+def call(*args):
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def one_line(result, code):
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)
+    [line] = [line for line in result.stderr.splitlines() if line.startswith(("error", "Error"))]
+    return line
+
+
+def depth(scenes, out, *args):
+    return call("depth", "copy", "synthetic", scenes, "--out", out, "--workers", "1", *args)
+
+
+def test_the_folder_holds_what_its_page_says(scenes, tmp_path):
+    result = depth(scenes, tmp_path / "d", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["counts"]["frames"] == {"found": 8, "used": 8, "failed": 0}
+    index = json.loads((tmp_path / "d" / "depth.json").read_text())
+    assert index["method"] == "copy"
+    assert set(index["scenes"]) == {"objects-0000", "objects-0001"}
+    folder = tmp_path / "d" / "scenes" / index["scenes"]["objects-0000"]
+    record = json.loads((folder / "scene.json").read_text())
+    frame = record["frames"][2]
+    exact = depth_scenes.opened(scenes).given_depth(2)
+    with np.load(folder / frame["file"]) as file:
+        np.testing.assert_array_equal(file["depth"], exact.z)
+        assert set(np.unique(file["confidence"])) <= {0, 102, 255}
+        assert np.all((file["confidence"] > 0) == exact.valid)
+    assert frame["facts"] == {"factor": 1.0}
+    assert not (tmp_path / "d" / ".depth" / "scenes").exists() or not list(
+        (tmp_path / "d" / ".depth" / "scenes").iterdir()
+    )
+
+
+def test_a_stopped_run_goes_on_and_ends_in_the_same_bytes(scenes, tmp_path, monkeypatch):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert depth(scenes, whole).exit_code == 0
+    done = []
+    true = task.check_frame
+
+    def interrupted(job, where):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(where)
+        true(job, where)
+
+    monkeypatch.setattr(task, "check_frame", interrupted)
+    result = depth(scenes, stopped)
+    assert result.exit_code == 75
+    assert not (stopped / "depth.json").exists()
+    monkeypatch.undo()
+    monkeypatch.setitem(methods._BUILTIN, "copy", __name__)
+    estimated = []
+    monkeypatch.setattr(
+        work_files, "keep", lambda path, found: estimated.append(path)
+    )  # no frame is estimated twice
+    assert depth(scenes, stopped).exit_code == 0
+    assert estimated == []
+    assert tree(stopped) == tree(whole)
+
+
+def test_processes_change_nothing(scenes, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    mesh = tmp_path / "box.ply"
+    write_box(mesh, (0, 0, 0), (3, 3, 2))
+    for out, workers in ((one, 1), (two, 2)):
+        result = call("depth", "mesh", "synthetic", scenes, "--out", out, "--workers", workers,
+                      "-m", f"mesh={mesh}")  # fmt: skip
+        assert result.exit_code == 0, result.output
+    assert tree(one) == tree(two)
+
+
+def test_a_finished_run_is_kept_and_another_is_refused(scenes, tmp_path):
+    out = tmp_path / "d"
+    assert depth(scenes, out).exit_code == 0
+    assert json.loads(depth(scenes, out, "--json").stdout)["scenes_kept"] == 2
+    line = one_line(depth(scenes, out, "-m", "factor=2"), 1)
+    assert "holds depth made otherwise" in line
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "file").touch()
+    assert "holds other files" in one_line(depth(scenes, other), 1)
+
+
+def test_a_changed_scene_is_made_again(scenes, tmp_path):
+    copied = tmp_path / "scenes"
+    shutil.copytree(scenes, copied)
+    assert depth(copied, tmp_path / "d").exit_code == 0
+    image = next((copied / "objects-0001" / "images").iterdir())
+    image.write_bytes(image.read_bytes() + b"x")
+    result = json.loads(depth(copied, tmp_path / "d", "--json").stdout)
+    assert (result["scenes_made"], result["scenes_kept"]) == (1, 1)
+
+
+def test_failures_are_counted_and_bounded(scenes, tmp_path):
+    out = tmp_path / "d"
+    line = one_line(depth(scenes, out, "-m", "fail=0001"), 1)
+    assert "2 failures (2 method_failed), 0 allowed, depth for 6 of 8 frames" in line
+    assert "frame 0001: a bad day; expected a good one; wait" in line
+    result = depth(scenes, out, "-m", "fail=0001", "--max-failures", "2", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["counts"]["failures"]["by_reason"] == {"method_failed": 2}
+    lines = (out / "failures.jsonl").read_text().splitlines()
+    assert [json.loads(line)["frame_id"] for line in lines] == ["0001", "0001"]
+    built = call("build-corr", "synthetic", scenes, "--depth", out, "--out", tmp_path / "s",
+                 "--views", 2, "--workers", 1, "--json", "--max-failures", 4)  # fmt: skip
+    assert built.exit_code == 3, built.output
+    counts = json.loads(built.stdout)["counts"]
+    assert counts["failures"]["by_reason"] == {"no_depth": 2}
+    assert counts["frames"]["failed"] == 2
+
+
+def test_shards_say_which_method_made_their_depth(scenes, tmp_path):
+    assert depth(scenes, tmp_path / "d", "-m", "factor=1.5").exit_code == 0
+    built = call("build-corr", "synthetic", scenes, "--depth", tmp_path / "d", "--out",
+                 tmp_path / "s", "--views", 2, "--workers", 1)  # fmt: skip
+    assert built.exit_code == 0, built.output
+    sample = next(iter(ShardReader(tmp_path / "s")))
+    assert sample.depth_source == "copy"
+    exact = depth_scenes.opened(scenes, int(sample.scene_id[-1]))
+    given = exact.given_depth(int(sample.frame_ids[0]))
+    both = given.valid & sample.depths[0].valid
+    np.testing.assert_allclose(sample.depths[0].z[both], 1.5 * given.z[both], rtol=1e-3)
+    assert call("verify", tmp_path / "s").exit_code == 0
+    assert "Depth made by: copy" in call("stats", tmp_path / "s").stdout
+    assert json.loads(call("stats", tmp_path / "s", "--json").stdout)["depth_sources"] == ["copy"]
+    inspected = call("inspect", "synthetic", scenes, "--depth", tmp_path / "d")
+    assert inspected.exit_code == 0
+    checked = call("check", "synthetic", scenes, "--depth", tmp_path / "d", "--json")
+    assert "depth_scale" in checked.stdout or json.loads(checked.stdout)
+
+
+def test_only_sure_pixels_are_taken_where_asked(scenes, tmp_path):
+    assert depth(scenes, tmp_path / "d").exit_code == 0
+    values = {"name": "synthetic", "root": str(scenes), "depth": str(tmp_path / "d")}
+    for least, halves in ((0.0, 2), (0.5, 1)):
+        source = source_recipe({**values, "depth_confidence": least}).open()
+        scene = source.scene("objects-0000")
+        view = read_view(scene.frames[0], dataset="", scene_id="")
+        right = view.depth.valid[:, depth_scenes.HW[1] // 2 :]
+        assert bool(right.any()) == (halves == 2)
+        assert view.depth.valid[:, : depth_scenes.HW[1] // 2].any()
+    usage = call("build-corr", "synthetic", scenes, "--out", tmp_path / "s",
+                 "--depth-confidence", 0.5)  # fmt: skip
+    assert usage.exit_code == 2
+
+
+def test_depth_of_other_cameras_is_refused_in_one_line(scenes, tmp_path):
+    assert depth(scenes, tmp_path / "d").exit_code == 0
+    other = depth_scenes.write(tmp_path / "small", scenes=2, frames=4, hw=(60, 80))
+    build = ("--depth", tmp_path / "d", "--out", tmp_path / "s", "--workers", 1)
+    line = one_line(call("build-corr", "synthetic", other, *build), 1)
+    assert "depth was made for an image of 120×160; expected 60×80 (h×w)" in line
+    moved = tmp_path / "moved"
+    shutil.copytree(scenes, moved)
+    shift = np.eye(4)
+    shift[0, 3] = 0.1
+    depth_scenes.change_poses(moved / "objects-0000", lambda poses: [p @ shift for p in poses])
+    source = attached.attach(
+        source_recipe({"name": "synthetic", "root": str(moved)}).open(), tmp_path / "d"
+    )
+    assert {f.reason for f in source.scene("objects-0000").failures} == {Reason.BAD_POSE}
+    assert source.scene("objects-0001").failures == ()
+    (moved / "objects-0001").rename(moved / "objects-0002")
+    build = ("--depth", tmp_path / "d", "--out", tmp_path / "t", "--workers", 1)
+    line = one_line(call("build-corr", "synthetic", moved, *build, "--scenes", "*2"), 1)
+    assert "has no depth of it; expected one of its 2 scenes" in line
+    assert "depth.json is missing" in one_line(
+        call("inspect", "synthetic", scenes, "--depth", tmp_path / "nowhere"), 1
+    )
+
+
+@pytest.mark.parametrize(
+    "args, code, says",
+    [
+        (["nosuch", "synthetic", "x"], 2, "unknown depth method 'nosuch'; expected one of planes"),
+        (["copy", "synthetic", "x", "-m", "factr=1"], 2, "did you mean 'factor'?"),
+        (["mesh", "synthetic", "x"], 2, "option 'mesh' of method 'mesh' is missing"),
+        (["copy", "synthetic", "x", "--max-failures", "y"], 2, "max_failures: 'y'"),
+        (["synthetic", "nowhere"], 1, "synthetic: nowhere is no folder"),
+    ],
+)
+def test_wrong_input_is_one_line(args, code, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert says in one_line(call("depth", *args, "--out", "out"), code)
+
+
+def test_dry_run_writes_nothing(scenes, tmp_path):
+    result = depth(scenes, tmp_path / "d", "--dry-run")
+    assert result.exit_code == 0
+    assert "would write depth of 8 frames of 2 scenes by copy" in result.stdout
+    assert not (tmp_path / "d").exists()
+    assert depth(scenes, tmp_path / "d").exit_code == 0
+    plan = json.loads(depth(scenes, tmp_path / "d", "--dry-run", "--json").stdout)
+    assert (plan["frames"], plan["frames_kept"]) == (8, 8)
+
+
+def test_all_methods_are_listed():
+    text = call("depth", "--list").stdout
+    for name in ("planesweep", "model", "colmap", "fuse", "mesh", "copy"):
+        assert f"{name}: " in text
+
+
+def write_box(path, center, size):
+    """A closed box as an ASCII PLY."""
+    x, y, z = (np.array([-0.5, 0.5]) * s + c for s, c in zip(size, center, strict=True))
+    corners = [(a, b, c) for c in z for b in y for a in x]
+    quads = [(0, 1, 3, 2), (4, 5, 7, 6), (0, 1, 5, 4), (2, 3, 7, 6), (0, 2, 6, 4), (1, 3, 7, 5)]
+    triangles = [t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))]
+    head = "ply\nformat ascii 1.0\nelement vertex 8\nproperty float x\nproperty float y\n"
+    head += (
+        "property float z\nelement face 12\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+    body = "".join(" ".join(map(str, corner)) + "\n" for corner in corners)
+    body += "".join("3 " + " ".join(map(str, t)) + "\n" for t in triangles)
+    path.write_text(head + body)
+
+
+def test_a_mesh_is_seen_as_the_exact_caster_sees_it(scenes, tmp_path):
+    path = tmp_path / "box.ply"
+    write_box(path, (0.2, 0.1, 0.3), (1.5, 1.0, 2.0))
+    scene = depth_scenes.opened(scenes)
+    spec = methods.method_spec("mesh")
+    options = run.method_options("mesh", {"mesh": str(path)})
+    solid = [raycast.placed("box", (0.2, 0.1, 0.3), (1.5, 1.0, 2.0))]
+    for number in range(len(scene)):
+        found = spec.estimate(scene, number, options, {}).depth
+        exact = raycast.depth_of(raycast.render(solid, scene.camera(number)))
+        assert np.mean(found.valid != (exact > 0)) < 2e-3
+        both = found.valid & (exact > 0)
+        assert both.any()
+        np.testing.assert_allclose(found.z[both], exact[both], rtol=1e-4)
+    bad = run.method_options("mesh", {"mesh": str(tmp_path / "none.ply")})
+    with pytest.raises(FileDefect, match="missing"):
+        spec.estimate(scene, 0, bad, {})
