@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from tqdm import tqdm
 
 from cameo_data.errors import DataError, UsageError
 from cameo_data.recipe_file import parse_option
+
+if TYPE_CHECKING:
+    from cameo_data.recipe import SourceRecipe
 
 F = TypeVar("F", bound=Callable[..., Any])
 Progress = Callable[[str, int, int], None]  # stage, done, total
@@ -121,6 +126,56 @@ def subset_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The scenes that a command's SOURCE, ROOT and flags name."""
+
+    source: str
+    root: Path
+    options: Mapping[str, Any]
+    scenes: Sequence[str]
+    limit: int | None
+    split: str | None
+
+    @property
+    def guessed(self) -> bool:
+        """Whether the format is left to be found out."""
+        return self.source == "auto"
+
+    def recipe(self, quiet: bool) -> SourceRecipe:
+        """Checked, the format found out; see ``resolve_source`` for ``quiet``.
+
+        Raises:
+            ValueError: no format, or none of these options.
+        """
+        from cameo_data.recipe import source_recipe
+
+        name = resolve_source(self.source, self.root, quiet)
+        return source_recipe(
+            source_values(name, self.root, self.options, self.scenes, self.limit, self.split)
+        )
+
+
+def chosen_scenes(command: Callable[..., Any]) -> Callable[..., Any]:
+    """SOURCE, ROOT, ``-o`` and the subset flags as the command's first argument, a ``Chosen``."""
+
+    @functools.wraps(command)
+    def with_chosen(
+        source: str,
+        root: Path,
+        options: Mapping[str, Any],
+        scenes: Sequence[str],
+        limit: int | None,
+        split: str | None,
+        **others: Any,
+    ) -> Any:
+        return command(Chosen(source, root, options, scenes, limit, split), **others)
+
+    with_flags = source_options(subset_options(with_chosen))
+    with_root = click.argument("root", type=click.Path(path_type=Path))(with_flags)
+    return click.argument("source")(with_root)
 
 
 def source_values(
