@@ -121,6 +121,14 @@ def _malformed(path: Path, line: int, found: str) -> FileDefect:
     )
 
 
+def directed(matches: Mapping[tuple[int, int], SparseMatches], a: int, b: int) -> SparseMatches:
+    """Matches a → b of a sample, which holds those of a < b; none where it has none."""
+    if a < b:
+        return matches.get((a, b), _NONE)
+    back = matches.get((b, a), _NONE)
+    return SparseMatches(back.xy1, back.xy0)
+
+
 def as_stored(pair: SparseMatches, hw: tuple[int, int]) -> SparseMatches:
     """Matches as shards hold them: float32, inside views of ``hw``."""
     ends = np.nextafter(np.array([hw[1], hw[0]], np.float32), np.float32(0))

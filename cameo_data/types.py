@@ -337,3 +337,8 @@ class Sample:
     restricted_to_mask: bool = False
     matches: Mapping[tuple[int, int], SparseMatches] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether matches stand in for depth, of which then no view has any."""
+        return self.matches is not None and not any(depth.valid.any() for depth in self.depths)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
 
 from cameo_data import __version__
-from cameo_data.cli import common
+from cameo_data.cli.group import lazy_group
 
 # command -> one line for the group's help; its module defines ``command``
 _COMMANDS = {
@@ -25,33 +23,8 @@ _COMMANDS = {
 }
 
 
-class _Group(click.Group):
-    """Commands by name, loaded when called; errors that a person can cause in one line."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = import_module(f"cameo_data.cli.{cmd_name.replace('-', '_')}")
-        command = module.command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # click's own would import every command for its first line of help
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-    def invoke(self, ctx: click.Context) -> object:
-        with common.errors_in_one_line(with_traceback=bool(ctx.params.get("traceback"))):
-            return super().invoke(ctx)
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@lazy_group(__name__, _COMMANDS)
 @click.version_option(__version__, prog_name="cameo-data")
-@click.option("--traceback", is_flag=True, help="Show where in the code an error arose.")
 def main(traceback: bool) -> None:
     """Exact cross-view correspondences from posed depth, packed into WebDataset shards.
 

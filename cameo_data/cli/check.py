@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +10,6 @@ import numpy as np
 from cameo_data.cli import common
 from cameo_data.cli.common import ExitCode
 from cameo_data.errors import DataError, Failure
-from cameo_data.recipe import source_recipe
 
 EPILOG = """
 \b
@@ -25,11 +23,7 @@ judged), 3 consistent where it could be judged, but some scenes could not.
 
 
 @click.command("check", epilog=EPILOG)
-@click.argument("source")
-@click.argument("root", type=click.Path(path_type=Path))
-@common.source_options
-@common.subset_options
-@common.depth_options
+@common.chosen_scenes
 @click.option(
     "--sample",
     default=8,
@@ -49,14 +43,7 @@ judged), 3 consistent where it could be judged, but some scenes could not.
 )
 @common.json_option
 def command(
-    source: str,
-    root: Path,
-    options: dict[str, Any],
-    scenes: tuple[str, ...],
-    limit: int | None,
-    split: str | None,
-    depth: Path | None,
-    depth_confidence: float | None,
+    chosen: common.Chosen,
     sample: int,
     views: int,
     pairs: int,
@@ -73,22 +60,20 @@ def command(
     from cameo_data.check import report
     from cameo_data.check.judge import SceneCheck, check_scene
 
-    name = common.resolve_source(source, root, quiet=as_json)
-    values = common.source_values(name, root, options, scenes, limit, split)
-    recipe = source_recipe(values | common.depth_values(depth, depth_confidence))
+    recipe = chosen.recipe(quiet=as_json)
     opened = recipe.open()
-    chosen = _drawn(opened.scene_ids(), sample, seed)
+    drawn = _drawn(opened.scene_ids(), sample, seed)
     checks: list[SceneCheck] = []
     failures: list[Failure] = list(opened.failures)
     with common.progress(quiet=as_json) as progress:
-        for number, scene_id in enumerate(chosen):
+        for number, scene_id in enumerate(drawn):
             try:
                 scene = opened.scene(scene_id)
             except DataError as error:
                 failures.append(error.failure)
             else:
                 checks.append(check_scene(scene, views=views, pairs=pairs, seed=seed))
-            progress("scenes", number + 1, len(chosen))
+            progress("scenes", number + 1, len(drawn))
     found = report.Report(recipe, opened, len(opened.scene_ids()), checks, failures)
     if as_json:
         common.echo_json(found.record())

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from tqdm import tqdm
 
 from cameo_data.errors import DataError, UsageError
 from cameo_data.recipe_file import parse_option
+
+if TYPE_CHECKING:
+    from cameo_data.recipe import SourceRecipe
 
 F = TypeVar("F", bound=Callable[..., Any])
 Progress = Callable[[str, int, int], None]  # stage, done, total
@@ -154,6 +159,60 @@ def depth_values(depth: Path | None, confidence: float | None) -> dict[str, Any]
         raise click.UsageError("--depth-confidence goes with --depth")
     values = {"depth": None if depth is None else str(depth), "depth_confidence": confidence}
     return {key: value for key, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The scenes that a command's SOURCE, ROOT and flags name."""
+
+    source: str
+    root: Path
+    options: Mapping[str, Any]
+    scenes: Sequence[str]
+    limit: int | None
+    split: str | None
+    depth: Path | None
+    depth_confidence: float | None
+
+    @property
+    def guessed(self) -> bool:
+        """Whether the format is left to be found out."""
+        return self.source == "auto"
+
+    def recipe(self, quiet: bool) -> SourceRecipe:
+        """Checked, the format found out; see ``resolve_source`` for ``quiet``.
+
+        Raises:
+            ValueError: no format, or none of these options.
+        """
+        from cameo_data.recipe import source_recipe
+
+        name = resolve_source(self.source, self.root, quiet)
+        values = source_values(name, self.root, self.options, self.scenes, self.limit, self.split)
+        return source_recipe(values | depth_values(self.depth, self.depth_confidence))
+
+
+def chosen_scenes(command: Callable[..., Any]) -> Callable[..., Any]:
+    """SOURCE, ROOT and the flags that choose among its scenes, as the first argument: ``Chosen``."""
+
+    @functools.wraps(command)
+    def with_chosen(
+        source: str,
+        root: Path,
+        options: Mapping[str, Any],
+        scenes: Sequence[str],
+        limit: int | None,
+        split: str | None,
+        depth: Path | None,
+        depth_confidence: float | None,
+        **others: Any,
+    ) -> Any:
+        chosen = Chosen(source, root, options, scenes, limit, split, depth, depth_confidence)
+        return command(chosen, **others)
+
+    with_flags = source_options(subset_options(depth_options(with_chosen)))
+    with_root = click.argument("root", type=click.Path(path_type=Path))(with_flags)
+    return click.argument("source")(with_root)
 
 
 def source_values(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cameo_data.cli import common
 from cameo_data.cli.common import ExitCode
-from cameo_data.recipe import source_recipe
 
 if TYPE_CHECKING:
     from cameo_data.overview import Overview, SceneRow
@@ -27,11 +25,7 @@ MAX_FAILURE_LINES = 20
 
 
 @click.command("inspect", epilog=EPILOG)
-@click.argument("source")
-@click.argument("root", type=click.Path(path_type=Path))
-@common.source_options
-@common.subset_options
-@common.depth_options
+@common.chosen_scenes
 @click.option(
     "--look",
     default=100,
@@ -43,14 +37,7 @@ MAX_FAILURE_LINES = 20
 @click.option("--read-all", is_flag=True, help="Read every frame of them, not only one per scene.")
 @common.json_option
 def command(
-    source: str,
-    root: Path,
-    options: dict[str, Any],
-    scenes: tuple[str, ...],
-    limit: int | None,
-    split: str | None,
-    depth: Path | None,
-    depth_confidence: float | None,
+    chosen: common.Chosen,
     look: int,
     read_all: bool,
     as_json: bool,
@@ -63,18 +50,16 @@ def command(
     """
     from cameo_data.overview import overview
 
-    name = common.resolve_source(source, root, quiet=True)
-    values = common.source_values(name, root, options, scenes, limit, split)
-    recipe = source_recipe(values | common.depth_values(depth, depth_confidence))
+    recipe = chosen.recipe(quiet=True)
     opened = recipe.open()
     with common.progress(quiet=as_json) as progress:
         found = overview(opened, look, read_all, progress)
     if as_json:
-        head = {"source": name, "guessed": source == "auto", "dataset": opened.dataset}
-        common.echo_json({**head, "root": str(root), **found.record()})
+        head = {"source": recipe.name, "guessed": chosen.guessed, "dataset": opened.dataset}
+        common.echo_json({**head, "root": str(chosen.root), **found.record()})
     else:
-        guessed = ", guessed" if source == "auto" else ""
-        click.echo(_text(f"{opened.dataset} (format {name}{guessed})", found))
+        guessed = ", guessed" if chosen.guessed else ""
+        click.echo(_text(f"{opened.dataset} (format {recipe.name}{guessed})", found))
     if found.failed:
         raise click.exceptions.Exit(ExitCode.DONE_WITH_FAILURES)
 

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cameo_data import matches as sparse
 from cameo_data.correspondence import PreparedView, correspond_prepared, prepare
 from cameo_data.report import overlay
-from cameo_data.types import Correspondence, Sample, Verdict
+from cameo_data.types import Correspondence, Sample, SparseMatches, Verdict
 
 Counts = NDArray[np.int64]
 
@@ -35,9 +36,10 @@ class Agreement:
     """Verdicts and colour differences of one or many ordered pairs, at stride 1; adds up.
 
     Attributes:
-        verdicts: (6,) queries by verdict code.
-        warped: (766,) VISIBLE queries by colour difference to B at the match, in thirds of a level.
-        unwarped: the same queries by colour difference to B at the same place in the frame.
+        verdicts: (6,) queries by verdict code; none where sparse matches stand in for depth.
+        warped: (766,) VISIBLE queries, or sparse matches, by colour difference to B at the match,
+            in thirds of a level.
+        unwarped: the same points by colour difference to B at the same place in the frame.
     """
 
     pairs: int = 0
@@ -58,8 +60,13 @@ class Agreement:
         return float(self.verdicts[verdict] / max(1, self.verdicts.sum()))
 
     @property
+    def points(self) -> int:
+        """Matched points that were compared."""
+        return int(self.warped.sum())
+
+    @property
     def median_warped(self) -> float | None:
-        """Median colour difference of VISIBLE queries in 8-bit levels; None if there are none."""
+        """Median colour difference of matched points in 8-bit levels; None without any."""
         return _median(self.warped)
 
     @property
@@ -72,6 +79,7 @@ class Agreement:
         return {
             "pairs": self.pairs,
             "queries": int(self.verdicts.sum()),
+            "points": self.points,
             "verdict_shares": {v.name: round(self.share(v), 6) for v in Verdict},
             "median_colour_difference": _rounded(self.median_warped),
             "median_colour_difference_unwarped": _rounded(self.median_unwarped),
@@ -85,11 +93,28 @@ def of_pair(image0: overlay.Image, image1: overlay.Image, match: Correspondence)
     return Agreement(1, codes, _histogram(warped), _histogram(unwarped))
 
 
+def of_matches(image0: overlay.Image, image1: overlay.Image, pair: SparseMatches) -> Agreement:
+    """The agreement of one ordered pair that sparse matches tie, not depth."""
+    here = overlay.sample_image(image0, pair.xy0).astype(np.float32)
+    scale = np.array(image1.shape[1::-1]) / np.array(image0.shape[1::-1])
+    warped, unwarped = (
+        np.abs(overlay.sample_image(image1, xy).astype(np.float32) - here).mean(-1)
+        for xy in (pair.xy1, pair.xy0 * scale)
+    )
+    return Agreement(1, warped=_histogram(warped), unwarped=_histogram(unwarped))
+
+
 def of_sample(sample: Sample) -> Iterator[tuple[int, int, Agreement]]:
     """(a, b, agreement) of every ordered pair of a group.
 
-    Matched at every pixel from depth and poses, so independent of what the shard stores.
+    Matched at every pixel from depth and poses, so independent of what the shard stores; where
+    sparse matches stand in for depth, by those.
     """
+    if sample.sparse:
+        for a, b in itertools.permutations(range(len(sample.images)), 2):
+            pair = sparse.directed(sample.matches or {}, a, b)
+            yield a, b, of_matches(sample.images[a], sample.images[b], pair)
+        return
     views = prepared(sample)
     for a in range(len(views)):
         for b in range(len(views)):

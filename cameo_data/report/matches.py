@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cameo_data import camera as cameras
 from cameo_data.report import palette
-from cameo_data.types import Correspondence, Verdict
+from cameo_data.types import Correspondence, SparseMatches, Verdict
 
 Image = NDArray[np.uint8]
 FloatArray = NDArray[np.float64]
@@ -45,6 +45,9 @@ class Picked:
         return Picked(self.xy0 * scale, self.xy1 * scale + offset)
 
 
+_NONE = Picked(np.zeros((0, 2)), np.zeros((0, 2)))
+
+
 def pick(
     match: Correspondence, hw0: tuple[int, int], verdict: Verdict, count: int, seed: int = 0
 ) -> Picked:
@@ -57,7 +60,16 @@ def pick(
     some = np.random.default_rng(seed).permutation(len(rows))[:_CANDIDATES]
     rows, columns = rows[some], columns[some]
     xy0 = cameras.query_xy(hw0, match.stride)[rows, columns]
-    xy1 = match.xy1[rows, columns].astype(np.float64)
+    return _spread(xy0, match.xy1[rows, columns].astype(np.float64), count)
+
+
+def pick_matches(pair: SparseMatches, count: int, seed: int = 0) -> Picked:
+    """At most ``count`` sparse matches, spread over A as ``pick`` does."""
+    some = np.random.default_rng(seed).permutation(len(pair.xy0))[:_CANDIDATES]
+    return _spread(pair.xy0[some], pair.xy1[some], count)
+
+
+def _spread(xy0: FloatArray, xy1: FloatArray, count: int) -> Picked:
     if len(xy0) <= count:
         return Picked(xy0, xy1)
     gap = np.full(len(xy0), np.inf)
@@ -95,11 +107,30 @@ def side_by_side(
         mark: size of points and lines; 1 suits a picture shown at its own size.
     """
     hw0 = (image0.shape[0], image0.shape[1])
-    canvas, offset = _canvas(image0, image1, scale)
     seen = pick(match, hw0, Verdict.VISIBLE, visible, seed)
-    colours = palette.position_rgb(seen.xy0, hw0)
-    shown = seen.scaled(scale, offset)
-    covered = pick(match, hw0, Verdict.OCCLUDED, hidden, seed).scaled(scale, offset)
+    covered = pick(match, hw0, Verdict.OCCLUDED, hidden, seed)
+    return _drawn(image0, image1, seen, covered, scale, mark)
+
+
+def sparse_side_by_side(
+    image0: Image,
+    image1: Image,
+    pair: SparseMatches,
+    *,
+    count: int = VISIBLE_DRAWN,
+    seed: int = 0,
+    scale: float = 1.0,
+) -> Image:
+    """As ``side_by_side`` of sparse matches, none of which is hidden."""
+    return _drawn(image0, image1, pick_matches(pair, count, seed), _NONE, scale, 1.0)
+
+
+def _drawn(
+    image0: Image, image1: Image, seen: Picked, hidden: Picked, scale: float, mark: float
+) -> Image:
+    canvas, offset = _canvas(image0, image1, scale)
+    colours = palette.position_rgb(seen.xy0, (image0.shape[0], image0.shape[1]))
+    shown, covered = seen.scaled(scale, offset), hidden.scaled(scale, offset)
     lines = canvas.copy()  # lines first: no line may cross a point
     for start, end in zip(covered.xy0, covered.xy1, strict=True):
         _dashes(lines, start, end, mark)

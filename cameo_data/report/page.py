@@ -6,13 +6,14 @@ forbids anything else. All text passes through autoescape.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jinja2
 
-from cameo_data.report import agreement, choose, palette, pictures, summary
+from cameo_data.report import agreement, choose, palette, pictures, summary, text
 from cameo_data.report.agreement import Agreement
 from cameo_data.report.pictures import PairPictures, Picture
 from cameo_data.report.summary import FrameCount, Summary
@@ -47,8 +48,7 @@ class _Group:
         """Bytes of its pictures in the page."""
         shown = [*self.views]
         for pair in self.pairs:
-            shown += [pair.matches, pair.target, pair.warped]
-            shown += [pair.difference, pair.verdicts, pair.confidence]
+            shown += [pair.matches, *(pair.tiles.all() if pair.tiles is not None else ())]
         return sum(len(picture.uri) for picture in shown)
 
     @property
@@ -164,12 +164,14 @@ def _bins(bins: Sequence[Agreement]) -> list[dict[str, Any]]:
 
 
 def _histograms(build: Summary) -> list[dict[str, Any]]:
+    sparse = [_match_histogram(build)] if build.sparse_samples else []
     return [
+        *sparse,
         _histogram(
             "Rotation between two views", "pairs", "°", summary.ROTATION_EDGES_DEG, build.rotation
         ),
         _histogram(
-            "Overlap (share of VISIBLE)",
+            f"Overlap ({build.overlap_of})",
             "ordered pairs",
             "\u202f%",
             [round(100 * edge) for edge in summary.OVERLAP_EDGES],
@@ -178,13 +180,28 @@ def _histograms(build: Summary) -> list[dict[str, Any]]:
     ]
 
 
+def _match_histogram(build: Summary) -> dict[str, Any]:
+    title, labels = "Sparse matches between two views", text.match_labels()
+    top = max(1, int(build.match_counts.max()))
+    bars = _bars(labels, build.match_counts)
+    ticks = [f"{edge}" for edge in (summary.MATCH_EDGES[0], summary.MATCH_EDGES[4])]
+    ticks.append(f"{summary.MATCH_EDGES[-1]}+")
+    return {"title": title, "what": "pairs", "bars": bars, "ticks": ticks, "top": top}
+
+
+def _bars(labels: Sequence[str], counts: summary.Counts) -> list[dict[str, Any]]:
+    top = max(1, int(counts.max()))
+    return [
+        {"label": label, "count": int(count), "height": 100 * int(count) / top}
+        for label, count in zip(labels, counts, strict=True)
+    ]
+
+
 def _histogram(
     title: str, what: str, unit: str, edges: Sequence[float], counts: summary.Counts
 ) -> dict[str, Any]:
     top = max(1, int(counts.max()))
-    bars = [
-        {"label": f"{low:g}–{high:g}{unit}", "count": int(count), "height": 100 * int(count) / top}
-        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
-    ]
+    labels = [f"{low:g}–{high:g}{unit}" for low, high in itertools.pairwise(edges)]
+    bars = _bars(labels, counts)
     ticks = [f"{edge:g}{unit}" for edge in (edges[0], edges[len(edges) // 2], edges[-1])]
     return {"title": title, "what": what, "bars": bars, "ticks": ticks, "top": top}

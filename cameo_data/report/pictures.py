@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from cameo_data.correspondence import PreparedView, correspond_prepared
+from cameo_data.matches import directed
 from cameo_data.report import agreement, matches, overlay
 from cameo_data.report.agreement import Agreement
 from cameo_data.report.matches import Image
@@ -40,7 +41,7 @@ class PairPictures:
     """What a page shows of one ordered pair a → b.
 
     Attributes:
-        target: view a, to hold ``warped`` against.
+        tiles: None where sparse matches stand in for depth: there is nothing to warp.
     """
 
     a: int
@@ -48,11 +49,22 @@ class PairPictures:
     rotation_deg: float
     agreement: Agreement
     matches: Picture
+    tiles: Tiles | None
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """Pictures of a matched at every pixel; ``target`` is a itself, to hold ``warped`` against."""
+
     target: Picture
     warped: Picture
     difference: Picture
     verdicts: Picture
     confidence: Picture
+
+    def all(self) -> tuple[Picture, ...]:
+        """Every one of them."""
+        return self.target, self.warped, self.difference, self.verdicts, self.confidence
 
 
 def picture(image: Image, side: int | None = None) -> Picture:
@@ -74,28 +86,30 @@ def of_views(sample: Sample) -> list[Picture]:
 
 
 def of_pair(sample: Sample, views: list[PreparedView], a: int, b: int, seed: int) -> PairPictures:
-    """All pictures of a → b, matched at every pixel from depth and poses."""
+    """All pictures of a → b, matched at every pixel from depth and poses, or by sparse matches."""
     image0, image1 = sample.images[a], sample.images[b]
-    match = correspond_prepared(views[a], views[b], 1)
     side = max(*image0.shape[:2], *image1.shape[:2])
     # small views are enlarged, so that marks of a fixed size do not hide them
     scale = float(np.clip(1.0, SMALLEST_MATCH_SIDE / side, MATCH_SIDE / side))
-    return PairPictures(
-        a=a,
-        b=b,
-        rotation_deg=float(sample.rotation_deg[a, b]),
-        agreement=agreement.of_pair(image0, image1, match),
-        matches=picture(
-            matches.side_by_side(
-                image0, image1, match, hidden=_hidden_count(match), seed=seed, scale=scale
-            )
-        ),
+    rotation_deg = float(sample.rotation_deg[a, b])
+    if sample.sparse:
+        pair = directed(sample.matches or {}, a, b)
+        drawn = matches.sparse_side_by_side(image0, image1, pair, seed=seed, scale=scale)
+        measured = agreement.of_matches(image0, image1, pair)
+        return PairPictures(a, b, rotation_deg, measured, picture(drawn), None)
+    match = correspond_prepared(views[a], views[b], 1)
+    drawn = matches.side_by_side(
+        image0, image1, match, hidden=_hidden_count(match), seed=seed, scale=scale
+    )
+    measured = agreement.of_pair(image0, image1, match)
+    tiles = Tiles(
         target=picture(image0, TILE_SIDE),
         warped=picture(overlay.warp(image0, image1, match), TILE_SIDE),
         difference=picture(overlay.difference(image0, image1, match), TILE_SIDE),
         verdicts=picture(overlay.verdicts(image0, match), TILE_SIDE),
         confidence=picture(overlay.confidence(image0, match), TILE_SIDE),
     )
+    return PairPictures(a, b, rotation_deg, measured, picture(drawn), tiles)
 
 
 def _hidden_count(match: Correspondence) -> int:

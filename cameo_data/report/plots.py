@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cameo_data.report import palette, summary
+from cameo_data.report import palette, summary, text
 from cameo_data.report.summary import FrameCount, Summary
 from cameo_data.types import Verdict
 
@@ -58,8 +58,11 @@ def figure(build: Summary, frames: FrameCount, title: str) -> Figure:
     _label(axes[0, 0], "Rotation between two views", "degrees", "pairs")
     axes[0, 0].set_xticks(np.arange(0, 181, 30))
     _histogram(axes[0, 1], summary.OVERLAP_EDGES, build.overlap)
-    _label(axes[0, 1], "Overlap", "share of VISIBLE queries", "ordered pairs")
-    _verdicts(axes[1, 0], build)
+    _label(axes[0, 1], "Overlap", build.overlap_of, "ordered pairs")
+    if build.dense:
+        _verdicts(axes[1, 0], build)
+    else:
+        _matches(axes[1, 0], build)
     _frames(axes[1, 1], frames)
     return fig
 
@@ -105,6 +108,14 @@ def _verdicts(axes: Axes, build: Summary) -> None:
     axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, frameon=False, fontsize=8.5
     )
+
+
+def _matches(axes: Axes, build: Summary) -> None:
+    """Pairs by how many sparse matches they have, where these stand in for depth."""
+    bars = axes.barh(text.match_labels(), build.match_counts, 0.72, color=_BAR)
+    axes.bar_label(bars, padding=4, color=_INK, fontsize=9)
+    axes.margins(x=0.12)
+    _label(axes, "Sparse matches between two views", "pairs", "")
 
 
 def _frames(axes: Axes, frames: FrameCount) -> None:

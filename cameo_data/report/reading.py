@@ -81,7 +81,9 @@ def facts(index: BuildIndex, sample: Sample) -> dict[str, str]:
         "samples": f"{counted(index.samples, 'group')} of {len(sample.cameras)} views",
         "image size": f"{width} × {height}",
         "strides": strides or "none stored",
-        "depth": f"{sample.depth_source}, unit {sample.unit}",
+        "depth": f"none: sparse matches, unit {sample.unit}"
+        if sample.sparse
+        else f"{sample.depth_source}, unit {sample.unit}",
         "strategy": str(recipe.get("strategy", "")),
         "seed": str(recipe.get("seed", "")),
         "shards": f"{len(index.shards)}, {_bytes(index.bytes)}",
@@ -98,7 +100,8 @@ def counted(number: int, thing: str) -> str:
 def _records(reader: ShardReader) -> Iterator[GroupRecord]:
     """The numbers of every sample, in order; reads only what they need."""
     strides = [s for s in _strides(reader.index) if s != layout.FULL_STRIDE]
-    if not strides:
+    # samples with sparse matches may have no depth: their verdicts say nothing
+    if not strides or layout.MATCH_VIEWS in reader.index.members:
         yield from map(record_of, reader)
         return
     name = layout.array_member("verdict", strides[0])
@@ -123,7 +126,9 @@ def _record(found: Mapping[str, bytes], name: str, stride: int) -> GroupRecord:
     rotation_deg = np.array(meta.rotation_deg, np.float64)
     overlap = np.array(meta.overlap, np.float64)
     verdicts = count_verdicts(verdict)
-    return GroupRecord(rotation_deg, overlap, verdicts, stride, False, meta.depth_source)
+    return GroupRecord(
+        rotation_deg, overlap, verdicts, stride, False, depth_source=meta.depth_source
+    )
 
 
 def _strides(index: BuildIndex) -> list[int]:

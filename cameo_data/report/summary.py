@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data.correspondence import correspond_group
+from cameo_data.matches import directed
 from cameo_data.report.agreement import prepared
 from cameo_data.types import Sample, Verdict
 
@@ -20,6 +21,8 @@ ROTATION_EDGES_DEG: tuple[float, ...] = tuple(float(d) for d in range(0, 181, 15
 OVERLAP_EDGES: tuple[float, ...] = tuple(round(0.1 * i, 1) for i in range(11))
 # Coarser bins in which verdicts and colours are told apart; those of the strategy ``balanced``.
 ROTATION_BINS_DEG: tuple[float, ...] = (0.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0)
+# Of the number of sparse matches between two views.
+MATCH_EDGES: tuple[int, ...] = (0, 1, 10, 30, 100, 300, 1000, 3000, 10_000)
 # Verdicts of builds that store no correspondences are computed anew at this stride.
 DEFAULT_STRIDE = 16
 
@@ -60,6 +63,10 @@ class Summary:
         bin_pairs: ordered pairs by ``ROTATION_BINS_DEG``.
         stride: at which the verdicts were counted.
         recomputed: the build stores none, so the verdicts were computed from depth and poses.
+        sparse_samples: samples without depth, tied by sparse matches: their queries have no verdict
+            and are not counted among those that have.
+        matches: of these samples in all.
+        match_counts: unordered pairs of views of these by ``MATCH_EDGES``; the last bin is open.
         depth_sources: what made the depth, each once.
     """
 
@@ -71,7 +78,23 @@ class Summary:
     bin_pairs: Counts
     stride: int
     recomputed: bool
+    sparse_samples: int
+    matches: int
+    match_counts: Counts
     depth_sources: tuple[str, ...] = ()
+
+    @property
+    def dense(self) -> bool:
+        """Whether any sample has depth, so that verdicts say something."""
+        return self.sparse_samples < self.samples or not self.samples
+
+    @property
+    def overlap_of(self) -> str:
+        """What the overlap is a share of."""
+        if not self.sparse_samples:
+            return "share of VISIBLE queries"
+        matched = "share of queries whose cell holds a match"
+        return f"share of VISIBLE queries; without depth, {matched}" if self.dense else matched
 
     @property
     def verdict_shares(self) -> NDArray[np.float64]:
@@ -88,13 +111,13 @@ class Summary:
             "overlap": _histogram_record(OVERLAP_EDGES, self.overlap),
             "verdict_stride": self.stride,
             "verdicts_recomputed": self.recomputed,
-            "verdict_shares": _verdict_record(self.verdict_shares),
+            "verdict_shares": _verdict_record(self.verdict_shares) if self.dense else None,
             "verdict_shares_by_rotation": [
                 {
                     "from_deg": low,
                     "to_deg": high,
                     "ordered_pairs": int(pairs),
-                    "shares": _verdict_record(shares(counts)),
+                    "shares": _verdict_record(shares(counts)) if self.dense else None,
                 }
                 for low, high, pairs, counts in zip(
                     ROTATION_BINS_DEG[:-1],
@@ -104,6 +127,9 @@ class Summary:
                     strict=True,
                 )
             ],
+            "samples_without_depth": self.sparse_samples,
+            "sparse_matches": self.matches,
+            "sparse_matches_per_pair": _histogram_record(MATCH_EDGES, self.match_counts),
         }
 
 
@@ -115,6 +141,7 @@ class GroupRecord:
         rotation_deg, overlap: (V, V), see ``Sample``.
         verdicts: (V, V, 6) queries of a → b by verdict code, at ``stride``.
         recomputed: see ``Summary``.
+        matches: numbers of matches of the pairs a < b where sparse ones stand in for depth.
         depth_source: see ``Sample``.
     """
 
@@ -123,6 +150,7 @@ class GroupRecord:
     verdicts: Counts
     stride: int
     recomputed: bool
+    matches: Counts | None = None
     depth_source: str = ""
 
     @property
@@ -133,6 +161,15 @@ class GroupRecord:
 
 def record_of(sample: Sample) -> GroupRecord:
     """The numbers of a sample in memory, at the finest stride that it stores."""
+    if sample.sparse:
+        views = len(sample.cameras)
+        none = np.zeros((views, views, len(Verdict)), np.int64)
+        sparse = [
+            len(directed(sample.matches or {}, a, b).xy0) for b in range(views) for a in range(b)
+        ]
+        matches = np.array(sparse, np.int64)
+        stride = sample.overlap_stride
+        return GroupRecord(sample.rotation_deg, sample.overlap, none, stride, False, matches)
     recomputed = not sample.correspondence
     if recomputed:
         maps = correspond_group(prepared(sample), DEFAULT_STRIDE)
@@ -140,8 +177,9 @@ def record_of(sample: Sample) -> GroupRecord:
         maps = sample.correspondence[min(sample.correspondence)]
     verdicts = count_verdicts(maps.verdict)
     return GroupRecord(
-        sample.rotation_deg, sample.overlap, verdicts, maps.stride, recomputed, sample.depth_source
-    )
+        sample.rotation_deg, sample.overlap, verdicts, maps.stride, recomputed,
+        depth_source=sample.depth_source,
+    )  # fmt: skip
 
 
 def count_verdicts(verdict: NDArray[np.uint8]) -> Counts:
@@ -158,14 +196,21 @@ def summarise(groups: Iterable[GroupRecord]) -> Summary:
     overlap = np.zeros(len(OVERLAP_EDGES) - 1, np.int64)
     verdicts = np.zeros((len(ROTATION_BINS_DEG) - 1, len(Verdict)), np.int64)
     bin_pairs = np.zeros(len(ROTATION_BINS_DEG) - 1, np.int64)
-    count = views = 0
+    match_counts = np.zeros(len(MATCH_EDGES), np.int64)
+    count = views = sparse = matches = 0
     stride, recomputed = DEFAULT_STRIDE, False
     sources: set[str] = set()
     for group in groups:
         count += 1
         views += len(group.rotation_deg)
-        stride, recomputed = group.stride, group.recomputed
         sources |= {group.depth_source} - {""}
+        if group.matches is None:
+            stride, recomputed = group.stride, group.recomputed
+        else:
+            sparse += 1
+            matches += int(group.matches.sum())
+            bins = np.searchsorted(MATCH_EDGES, group.matches, "right") - 1
+            match_counts += np.bincount(bins, minlength=len(MATCH_EDGES))
         upper = np.triu_indices(len(group.rotation_deg), 1)
         others = ~np.eye(len(group.rotation_deg), dtype=bool)
         rotation += np.histogram(group.rotation_deg[upper], ROTATION_EDGES_DEG)[0]
@@ -175,16 +220,9 @@ def summarise(groups: Iterable[GroupRecord]) -> Summary:
         np.add.at(bin_pairs, bins, 1)
         np.add.at(verdicts, bins, group.verdicts[others])
     return Summary(
-        count,
-        views,
-        rotation,
-        overlap,
-        verdicts,
-        bin_pairs,
-        stride,
-        recomputed,
-        tuple(sorted(sources)),
-    )
+        count, views, rotation, overlap, verdicts, bin_pairs, stride, recomputed, sparse, matches,
+        match_counts, tuple(sorted(sources)),
+    )  # fmt: skip
 
 
 def shares(counts: Counts) -> NDArray[np.float64]:
@@ -196,5 +234,5 @@ def _verdict_record(values: NDArray[np.float64]) -> dict[str, float]:
     return {verdict.name: round(float(values[verdict]), 6) for verdict in Verdict}
 
 
-def _histogram_record(edges: tuple[float, ...], counts: Counts) -> dict[str, list[float]]:
+def _histogram_record(edges: Sequence[float], counts: Counts) -> dict[str, list[float]]:
     return {"edges": list(edges), "counts": [int(c) for c in counts]}

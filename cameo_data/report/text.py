@@ -31,11 +31,15 @@ def lines(
     out += [""]
     out += ["Rotation between two views of a group (pairs)"]
     out += bars(_ranges(summary.ROTATION_EDGES_DEG, "°"), build.rotation, unicode=unicode)
-    out += ["", "Overlap: share of VISIBLE queries (ordered pairs)"]
+    out += ["", f"Overlap: {build.overlap_of} (ordered pairs)"]
     out += bars(_ranges(summary.OVERLAP_EDGES, " %", 100), build.overlap, unicode=unicode)
-    how = "computed from depth and poses" if build.recomputed else "as stored"
-    out += ["", f"Verdicts at stride {build.stride}, {how} (share of queries)"]
-    out += share_bars([v.name for v in reversed(Verdict)], build.verdict_shares[::-1], unicode)
+    if build.sparse_samples:
+        out += ["", *_matches(build, unicode)]
+    if build.dense:
+        how = "computed from depth and poses" if build.recomputed else "as stored"
+        out += ["", f"Verdicts at stride {build.stride}, {how} (share of queries)"]
+        names = [v.name for v in reversed(Verdict)]
+        out += share_bars(names, build.verdict_shares[::-1], unicode)
     if agreement:
         out += ["", *_agreement(agreement)]
     return out if unicode else [line.translate(_ASCII) for line in out]
@@ -88,16 +92,36 @@ def _frames(frames: FrameCount, unicode: bool) -> list[str]:
     return out
 
 
+def _matches(build: Summary, unicode: bool) -> list[str]:
+    count = build.sparse_samples
+    some = f" in {count} sample{'s' * (count > 1)} without depth" if build.dense else ""
+    head = f"Sparse matches between two views{some}, {build.matches} in all (pairs)"
+    return [head, *bars(match_labels(), build.match_counts, unicode=unicode)]
+
+
+def match_labels() -> list[str]:
+    """Of the bins of ``MATCH_EDGES``."""
+    edges = summary.MATCH_EDGES
+    inner = (
+        f"{low}" if high == low + 1 else f"{low}–{high - 1}"
+        for low, high in itertools.pairwise(edges)
+    )
+    return [*inner, f"{edges[-1]} or more"]
+
+
 def _agreement(agreement: Sequence[Agreement]) -> list[str]:
     total = sum(agreement, Agreement())
+    dense = bool(total.verdicts.sum())
+    points = "VISIBLE points, at every pixel" if dense else "matched points"
+    share = "VISIBLE" if dense else "points"
     out = [
-        "Colour difference of VISIBLE points, 8-bit levels (median), at every pixel",
-        f"  {'rotation':>9}  {'pairs':>6}  {'VISIBLE':>8}  {'matched':>8}  {'in place':>8}",
+        f"Colour difference of {points}, 8-bit levels (median)",
+        f"  {'rotation':>9}  {'pairs':>6}  {share:>8}  {'matched':>8}  {'in place':>8}",
     ]
     labels = _ranges(summary.ROTATION_BINS_DEG, "°")
     for label, one in [*zip(labels, agreement, strict=True), ("all", total)]:
         if one.pairs:
-            seen = f"{100 * one.share(Verdict.VISIBLE):.1f} %"
+            seen = f"{100 * one.share(Verdict.VISIBLE):.1f} %" if dense else f"{one.points}"
             out.append(
                 f"  {label:>9}  {one.pairs:>6}  {seen:>8}  {_level(one.median_warped):>8}"
                 f"  {_level(one.median_unwarped):>8}"

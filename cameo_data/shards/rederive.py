@@ -43,7 +43,7 @@ def differences(sample: Sample) -> Iterator[str]:
     angles = transforms.relative_rotation_deg([c.cam_from_world for c in sample.cameras])
     if np.abs(angles - sample.rotation_deg).max() > ROTATION_TOLERANCE_DEG:
         yield "rotation_deg is not the angle between the poses"
-    matched = is_matched(sample)
+    matched = sample.sparse
     strides = {*sample.correspondence} | (set() if matched else {sample.overlap_stride})
     derived = {stride: rederive(sample, stride) for stride in strides}
     for stride, stored in sample.correspondence.items():
@@ -61,11 +61,6 @@ def differences(sample: Sample) -> Iterator[str]:
         what = "VISIBLE"
     if not np.allclose(overlap, sample.overlap, rtol=0, atol=1e-12):
         yield f"overlap is not the share of {what} at stride {sample.overlap_stride}"
-
-
-def is_matched(sample: Sample) -> bool:
-    """Whether sparse matches stand in for depth, of which then no view has any."""
-    return sample.matches is not None and not any(depth.valid.any() for depth in sample.depths)
 
 
 def overlap_of(maps: PairMaps) -> NDArray[np.float64]:
