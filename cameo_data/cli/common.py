@@ -193,7 +193,7 @@ class Chosen:
 
 
 def chosen_scenes(command: Callable[..., Any]) -> Callable[..., Any]:
-    """SOURCE, ROOT and the flags that choose among its scenes, as the first argument: ``Chosen``."""
+    """SOURCE, ROOT and the flags that choose scenes, as the first argument: a ``Chosen``."""
 
     @functools.wraps(command)
     def with_chosen(
