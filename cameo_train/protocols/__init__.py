@@ -5,7 +5,7 @@ matches are ranked and how many count, in which pixels an error is measured), so
 little without its protocol's description, which belongs into every table.
 """
 
-from cameo_train.protocols.cameo import cameo_matches
+from cameo_train.protocols.cameo import GroupErrors, cameo_matches, group_recalls
 from cameo_train.protocols.named import (
     PROTOCOLS,
     NamedProtocol,
@@ -19,10 +19,12 @@ from cameo_train.protocols.probe3d import navi_errors, points_of, scannet_errors
 
 __all__ = [
     "PROTOCOLS",
+    "GroupErrors",
     "NamedProtocol",
     "PairErrors",
     "Recalls",
     "cameo_matches",
+    "group_recalls",
     "named_protocol",
     "navi_errors",
     "points_of",

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cameo_train.protocols.named import NamedProtocol, Recalls, in_bin, precision_at
 from cameo_train.protocols.nearest import two_best
 
 SMALLEST_Z = 1e-6  # where the projection gives up: an error of infinity
@@ -102,6 +103,40 @@ def cameo_matches(
     seen = _project(p_world, intrinsics.double()[view1], cam_from_world.double()[view1])
     return GroupErrors(
         view0, view1, _centres(query % cells, grid_hw, hw), xy1, (seen - xy1).norm(dim=1)
+    )
+
+
+def group_recalls(
+    protocol: NamedProtocol, groups: Sequence[GroupErrors], rotation_deg: Sequence[Tensor]
+) -> Recalls:
+    """The numbers that the protocol of groups reports: means over groups, as in the published code.
+
+    Rotation bins are ours: the code has none. A match is in the bin of the rotation between its
+    views; a bin's recall is the mean over the groups with a match in it, which are what it counts.
+
+    Args:
+        rotation_deg: for each group (V, V), from view to view.
+    """
+    full = [(g, r) for g, r in zip(groups, rotation_deg, strict=True) if len(g)]
+
+    def mean(errors: Sequence[Tensor], threshold: float) -> float:
+        found = [precision_at(e, threshold, inclusive=protocol.inclusive) for e in errors]
+        return torch.tensor(found, dtype=torch.float64).mean().item()
+
+    bins = []
+    for low, high in zip(protocol.bins_deg[:-1], protocol.bins_deg[1:], strict=True):
+        errors = [
+            g.error_px[in_bin(r.to(g.view0.device)[g.view0, g.view1], low, high)] for g, r in full
+        ]
+        errors = [e for e in errors if len(e)]
+        bins.append((low, high, mean(errors, protocol.binned[1]), len(errors)))
+    return Recalls(
+        pairs=len(full),
+        empty=len(groups) - len(full),
+        matches=sum(len(g) for g, _ in full),
+        px={t: mean([g.error_px for g, _ in full], t) for t in protocol.thresholds_px},
+        metres={},
+        bins=tuple(bins),
     )
 
 

@@ -26,7 +26,7 @@ class NamedProtocol:
         pixels: in which pixels ``thresholds_px`` are.
         thresholds_px, thresholds_m: an error below one is a hit; in ``pixels``, and in metres.
         inclusive: whether an error equal to the threshold is a hit.
-        bins_deg: edges of the rotation bins, each [from, to).
+        bins_deg: edges of the rotation bins, each [from, to); 180 itself is in the last one.
         binned: the measure ("px" or "m") and threshold whose recall is reported per bin.
     """
 
@@ -132,10 +132,10 @@ class PairErrors:
 
 @dataclass(frozen=True)
 class Recalls:
-    """What a protocol reports of many pairs. NaN where no pair counts.
+    """What a protocol reports of many pairs, or groups of views. NaN where none counts.
 
     Attributes:
-        pairs: pairs with matches; ``empty``: those without, which count nowhere.
+        pairs: pairs (groups) with matches; ``empty``: those without, which count nowhere.
         matches: matches of all pairs.
         px, metres: threshold -> share of hits, 0 to 1, mean over pairs. Without metres where the
             unit of length isn't known.
@@ -154,6 +154,11 @@ def precision_at(error: Tensor, threshold: float, *, inclusive: bool) -> float:
     """Share of errors below a threshold, in float64 (0 to 1); NaN of none."""
     hits = error <= threshold if inclusive else error < threshold
     return hits.double().mean().item()
+
+
+def in_bin(rotation_deg: Tensor, low: float, high: float) -> Tensor:
+    """Which angles are in [low, high); 180 is in the bin that ends there: nothing lies beyond."""
+    return (rotation_deg >= low) & ((rotation_deg < high) | (rotation_deg == 180) & (high == 180))
 
 
 def recalls(
@@ -188,7 +193,7 @@ def recalls(
     binned = per_pair(*protocol.binned)
     bins = []
     for low, high in zip(protocol.bins_deg[:-1], protocol.bins_deg[1:], strict=True):
-        inside = (angle >= low) & (angle < high)
+        inside = in_bin(angle, low, high)
         bins.append((low, high, binned[inside].mean().item(), int(inside.sum())))
     return Recalls(
         pairs=len(full),

