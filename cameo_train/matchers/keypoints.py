@@ -53,9 +53,9 @@ class SiftMatcher:
                 score.append(1 - ratio)
         if not index:
             return _none(image0)
-        at = torch.tensor(index)
-        found = xy0[at[:, 0]], xy1[at[:, 1]], torch.tensor(score, dtype=torch.float32)
-        return tuple(f.to(image0.device) for f in found)  # type: ignore[return-value]
+        at, device = torch.tensor(index), image0.device
+        scores = torch.tensor(score, dtype=torch.float32, device=device)
+        return xy0[at[:, 0]].to(device), xy1[at[:, 1]].to(device), scores
 
     def _detected(self, image: Tensor) -> tuple[Tensor, Any]:
         points, values = self.sift.detectAndCompute(grey(image), None)
