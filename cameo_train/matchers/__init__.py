@@ -1,0 +1,1 @@
+"""What says which place of one view is which of another: features, keypoints, attention."""
