@@ -1,0 +1,79 @@
+"""One pass of a multi-view model over groups of views, as attention is read from it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cameo_train.batches import Batch
+from cameo_train.models import Latents, MultiViewModel, noised, training_noise
+from cameo_train.objective import condition
+from cameo_train.order import Position
+from cameo_train.precision.group import Group
+
+
+@torch.no_grad()
+def denoise(
+    model: MultiViewModel,
+    space: Latents,
+    groups: Sequence[Group],
+    timestep: int,
+    *,
+    references: int = 1,
+    seed: int = 0,
+) -> Tensor:
+    """One pass of the model, references clean and targets noised; its prediction.
+
+    The noise depends on seed, sample and timestep alone.
+    """
+    batch = batch_of(groups, references)
+    latents, given = condition(model, batch, space)
+    noise = torch.stack(
+        [_noise(f"{seed} {g.key}", tuple(latents.shape[1:])) for g in groups]
+    ).to(latents)  # fmt: skip
+    step = torch.full((len(latents),), timestep, device=latents.device)
+    noisy, _ = noised(training_noise(model.preset), latents, noise, step, given.reference)
+    prediction: Tensor = model(noisy, step, given)
+    return prediction
+
+
+def _noise(seed: str, shape: tuple[int, ...]) -> Tensor:
+    digest = hashlib.sha256(seed.encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    return torch.randn(shape, generator=generator)
+
+
+def batch_of(groups: Sequence[Group], references: int) -> Batch:
+    """Groups as the models take them; the first views are the references.
+
+    Raises:
+        ValueError: the groups differ in views, or no view is left to be a target.
+    """
+    views = {len(g.images) for g in groups}
+    if len(views) > 1 or not 1 <= references < min(views):
+        raise ValueError(f"{references} references of groups of {sorted(views)} views")
+    samples = [g.sample for g in groups]
+    device = groups[0].images.device
+
+    def stacked(
+        arrays: list[list[NDArray[np.float64]]] | list[list[NDArray[np.float32]]],
+    ) -> Tensor:
+        return torch.from_numpy(np.asarray(arrays, np.float32)).to(device)
+
+    reference = torch.zeros(len(groups), views.pop(), dtype=torch.bool, device=device)
+    reference[:, :references] = True
+    return Batch(
+        images=torch.stack([g.images for g in groups]),
+        K=stacked([[c.K for c in s.cameras] for s in samples]),
+        cam_from_world=stacked([[c.cam_from_world for c in s.cameras] for s in samples]),
+        reference=reference,
+        depth=stacked([[np.where(d.valid, d.z, 0) for d in s.depths] for s in samples]),
+        targets=None,
+        keys=tuple(g.key for g in groups),
+        position=Position(),
+    )

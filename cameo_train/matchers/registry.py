@@ -1,0 +1,139 @@
+"""Kinds of matchers by name, those of installed packages included.
+
+A package offers a kind through the entry point group ``cameo_train.matchers``: a function of what
+follows the colon in ``--features`` (or None) and the device, that gives a ``DenseFeatures`` or a
+``KeypointMatcher``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cameo_data.errors import UsageError
+from cameo_train.matchers.options import AttentionOptions
+from cameo_train.precision.group import Matcher
+from cameo_train.precision.protocol import Protocol
+
+GROUP = "cameo_train.matchers"
+Factory = Callable[[str | None, torch.device], Any]
+
+# kind -> module and the dictionary in it that holds the kind's factory
+_MODULES = {
+    **dict.fromkeys(
+        ("sift", "aliked", "disk", "dinov2", "dinov3", "sd", "vggt"),
+        ("cameo_train.matchers.features", "FEATURES"),
+    ),
+    **dict.fromkeys(
+        ("sift-matches", "aliked-lightglue", "disk-lightglue"),
+        ("cameo_train.matchers.keypoints", "KEYPOINTS"),
+    ),
+}
+_OURS = ("attention", "oracle", "chance")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A matcher that is not made yet: what is asked for, and what makes it the same next time.
+
+    Attributes:
+        label: for messages and progress.
+        identity: results of the same identity are the same; covers weights, not the build.
+        make: raises MissingWeights where they are not there, ValueError where they do not fit.
+    """
+
+    spec: str
+    label: str
+    identity: str
+    make: Callable[[Protocol, torch.device], Matcher]
+
+
+def kinds() -> list[str]:
+    """All that there are."""
+    return sorted({*_OURS, *_MODULES, *_installed()})
+
+
+@cache
+def _installed() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def split(text: str) -> list[str]:
+    """The specs of a comma list, each of a kind that there is.
+
+    Raises:
+        UsageError: an unknown kind, with the nearest; or the same spec twice.
+    """
+    specs = [part.strip() for part in text.split(",") if part.strip()]
+    if not specs:
+        raise UsageError("--features is empty; expected e.g. sift,attention:RUN")
+    for spec in specs:
+        kind = spec.partition(":")[0]
+        if kind not in kinds():
+            near = difflib.get_close_matches(kind, kinds(), 3, 0.4) or kinds()
+            raise UsageError(f"there are no features {kind!r}; nearest: {', '.join(near)}")
+        if specs.count(spec) > 1:
+            raise UsageError(f"features {spec!r} stand twice")
+    return specs
+
+
+def jobs(spec: str, attention: AttentionOptions) -> list[Job]:
+    """What measures a spec; several where it is several checkpoints.
+
+    Raises:
+        ValueError: the argument is wrong, or there is no such checkpoint.
+    """
+    kind, colon, argument = spec.partition(":")
+    given = argument if colon else None
+    if kind == "attention":
+        from cameo_train.matchers.attention_runs import attention_jobs
+
+        return attention_jobs(spec, given, attention)
+    if kind in ("oracle", "chance") and given is not None:
+        raise UsageError(f"{spec}: {kind} takes nothing after a colon")
+    return [Job(spec, spec, f"{spec} {_stamp(given)}", partial(_make, kind, given, spec))]
+
+
+def _make(
+    kind: str, argument: str | None, spec: str, protocol: Protocol, device: torch.device
+) -> Matcher:
+    from cameo_train.matchers import dense, own_points
+
+    if kind == "oracle":
+        return dense.Oracle(spec, protocol)
+    if kind == "chance":
+        return dense.Chance(spec, protocol)
+    made = _factory(kind)(argument, device)
+    if hasattr(made, "descriptors"):
+        return dense.FeatureMatcher(made, spec, protocol)
+    if hasattr(made, "matches"):
+        return own_points.OwnPoints(made, spec, protocol)
+    raise TypeError(
+        f"{kind} gave a {type(made).__name__}, which has neither descriptors() nor matches()"
+    )
+
+
+def _factory(kind: str) -> Factory:
+    if kind in _MODULES:
+        module, name = _MODULES[kind]
+        factory: Factory = getattr(import_module(module), name)[kind]
+        return factory
+    loaded: Factory = _installed()[kind].load()
+    return loaded
+
+
+def _stamp(argument: str | None) -> str:
+    """Changes when the files of a local folder of weights do; empty for hub ids."""
+    path = Path((argument or "").partition("@")[0] or "/nowhere")
+    if not path.exists():
+        return ""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return " ".join(f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in files)
