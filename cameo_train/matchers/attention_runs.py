@@ -16,6 +16,7 @@ from torch import nn
 from cameo_data import ShardReader
 from cameo_data.errors import DataError, UsageError
 from cameo_train import checkpoint, config
+from cameo_train.batches import trained_hw
 from cameo_train.config import TrainConfig
 from cameo_train.matchers.attention import AttentionMatcher, Reading
 from cameo_train.matchers.base import MissingWeights
@@ -111,7 +112,7 @@ def _of_checkpoint(
     mixes: dict[str, nn.Module] = {layer: objective.head_mix} if run_config.weight else {}
     made = _matcher(
         objective.model, _space(objective.model, run_config.weights, device), layer, mixes,
-        options, protocol, spec=spec, name=_name(path), step=step,
+        options, protocol, spec=spec, name=_name(path), step=step, side=run_config.size,
     )  # fmt: skip
     made.notes += notes
     return made
@@ -127,20 +128,23 @@ def load_objective(
     """
     saved = checkpoint.load(path)
     run_config = config.load(path / "config.yaml", {})
-    trained_hw = _trained_hw(run_config)
+    seen_hw = _seen_hw(run_config, hw)
+    then_hw = _trained_hw(run_config)
     notes = []
-    if trained_hw is not None and trained_hw != hw:
+    if seen_hw != hw:
+        notes.append(f"{path.name}: sees images of {seen_hw[0]}×{seen_hw[1]} (h×w), as in training")
+    if then_hw is not None and then_hw != seen_hw:
         line = (
-            f"{path} was trained on images of {trained_hw[0]}×{trained_hw[1]} (h×w), this build's "
-            f"are {hw[0]}×{hw[1]}"
+            f"{path} was trained on images of {then_hw[0]}×{then_hw[1]} (h×w), this build's "
+            f"are {seen_hw[0]}×{seen_hw[1]}"
         )
         if not any_size:
             raise ValueError(
-                f"{line}; build shards with --size {trained_hw[1]}x{trained_hw[0]}, or add "
+                f"{line}; build shards with --size {then_hw[1]}x{then_hw[0]}, or add "
                 "@size=any to measure it all the same"
             )
         notes.append(line)
-    objective = Objective(run_config, build(run_config.model), hw)
+    objective = Objective(run_config, build(run_config.model), seen_hw)
     own = objective.state_dict()
     for name in sorted({*own, *saved.weights}):
         ours, theirs = (
@@ -154,21 +158,23 @@ def load_objective(
             )
     objective.load_state_dict(saved.weights)
     if saved.ema is not None:
-        averaged = [p for p in objective.parameters() if p.requires_grad]
-        with torch.no_grad():
-            for number, parameter in enumerate(averaged):
-                parameter.copy_(saved.ema[str(number)])
+        objective.load_state_dict(saved.ema)
         notes.append(f"{path.name}: averaged weights (EMA)")
     return objective.eval(), saved.step, notes
 
 
 def _trained_hw(run_config: TrainConfig) -> tuple[int, int] | None:
-    if run_config.crop is not None:
-        return run_config.crop, run_config.crop
+    """Size of the images that a run was trained on; None if its shards are elsewhere by now."""
     try:
-        return ShardReader(run_config.shards)[0].cameras[0].hw
+        stored_hw = ShardReader(run_config.shards)[0].cameras[0].hw
     except (DataError, OSError, ValueError):
-        return None  # the shards are elsewhere by now
+        return None
+    return trained_hw(run_config, stored_hw)
+
+
+def _seen_hw(run_config: TrainConfig, hw: tuple[int, int]) -> tuple[int, int]:
+    """Size that images of a build are scaled to, as in training; they are never cropped."""
+    return trained_hw(run_config.model_copy(update={"crop": None}), hw)
 
 
 def _name(path: Path) -> str:
@@ -217,8 +223,11 @@ def _matcher(
     spec: str,
     name: str,
     step: int | None,
+    side: int | None = None,
 ) -> AttentionMatcher:
-    run = partial(denoise, model, space, references=options.references, seed=options.seed)
+    run = partial(
+        denoise, model, space, references=options.references, seed=options.seed, side=side
+    )
     readings = readings_of(model, layer, mixes, options)
     if not readings:
         raise ValueError(f"{spec}: no trained mixing head there (trained with --weight 0)")

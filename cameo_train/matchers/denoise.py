@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cameo_train.augment import resize
 from cameo_train.batches import Batch
 from cameo_train.models import Latents, MultiViewModel, noised, training_noise
 from cameo_train.objective import condition
 from cameo_train.order import Position
-from cameo_train.precision.group import Group
+from cameo_train.precision.group import Group, group_of
 
 
 @torch.no_grad()
@@ -26,11 +27,17 @@ def denoise(
     *,
     references: int = 1,
     seed: int = 0,
+    side: int | None = None,
 ) -> Tensor:
     """One pass of the model, references clean and targets noised; its prediction.
 
-    The noise depends on seed, sample and timestep alone.
+    The noise depends on the seed and the sample alone.
+
+    Args:
+        side: shorter side, in pixels, that images are scaled to first; None for as they are.
     """
+    if side is not None:
+        groups = [group_of(resize(g.sample, side), g.queries, g.images.device) for g in groups]
     batch = batch_of(groups, references)
     latents, given = condition(model, batch, space)
     noise = torch.stack(

@@ -67,9 +67,9 @@ def median_draws(tally: Tally, weights: NDArray[np.float64]) -> NDArray[np.float
 def interval(values: NDArray[np.float64], scenes: NDArray[np.int64]) -> NDArray[np.float64]:
     """(..., 2) percentile interval over the first axis; NaN where fewer than two scenes count.
 
-    A bootstrap of few scenes gives intervals that are too narrow; the percentiles are moved outwards
-    by as much as Student's t and the bias of the variance ask for (expanded percentile interval,
-    Hesterberg 2015, "What teachers should know about the bootstrap", section 5.3).
+    A bootstrap of few scenes gives intervals that are too narrow; the percentiles are moved
+    outwards by as much as Student's t and the bias of the variance ask for (expanded percentile
+    interval, Hesterberg 2015, "What teachers should know about the bootstrap", section 5.3).
 
     Args:
         values: (draws, B + 1, ...); draws without any query of a bin are left out of it.
