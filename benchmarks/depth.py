@@ -84,7 +84,7 @@ class Exact:
 
 
 def box_seconds() -> float:
-    """Processor seconds that OpenCV takes for 100 box filters of 5×5 on a float32 image of 640×480: what
+    """Processor seconds of 100 box filters of 5×5 by OpenCV on a float32 image of 640×480: what
     times are compared with, since machines differ."""
     image = np.random.default_rng(0).random((480, 640), np.float32)
     cv2.setNumThreads(1)
