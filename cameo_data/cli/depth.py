@@ -69,7 +69,7 @@ def _list_methods(ctx: click.Context, _parameter: click.Parameter, value: bool) 
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Processes; on a GPU two are enough.  [default: one per processor core]",
+    help="Processes; few on a GPU.  [default: one per processor core]",
 )
 @click.option(
     "--list",

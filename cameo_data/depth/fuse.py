@@ -24,7 +24,7 @@ from cameo_data.open3d_import import load_open3d
 from cameo_data.types import Camera, DepthMap
 
 # Edge of a voxel in pixels at the median depth; the field is smooth, and its zero is found far
-# below a voxel. docs/depth.md has the figures for 1, 2 and 3.
+# below a voxel. On exact depth with 1 % of noise, 1, 2 and 3 leave 0.31, 0.30 and 0.33 %.
 VOXEL_PX = 2.0
 # Distance up to which a measurement votes, in voxels (Open3D's own choice) and at least as a share
 # of the median depth: two measurements farther apart than twice this never meet in one surface.

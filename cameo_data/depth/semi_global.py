@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import torch
 
 # Costs are 1 − ZNCC. One step per pixel is what slanted surfaces do; a jump costs as much as a
-# third of the whole range. docs/depth.md has the figures for other values.
+# third of the whole range. (0.03, 0.3) and (0.1, 0.6) change the share within 1 % of truth
+# in a rendered room by less than one point.
 STEP_COST = 0.06
 JUMP_COST = 0.4
 # Grey difference at which a jump costs half: object outlines usually are image edges.

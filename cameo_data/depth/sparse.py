@@ -29,7 +29,7 @@ RANKS = (1, 2, 3, 4, 6, 8, 12, 18, 27, 40)
 # Views whose axes are turned further apart share little that features could match.
 WIDEST_TURN_DEG = 75.0
 # Pixels at a longer side of 640 within which a match agrees with its epipolar line: poses of SLAM
-# and of video are good to about one (docs/depth.md).
+# and of video are good to about one.
 EPIPOLAR_PX = 2.0
 # A scene with this many matches of which less than this share fit is posed wrongly. Of the real
 # sets the worst (NYU, poses by SLAM) has 34 %, the others have 59 % and more.
