@@ -67,6 +67,11 @@ def value_at(curve: Sequence[tuple[int, float]], step: float) -> float:
     return min(curve, key=lambda point: abs(point[0] - step))[1] if curve else math.nan
 
 
+def last_value(curve: Sequence[tuple[int, float]]) -> float:
+    """The last measurement; NaN of none."""
+    return curve[-1][1] if curve else math.nan
+
+
 @dataclass(frozen=True)
 class Mean:
     """A mean over seeds with its 95 % interval (Student's t), which one seed does not have."""
@@ -145,9 +150,9 @@ def _line(pairs: Sequence[tuple[Run, Run]]) -> Line:
         steps=Mean.of(steps for steps, _ in reached),
         seconds=Mean.of(seconds for _, seconds in reached),
         precision_early=Mean.of(early),
-        precision=Mean.of(value_at(r.curve("validation_precision"), math.inf) for r in runs),
+        precision=Mean.of(last_value(r.curve("validation_precision")) for r in runs),
         reading=str(runs[-1].rows[-1].get("reading", "")),
-        psnr=Mean.of(value_at(run.curve("psnr"), math.inf) for run in runs),
+        psnr=Mean.of(last_value(run.curve("psnr")) for run in runs),
     )
 
 

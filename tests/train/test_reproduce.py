@@ -34,7 +34,7 @@ TINY = replace(
 
 def run_of(arm, seed, losses, seconds=1.0):
     rows = [
-        {"step": i + 1, "validation_loss": loss, "validation_precision": 0.5, "seconds": seconds}
+        {"step": i + 1, "validation_loss": loss, "validation_precision": i / 4, "seconds": seconds}
         for i, loss in enumerate(losses)
     ]
     return Run(arm, seed, rows)
@@ -63,6 +63,8 @@ def test_shares_are_of_the_same_seeds_baseline():
     assert line.steps.values == (0.5, 0.75)
     assert line.seconds.values == (1.0, 1.5)
     assert (line.reached, line.seeds) == (2, 2)
+    # measured at steps 1 to 4: nearest to a third, and the last
+    assert (line.precision_early.mean, line.precision.mean) == (0.0, 0.75)
     assert (slow.reached, slow.steps.values) == (1, (1.0,))
     # Student's t with one degree of freedom: 12.706 standard errors
     assert line.steps.high - line.steps.mean == pytest.approx(12.706 * 0.125, rel=1e-3)
