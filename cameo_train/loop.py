@@ -335,7 +335,8 @@ def _averaged(ema: EMAModel | None, objective: Objective) -> Iterator[None]:
 @torch.no_grad()
 def _swap(ema: EMAModel | None, trained: list[torch.nn.Parameter]) -> None:
     """Exchanges weights and their averages, one after the other, without a copy of the model."""
-    for weight, average in zip(trained, ema.shadow_params if ema is not None else (), strict=True):
+    pairs = () if ema is None else zip(trained, ema.shadow_params, strict=True)
+    for weight, average in pairs:
         kept: Tensor = weight.clone()
         weight.copy_(average)
         average.copy_(kept)
