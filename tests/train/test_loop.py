@@ -14,7 +14,7 @@ from runs import rows, small_run
 from safetensors.torch import load_file
 
 from cameo_data.build import build
-from cameo_train import checkpoint, loop
+from cameo_train import checkpoint, loop, sampling
 from cameo_train.objective import draw
 
 pytestmark = pytest.mark.usefixtures("small")
@@ -63,7 +63,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(shards, tmp_path):
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     with (tmp_path / "parts" / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "of": "a step that no checkpoint covers"}\n')
-    loop.fit(parts)
+    loop.fit(parts.model_copy(update={"workers": 1}))
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
     for name in ("weights", "ema"):
         one, other = (
@@ -119,6 +119,17 @@ def test_averaged_weights_are_saved_under_the_names_of_the_weights(shards, tmp_p
     assert not torch.equal(weights[name], averaged[name])
     objective = loop.untrained(small_run(shards, tmp_path / "run", weight=0))
     objective.load_state_dict(averaged)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_sampling_leaves_no_trace_in_training(shards, tmp_path, monkeypatch, ema):
+    monkeypatch.setitem(sampling.sample.__kwdefaults__, "steps", 2)
+    plain = loop.fit(small_run(shards, tmp_path / "plain", steps=3, ema=ema))
+    often = loop.fit(small_run(shards, tmp_path / "often", steps=3, ema=ema, sample_every=1))
+    assert "psnr" in often.last
+    weights = (load_file(run.checkpoint / "weights.safetensors") for run in (plain, often))
+    one, other = weights
+    assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_figures_read_a_step_late_are_the_same(shards, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -32,14 +33,15 @@ def flags(**settings):
 
 
 def free_ports(count):
-    """Ports of this machine that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [str(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Ports that nobody listens on, below those that systems give to outgoing connections."""
+    found = []
+    for port in random.sample(range(20_000, 30_000), 1000):
+        with socket.socket() as one:
+            if one.connect_ex(("127.0.0.1", port)) != 0:
+                found.append(str(port))
+        if len(found) == count:
+            return found
+    raise AssertionError("no free ports")
 
 
 def two_processes(folder: Path, commands):
@@ -61,7 +63,12 @@ def two_processes(folder: Path, commands):
         )
         for rank in range(2)
     ]
-    ended = [process.communicate(timeout=900) for process in processes]
+    try:
+        ended = [process.communicate(timeout=900) for process in processes]
+    finally:  # one waits for the other for ever if that has failed
+        for process in processes:
+            process.kill()
+            process.communicate()
     for process, (_, errors) in zip(processes, ended, strict=True):
         assert process.returncode == 0, errors[-3000:]
     return [[json.loads(line) for line in out.splitlines()] for out, _ in ended]
