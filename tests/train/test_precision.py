@@ -138,7 +138,7 @@ def test_oracle_is_the_ceiling_and_chance_the_floor(shards, tmp_path):
         # two scenes are too few for an interval to hold what is drawn at random within each
         for limit, (value, _, _) in chance[name]["precision"].items():
             assert value == pytest.approx(floor[name]["precision"][limit][0], abs=0.01)
-    rows = list(csv.DictReader((tmp_path / "p" / "results.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "p" / "results.csv").read_text().splitlines()))
     assert len(rows) == 4 * 3 * 4
     assert all(row["grid"] and row["visibility filter"] and row["bins_deg"] for row in rows)
     page = (tmp_path / "p" / "precision.html").read_text()
