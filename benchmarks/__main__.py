@@ -1,8 +1,8 @@
 """``python -m benchmarks``: every figure of ``docs/benchmarks.md``, as Markdown on the terminal.
 
 Most parts need only the package; ``speed`` needs kornia and romatch (see ``make bench``). Parts
-that take minutes run only when named: ``yardsticks``, ``listing``, ``depth``, which sweeps some
-forty views, and ``constants``, which recompiles the kernel some twenty times.
+that take minutes run only when named: ``yardsticks``, ``listing``, ``precision``, ``depth``, which
+sweeps some forty views, and ``constants``, which recompiles the kernel some twenty times.
 """
 
 from __future__ import annotations
@@ -140,6 +140,13 @@ def depth_part() -> Iterator[str]:
         yield table(headings, rows)
 
 
+def precision_part() -> Iterator[str]:
+    """``cameo-train precision`` against a loop over pairs in the published style."""
+    from benchmarks import precision
+
+    yield table(precision.HEADINGS, list(precision.lines()))
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "accuracy": accuracy_part,
     "speed": speed_part,
@@ -148,6 +155,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "listing": listing_part,
     "constants": constants_part,
     "depth": depth_part,
+    "precision": precision_part,
 }
 
 
