@@ -112,10 +112,11 @@ def listing_part() -> Iterator[str]:
     yield f"### {listing.SCENES:,} scenes\n"
     rows = [
         [one.name, f"{one.list_s:.2f} s", f"{one.kb_tenth:.2f} kB", f"{one.kb:.2f} kB",
-         f"{one.inspect_s:.1f} s"]
+         f"{one.inspect_s:.1f} s ({one.inspect_cpu_s:.1f} s)"]
         for one in listing.measure()
     ]  # fmt: skip
-    headings = ["format", "listed in", "held per scene, a tenth of them", "all", "`inspect auto`"]
+    headings = ["format", "listed in", "held per scene, a tenth of them", "all",
+                "`inspect auto` (of it processor)"]  # fmt: skip
     yield table(headings, rows)
 
 

@@ -421,7 +421,8 @@ def test_the_pages_program_writes_a_scene(tmp_path: Path, monkeypatch: pytest.Mo
     exec(compile(program, PAGE.name, "exec"), {})  # noqa: S102 - our own page
     _, views, failures = read(tmp_path / "scenes")
     assert not failures
-    assert [view.camera.world_from_cam[0, 3] for view in views] == [0.0, 0.1, 0.2]
+    places = [view.camera.world_from_cam[0, 3] for view in views]
+    np.testing.assert_allclose(places, 0.1 * np.arange(6), atol=1e-12)
     np.testing.assert_allclose(views[0].depth.z, 2.0)
     found = correspond(views[0].depth, views[0].camera, views[1].depth, views[1].camera)
     # f · baseline / depth = 60 · 0.1 / 2 pixels to the left

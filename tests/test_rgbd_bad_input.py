@@ -259,7 +259,7 @@ SCENE_CASES = {
     ),
     "a row with too few numbers": (
         lambda folder: (folder / "poses.txt").write_text("1 2 3\n"),
-        "poses.txt has line 1 with 3 words; expected columns matrix",
+        "poses.txt has line 1 with 3 words; expected a matrix of 12 or 16 numbers",
     ),
     "a row with a word": (
         lambda folder: (folder / "poses.txt").write_text("x " * 16 + "\n"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,11 +156,23 @@ def _difference(folder: Folder, old: dict[str, Any], new: dict[str, Any], recipe
     except ValueError:
         return "another recipe"
     changed = [
-        f"{key}: {before[key]} there, {now[key]} here"
-        for key in now
-        if before[key] != now[key] and key not in recipes.NOT_HASHED
+        f"{key}: {there} there, {here} here"
+        for key, there, here in _changes(before, now)
+        if key not in recipes.NOT_HASHED
     ]
     return f"another recipe ({'; '.join(changed)})"
+
+
+def _changes(
+    before: Mapping[str, Any], now: Mapping[str, Any], within: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Keys whose values differ, those of tables in tables as ``source.options.split``."""
+    for key in dict.fromkeys((*now, *before)):
+        there, here = before.get(key), now.get(key)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            yield from _changes(there, here, f"{within}{key}.")
+        elif there != here:
+            yield f"{within}{key}", there, here
 
 
 def sweep(folder: Folder, shard_names: set[str]) -> None:

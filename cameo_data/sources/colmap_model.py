@@ -81,9 +81,12 @@ def read_model(folder: Path) -> Model:
         images = [_image(image) for image in model.images.values()]
     except (ValueError, IndexError, RuntimeError, MemoryError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
+        # a failed check or index of its own code says nothing about the file but that it is damaged
+        internal = "Check failed" in reason or "_M_range_check" in reason
         raise FileDefect(
             Reason.BAD_METADATA,
-            f"COLMAP cannot read the model in {folder.name} ({reason})",
+            f"COLMAP cannot read the model in {folder.name}"
+            + (": a file of it is damaged or cut short" if internal else f" ({reason})"),
             "a model that COLMAP can open",
             "copy it again, or write it anew with COLMAP's model_converter",
         ) from None

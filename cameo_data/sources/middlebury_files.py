@@ -140,7 +140,8 @@ def read_calib(path: Path) -> Calibration:
         K = [_matrix(values[key]) for key in ("cam0", "cam1")]
         numbers = {key: float(values[key]) for key in ("doffs", "baseline", "width", "height")}
     except (KeyError, ValueError) as error:
-        raise _bad(path, f"{error}", "cam0, cam1, doffs, baseline, width and height") from None
+        found = f"no {error.args[0]}" if isinstance(error, KeyError) else f"{error}"
+        raise _bad(path, found, "cam0, cam1, doffs, baseline, width and height") from None
     hw = (int(numbers["height"]), int(numbers["width"]))
     if not all(math.isfinite(x) for x in numbers.values()) or numbers["baseline"] <= 0:
         raise _bad(path, f"baseline={numbers['baseline']:g}", "finite numbers, a positive baseline")

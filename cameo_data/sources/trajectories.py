@@ -96,7 +96,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> Trajectory:
         words = _words(line)
         size = len(words) - others
         if size not in ((12, 16) if "matrix" in columns else (0,)):
-            expected = f"columns {' '.join(columns)}"
+            matrix = "a matrix of 12 or 16 numbers"
+            expected = ", ".join(matrix if name == "matrix" else name for name in columns)
             raise _malformed(path, f"line {number} with {len(words)} words", expected)
         fields = _split(words, columns, size)
         try:
