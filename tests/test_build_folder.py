@@ -10,6 +10,7 @@ import pytest
 from build_scenes import copy_scenes, recipe, tree
 
 from cameo_data import build as builds
+from cameo_data import recipe as recipes
 from cameo_data.build import folder as folders
 from cameo_data.shards import writer
 
@@ -70,6 +71,10 @@ def test_another_recipe_is_refused_with_what_differs(tiny_build, tiny_scenes):
     before = tree(out)
     with pytest.raises(ValueError, match=r"another recipe \(views: 3 there, 2 here; seed: 0 there"):
         builds.build(recipe(tiny_scenes, views=2, seed=5), out)
+    changed = recipe(tiny_scenes).record()
+    changed["source"]["limit"] = 1
+    with pytest.raises(ValueError, match=r"recipe \(source.limit: None there, 1 here\); give"):
+        builds.build(recipes.make(changed), out)
     assert tree(out) == before
 
 

@@ -1,5 +1,6 @@
-"""Real sets: the right reading passes with figures as good as an independent script's; a wrong one
-is named. The yardsticks are those in the sets' READMEs."""
+"""Real sets: the right reading passes with good figures of its own pairs; a wrong one is named.
+
+``test_yardsticks`` compares with the figures in the sets' READMEs, by their protocol."""
 
 from __future__ import annotations
 
@@ -25,8 +26,7 @@ SLAMBOOK = {
     "intrinsics": "518,519,325.5,253.5",
 }
 # folder -> source, options, least shares of depth within 1, 2 and 5 %, most epipolar pixels.
-# Where the README measured pixels another way (nyu_slambook's pairs, apple's matches), a twentieth
-# and the difference of the matchers are allowed for.
+# `check` chooses pairs of its own, so these are not the READMEs' figures.
 SETS: dict[str, tuple[str, dict[str, str], tuple[float, ...] | None, float]] = {
     "7scenes_redkitchen": ("rgbd", {}, (0.58, 0.84, 0.95), 2.0),
     "hololens": ("rgbd", {}, (0.94, 0.98, 0.99), 0.5),

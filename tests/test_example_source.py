@@ -59,7 +59,8 @@ def test_the_package_is_found_and_recognises_its_folders(captures: Path) -> None
     assert shown.exit_code == 0, shown.output
     assert "counter-clockwise" in shown.output
     assert sources.source_spec("turntable").recognise(captures)
-    assert not sources.source_spec("turntable").recognise(captures / "box")
+    assert sources.source_spec("turntable").recognise(captures / "box")
+    assert not sources.source_spec("turntable").recognise(captures.parent / "site")
 
 
 def test_its_cameras_agree_with_its_depth(captures: Path) -> None:

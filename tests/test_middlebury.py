@@ -163,7 +163,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 BREAKS: list[tuple[Callable[[Path], Any], Reason, str]] = [
-    (lambda f: edit(f / "calib.txt", "doffs=3", "offs=3"), Reason.BAD_INTRINSICS, "'doffs'"),
+    (lambda f: edit(f / "calib.txt", "doffs=3", "offs=3"), Reason.BAD_INTRINSICS, "no doffs"),
     (lambda f: edit(f / "calib.txt", "doffs=3.0", "doffs=5"), Reason.BAD_INTRINSICS, "doffs 5"),
     (lambda f: edit(f / "calib.txt", "cam1=[60", "cam1=[70"), Reason.BAD_INTRINSICS, "f 60, 70"),
     (lambda f: edit(f / "calib.txt", "cam0=[60", "cam0=[x"), Reason.BAD_INTRINSICS, "'x'"),

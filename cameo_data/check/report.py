@@ -100,7 +100,8 @@ class Report:
         return out
 
     def _scene_lines(self, check: SceneCheck) -> Iterator[str]:
-        yield f"{check.scene_id}: {check.verdict} ({check.views} views, {check.pairs} pairs)"
+        pairs = "pair" if check.pairs == 1 else "pairs"
+        yield f"{check.scene_id}: {check.verdict} ({check.views} views, {check.pairs} {pairs})"
         if check.figures is not None:
             yield from (f"  {line}" for line in _figure_lines(check.figures))
         for complaint in check.complaints:

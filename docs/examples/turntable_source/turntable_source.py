@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from cameo_data import files, image_io, transforms
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import SourceOptions, SourceSpec
+from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
 from cameo_data.types import Camera, DepthRef, Frame, Scene
 
 DATASET = "turntable"
@@ -55,41 +55,42 @@ class TurntableOptions(SourceOptions):
     every: int = Field(1, ge=1, description="use every n-th view")
 
 
-class TurntableSource:
-    """The captures below a folder."""
+def open_turntable(root: Path, options: TurntableOptions) -> FolderSource:
+    """The captures below a folder.
 
-    dataset = DATASET
-    failures: Sequence[Failure] = ()
+    Raises:
+        DataError: there are none.
+    """
+    folders, failures = find_scenes(root, DATASET, _is_capture)
+    if not folders:
+        raise DataError(
+            Reason.MISSING_FILE,
+            dataset=DATASET,
+            found=f"no capture in {root}",
+            expected=f"folders with a {FILE_NAME} each",
+            remedy="write one with `python -m turntable_source OUT`",
+        )
 
-    def __init__(self, root: Path, options: TurntableOptions) -> None:
-        self._options = options
-        self._folders = {path.parent.name: path.parent for path in root.glob(f"*/{FILE_NAME}")}
-        if not self._folders:
-            raise DataError(
-                Reason.MISSING_FILE,
-                dataset=DATASET,
-                found=f"no capture in {root}",
-                expected=f"folders with a {FILE_NAME} each",
-                remedy="write one with `python -m turntable_source OUT`",
-            )
+    def read(folder: Path, scene_id: str) -> Scene:
+        return _scene(folder, scene_id, options)
 
-    def scene_ids(self) -> Sequence[str]:
-        return sorted(self._folders)
+    return FolderSource(DATASET, folders, failures, read)
 
-    def scene(self, scene_id: str) -> Scene:
-        folder = self._folders[scene_id]
+
+def _is_capture(folder: Path) -> bool:
+    return (folder / FILE_NAME).is_file()
+
+
+def _scene(folder: Path, scene_id: str, options: TurntableOptions) -> Scene:
+    capture = _read(folder)
+    frames: list[Frame] = []
+    failures: list[Failure] = []
+    for view in capture.views[:: options.every]:
         try:
-            capture = _read(folder)
+            frames.append(_frame(folder, capture, view))
         except FileDefect as defect:
-            raise defect.at(DATASET, scene_id) from None
-        frames: list[Frame] = []
-        failures: list[Failure] = []
-        for view in capture.views[:: self._options.every]:
-            try:
-                frames.append(_frame(folder, capture, view))
-            except FileDefect as defect:
-                failures.append(defect.at(DATASET, scene_id, view.image).failure)
-        return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures))
+            failures.append(defect.at(DATASET, scene_id, view.image).failure)
+    return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures))
 
 
 def _read(folder: Path) -> CaptureRecord:
@@ -132,14 +133,11 @@ def _cam_from_world(
 
 
 def _recognise(root: Path) -> bool:
-    try:
-        return any(root.glob(f"*/{FILE_NAME}"))
-    except OSError:
-        return False
+    return looks_like(root, _is_capture)
 
 
-def _open(root: Path, options: Any) -> TurntableSource:
-    return TurntableSource(root, options)
+def _open(root: Path, options: Any) -> FolderSource:
+    return open_turntable(root, options)
 
 
 SPEC = SourceSpec(
