@@ -33,6 +33,7 @@ class SceneRow:
     Attributes:
         listed, rejected: frames offered for reading, and those that listing rejected.
         with_depth: of the listed.
+        matches: whether sparse matches stand in for depth.
         rotation_deg: the widest between two of its views; None of a single one.
         read: frames read; valid_share and depth are their mean share of known depth and its range.
         failed: failures of the scene and its frames.
@@ -42,6 +43,7 @@ class SceneRow:
     listed: int = 0
     rejected: int = 0
     with_depth: int = 0
+    matches: bool = False
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     unit: str = ""
     rotation_deg: float | None = None
@@ -62,6 +64,7 @@ class SceneRow:
             "frames_found": self.found,
             "frames_listed": self.listed,
             "frames_with_depth": self.with_depth,
+            "sparse_matches": self.matches,
             "sizes": [{"hw": hw, "frames": n} for hw, n in sorted(self.sizes.items())],
             "unit": self.unit,
             "largest_rotation_deg": self.rotation_deg,
@@ -119,6 +122,7 @@ class Overview:
             "frames_estimated": self.estimated_frames,
             "sizes": [{"hw": hw, "frames": n} for hw, n in sizes.most_common()],
             "frames_with_depth_share": round(with_depth / listed, 4) if listed else None,
+            "scenes_with_sparse_matches": sum(row.matches for row in self.rows),
             "valid_depth_share": round(float(np.mean(shares)), 4) if shares else None,
             "largest_rotation_deg": [round(f(turned), 1) for f in (min, np.median, max)]
             if turned
@@ -177,6 +181,7 @@ def _list_frames(row: SceneRow, scene: Scene) -> None:
     row.listed = len(scene.frames)
     row.rejected = sum(failure.frame_id is not None for failure in scene.failures)
     row.with_depth = sum(frame.depth is not None for frame in scene.frames)
+    row.matches = scene.matches is not None
     row.sizes = Counter(frame.camera.hw for frame in scene.frames)
     row.unit = scene.unit
     if len(scene.frames) > 1:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.real import SLAMBOOK
 from cameo_data import transforms
 from cameo_data.check import SceneCheck, check_scene
 from cameo_data.sources import open_source
@@ -18,13 +19,6 @@ from cameo_data.types import Camera, Scene
 
 pytestmark = pytest.mark.realdata
 
-SLAMBOOK = {
-    "color": "color/*.png",
-    "depth": "depth/*.pgm",
-    "poses": "pose.txt",
-    "pose_columns": "tx ty tz qx qy qz qw",
-    "intrinsics": "518,519,325.5,253.5",
-}
 # folder -> source, options, least shares of depth within 1, 2 and 5 %, most epipolar pixels.
 # `check` chooses pairs of its own, so these are not the READMEs' figures.
 SETS: dict[str, tuple[str, dict[str, str], tuple[float, ...] | None, float]] = {

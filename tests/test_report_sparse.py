@@ -67,6 +67,12 @@ def test_stats_count_matches(tracks: Path) -> None:
     assert (record["sparse_matches"], pairs) == counted(tracks)
 
 
+def test_inspect_says_that_there_are_matches(tracks: Path) -> None:
+    data = tracks.parent / "data"
+    assert "1 scene with sparse matches, which a build stores" in run("inspect", "colmap", data)
+    assert json.loads(run("inspect", "colmap", data, "--json"))["scenes_with_sparse_matches"] == 1
+
+
 def test_samples_with_depth_keep_their_verdicts(mixed: Path) -> None:
     text = run("stats", mixed)
     assert "in 1 sample without depth" in text

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.real import SLAMBOOK
 from cameo_data.correspondence import correspond_prepared, prepare
 from cameo_data.frames import read_view
 from cameo_data.sources import open_source
@@ -18,13 +19,6 @@ from cameo_data.types import Verdict, View
 pytestmark = pytest.mark.realdata
 
 HW = (180, 240)
-SLAMBOOK = {
-    "color": "color/*.png",
-    "depth": "depth/*.pgm",
-    "poses": "pose.txt",
-    "pose_columns": "tx ty tz qx qy qz qw",
-    "intrinsics": "518,519,325.5,253.5",
-}
 
 
 def read_first(root: Path, options: dict[str, Any], count: int) -> list[View]:

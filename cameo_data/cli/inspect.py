@@ -97,7 +97,12 @@ def _totals(record: dict[str, Any]) -> list[str]:
         known = record["valid_depth_share"]
         pixels = "" if known is None else f"; {100 * known:.0f} % of the pixels read"
         lines.append(f"depth: {100 * share:.0f} % of the frames{pixels}")
-        if share < 1:
+        if sparse := record["scenes_with_sparse_matches"]:
+            scenes = common.plural(sparse, "scene")
+            lines.append(
+                f"{scenes} with sparse matches, which a build stores in place of dense ones"
+            )
+        elif share < 1:
             lines.append("frames without depth give no dense matches: build-corr says what to do")
     return lines
 
