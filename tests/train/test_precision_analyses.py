@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from networks import small
 from runs import small_run
 
 from cameo_data import ShardReader
+from cameo_data.errors import DataError
 from cameo_train import loop, taps
 from cameo_train.batches import official_batch
 from cameo_train.cli import main
@@ -23,7 +25,7 @@ from cameo_train.precision import intervals, perturb
 from cameo_train.precision.compare import compare, read_results
 from cameo_train.precision.group import group_of
 from cameo_train.precision.protocol import Protocol, protocol_of
-from cameo_train.precision.queries import queries_of
+from cameo_train.precision.queries import maps_of, queries_of
 from cameo_train.protocols import PROTOCOLS, navi_errors, points_of, recalls
 from cameo_train.taps.identity import identity_attention
 
@@ -274,3 +276,29 @@ def test_features_that_are_no_numbers_let_other_rows_go_on(shards, tmp_path, mon
 def test_points_of_the_cameo_protocol_are_in_the_world(groups):
     official = official_batch(batch_of(groups[:1], 1))
     assert official["point_map"].shape[1] == len(groups[0].images)
+
+
+def test_verdicts_that_are_not_stored_are_computed_and_without_depth_refused(groups):
+    sample = groups[0].sample
+    bare = replace(sample, correspondence={})
+    np.testing.assert_array_equal(maps_of(bare, 8).verdict, sample.correspondence[8].verdict)
+    nothing = tuple(replace(d, valid=np.zeros_like(d.valid)) for d in sample.depths)
+    with pytest.raises(
+        DataError, match=f"sample {sample.key} has no verdicts and no depth"
+    ) as said:
+        queries_of(replace(bare, depths=nothing), protocol_of((48, 64), [8]))
+    assert "\n" not in str(said.value)
+    with pytest.raises(DataError, match="images of 48×64"):
+        queries_of(sample, protocol_of((64, 64), [8]))
+
+
+@pytest.mark.usefixtures("small")
+def test_a_checkpoint_of_another_size_is_refused_unless_asked_for(shards, tmp_path):
+    loop.fit(small_run(shards, tmp_path / "run", weight=0.0, crop=32))
+    given = ["--shards", shards, "--out", tmp_path / "p", "--pictures", 0, "--features"]
+    done = precision(*given, f"attention:{tmp_path / 'run'}")
+    assert done.exit_code == 1, done.output
+    assert "was trained on images of 32×32 (h×w), this build's are 48×64" in done.output
+    done = precision(*given, f"attention:{tmp_path / 'run'}@size=any")
+    assert done.exit_code == 0, done.output
+    assert "was trained on images of 32×32" in (tmp_path / "p" / "precision.html").read_text()
