@@ -261,10 +261,15 @@ def row(images: Sequence[Image], labels: Sequence[str]) -> Image:
 
 def write_png(path: Path, image: Image) -> None:
     """Writes an RGB picture, making its folder; all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(png_bytes(image))
+    partial.replace(path)
+
+
+def png_bytes(image: Image) -> bytes:
+    """An RGB picture as the bytes of a PNG file."""
     good, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
     if not good:
         raise ValueError(f"an image of shape {image.shape} cannot be encoded as PNG")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(data.tobytes())
-    partial.replace(path)
+    return data.tobytes()

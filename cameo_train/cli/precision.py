@@ -12,6 +12,8 @@ from cameo_data.cli import common
 from cameo_data.cli.common import ExitCode
 
 if TYPE_CHECKING:
+    from cameo_data.cli.common import Progress
+    from cameo_train.precision.session import Failed, Session
     from cameo_train.report.precision_page import Outcome
 
 EPILOG = """
@@ -22,6 +24,8 @@ Examples:
   cameo-train precision --shards shards --features attention:run --checkpoints all --out p
   cameo-train precision --shards shards --features dinov2:FOLDER,oracle,chance --bin 0 --bin 90 \\
       --bin 180 --threshold 8px --out p
+  cameo-train precision --shards shards --features attention:run --perturb all --out p
+  cameo-train precision --compare before --compare after --out difference
 
 Features are listed in docs/matchers.md. Stopped, the same command goes on; with further features it
 measures only these. Exit code 3: some features have no weights here; the others were measured.
@@ -29,11 +33,22 @@ measures only these. Exit code 3: some features have no weights here; the others
 
 
 @click.command("precision", epilog=EPILOG)
-@click.option("--shards", required=True, type=click.Path(path_type=Path), help="A finished build.")
-@click.option(
-    "--features", required=True, help="What is measured: a comma list of KIND[:ARGUMENT]."
-)
+@click.option("--shards", type=click.Path(path_type=Path), help="A finished build.")
+@click.option("--features", help="What is measured: a comma list of KIND[:ARGUMENT].")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for results.")
+@click.option(
+    "--compare",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Measure nothing; differences of results, repeated: all others to the first.",
+)
+@click.option(
+    "--protocol",
+    "named",
+    type=click.Choice(["probe3d-navi", "probe3d-scannet", "cameo"]),
+    help="A published evaluation instead; see docs/matchers.md.",
+)
 @click.option("--stride", type=click.IntRange(1), help="Pixels per cell.  [default: by the build]")
 @click.option(
     "--threshold",
@@ -98,84 +113,117 @@ measures only these. Exit code 3: some features have no weights here; the others
     help="Clean views of a group.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the noise.")
+@click.option(
+    "--pictures",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Groups whose attention is shown, of checkpoints.",
+)
+@click.option(
+    "--perturb",
+    multiple=True,
+    help="Layers, or all, without whose attention target views are sampled; repeat it.",
+)
 @click.option("--device", help="cpu, cuda …  [default: a GPU where there is one]")
 @click.option("--dry-run", "dry", is_flag=True, help="Say what would be measured; measure nothing.")
 @common.json_option
-def command(shards: Path, features: str, out: Path, dry: bool, as_json: bool, **given: Any) -> None:
+def command(
+    shards: Path | None,
+    features: str | None,
+    out: Path,
+    folders: tuple[Path, ...],
+    named: str | None,
+    dry: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Precision of correspondence against viewpoint rotation.
 
     Every point that another view sees, by the build's verdicts, is sought there by each matcher.
     The table shows the share that is found, by rotation between the views, with the ceiling of the
     grid and the floor of blind choice.
     """
-    outcome = _measured(shards, features, out, given, dry, quiet=as_json)
-    if outcome is None:
+    if folders:
+        if shards or features or named:
+            raise click.UsageError("--compare goes with --out alone")
+        _compare(folders, out, dry, as_json)
         return
-    from cameo_train.report import precision_page
+    if shards is None or features is None:
+        raise click.UsageError("give --shards and --features, or --compare twice")
+    from cameo_train.precision import session as sessions
 
-    paths = precision_page.write(outcome, out)
+    session = sessions.prepare(shards, features, out, given)
+    if dry:
+        facts, count = session.protocol.facts(), len(session.work.samples)
+        _say_plan([job.label for job in session.jobs], facts, count, as_json)
+        return
+    with common.progress(quiet=as_json) as progress:
+        if named is not None:
+            record, text, failed = _by_name(session, named, progress)
+            paths: list[Path] = []
+        else:
+            record, text, failed, paths = _by_rotation(session, shards, given, progress)
     if as_json:
-        common.echo_json(outcome.record())
+        common.echo_json(record)
     else:
-        click.echo(table(outcome))
-        for spec, text in outcome.missing:
-            click.echo(f"not measured: {spec}: {text}", err=True)
+        click.echo(text)
         for path in paths:
             click.echo(f"  {shlex.quote(str(path))}")
-    if outcome.missing:
-        raise click.exceptions.Exit(ExitCode.DONE_WITH_FAILURES)
+    for spec, reason in failed:
+        click.echo(f"not measured: {spec}: {reason}", err=True)
+    if failed:
+        every = len({spec for spec, _ in failed}) == len(session.specs)
+        raise click.exceptions.Exit(ExitCode.FAILED if every else ExitCode.DONE_WITH_FAILURES)
 
 
-def _measured(
-    shards: Path, features: str, out: Path, given: dict[str, Any], dry: bool, quiet: bool
-) -> Outcome | None:
-    import torch
+def _by_rotation(
+    session: Session, shards: Path, given: dict[str, Any], progress: Progress
+) -> tuple[dict[str, Any], str, Failed, list[Path]]:
+    from cameo_train.precision.session import measure
+    from cameo_train.report import precision_extras, precision_page
 
-    from cameo_data import ShardReader
-    from cameo_train.matchers import registry
-    from cameo_train.matchers.base import MissingWeights
-    from cameo_train.matchers.options import TIMESTEP, AttentionOptions
-    from cameo_train.precision import protocol as protocols
-    from cameo_train.precision import run
-    from cameo_train.precision.results import all_results
-    from cameo_train.report.precision_page import Outcome
-
-    reader = ShardReader(shards)
-    first = reader[0]
-    protocol = protocols.protocol_of(
-        first.cameras[0].hw, sorted(first.correspondence), stride=given["stride"],
-        thresholds=given["thresholds"] or protocols.DEFAULT_THRESHOLDS,
-        bins_deg=given["bins_deg"] or protocols.DEFAULT_BINS_DEG,
-        min_confidence=given["min_confidence"], masked=first.restricted_to_mask,
+    rows, failed = measure(session, progress)
+    bad = {spec for spec, _ in failed}
+    extras = precision_extras.extras(
+        [spec for spec in session.specs if spec not in bad], session.reader, session.protocol,
+        session.options, session.work.device,
+        pictures=given["pictures"], layers=given["perturb"],
     )  # fmt: skip
-    heads = given["heads"] or ("auto",)
-    options = AttentionOptions(
-        given["layers"], heads, given["timesteps"] or (TIMESTEP,), given["checkpoints"],
-        given["references"], given["seed"],
+    outcome = precision_page.Outcome(
+        str(shards), session.reader.index.name, session.protocol, rows, failed,
+        len(session.work.samples), len(session.reader), extras,
     )  # fmt: skip
-    jobs = [run.LIMITS]
-    for spec in registry.split(features):
-        jobs += registry.jobs(spec, options)
-    samples = run.chosen_samples(len(reader), given["samples"])
-    if dry:
-        _say_plan([job.label for job in jobs], protocol.facts(), len(samples), quiet)
-        return None
-    device = torch.device(given["device"] or ("cuda" if torch.cuda.is_available() else "cpu"))
-    work = run.Work(shards, out, protocol, samples, given["batch"], device)
-    found, missing = [], []
-    with common.progress(quiet=quiet) as progress:
-        for job in jobs:
-            try:
-                one = run.measure(work, job, reader, progress)
-            except MissingWeights as error:
-                missing.append((job.spec, str(error)))
-                continue
-            file = work.path(job, reader.index.sha256)
-            found.append((one, str(file.relative_to(out))))
-    rows = all_results(found, protocol, best_head="best" in heads, each="each" in heads)
-    return Outcome(
-        str(shards), reader.index.name, protocol, rows, missing, len(samples), len(reader)
-    )
+    paths = precision_page.write(outcome, session.work.out)
+    return outcome.record(), table(outcome), failed, paths
+
+
+def _by_name(session: Session, name: str, progress: Progress) -> tuple[dict[str, Any], str, Failed]:
+    from cameo_train.precision.session import measure_by
+    from cameo_train.protocols import named_protocol
+    from cameo_train.report import precision_named
+
+    named = named_protocol(name)
+    found, failed = measure_by(named, session, progress)
+    record = precision_named.write(named, found, failed, session.work.out)
+    rows = precision_named.table(found)
+    facts = "\n".join(f"  {key}: {value}" for key, value in precision_named.facts(named).items())
+    return record, f"recall by {name}\n{common.table(rows)}\n{facts}", failed
+
+
+def _compare(folders: tuple[Path, ...], out: Path, dry: bool, as_json: bool) -> None:
+    from cameo_train.precision.compare import compare
+    from cameo_train.report import precision_compare
+
+    plan, found = compare(folders)
+    paths = [] if dry else precision_compare.write(plan, found, out)
+    if as_json:
+        common.echo_json(precision_compare.record(plan, found))
+        return
+    click.echo(f"difference in precision within {plan.thresholds[0].text}, by rotation")
+    click.echo(common.table(precision_compare.table(plan, found)))
+    for path in paths:
+        click.echo(f"  {shlex.quote(str(path))}")
 
 
 def _say_plan(labels: list[str], facts: dict[str, str], samples: int, as_json: bool) -> None:
@@ -188,11 +236,13 @@ def _say_plan(labels: list[str], facts: dict[str, str], samples: int, as_json: b
 
 def table(outcome: Outcome) -> str:
     """Headline precision by rotation, and under it what it is."""
+    from cameo_train.precision.results import shown
     from cameo_train.report.precision_page import percent, span
 
     head = ["", *(one.label for one in outcome.rows[0].bins)]
     rows = [head]
-    for row in outcome.rows:
+    told = shown(outcome.rows)
+    for row in told:
         cells = []
         for one in row.bins:
             interval = span(one.precision[0])
@@ -202,4 +252,8 @@ def table(outcome: Outcome) -> str:
     rows.append(["queries", *(str(one.queries) for one in outcome.rows[0].bins)])
     facts = "\n".join(f"  {name}: {text}" for name, text in outcome.protocol.facts().items())
     title = f"precision within {outcome.protocol.thresholds[0].text}, by rotation"
-    return f"{title}\n{common.table(rows)}\n{facts}"
+    rest = len(outcome.rows) - len(told)
+    more = (
+        f"  {common.plural(rest, 'further row')} in results.csv and on the page\n" if rest else ""
+    )
+    return f"{title}\n{common.table(rows)}\n{more}{facts}"

@@ -91,6 +91,15 @@ def checkpoints_of(path: Path, which: str = "latest") -> list[Path]:
     return found if which == "all" else found[-1:]
 
 
+def checkpoint_of_spec(spec: str) -> Path | None:
+    """The latest checkpoint that ``attention:RUN`` names; None of a preset and of other kinds."""
+    kind, _, argument = spec.partition(":")
+    main, _ = _parts(argument)
+    if kind != "attention" or main in PRESETS:
+        return None
+    return checkpoints_of(Path(main))[-1]
+
+
 def _digest(path: Path) -> str:
     record = (path / "checkpoint.json").read_bytes()
     stamp = (path / "weights.safetensors").stat()
@@ -111,7 +120,7 @@ def _of_checkpoint(
     layer = resolve(objective.model.layers(), objective.layer)
     mixes: dict[str, nn.Module] = {layer: objective.head_mix} if run_config.weight else {}
     made = _matcher(
-        objective.model, _space(objective.model, run_config.weights, device), layer, mixes,
+        objective.model, space_of(objective.model, run_config.weights, device), layer, mixes,
         options, protocol, spec=spec, name=_name(path), step=step, side=run_config.size,
     )  # fmt: skip
     made.notes += notes
@@ -198,11 +207,16 @@ def _of_preset(
         raise MissingWeights(f"{spec}: {error}") from None
     layer = resolve(model.layers(), model.preset.layer)
     name = f"{preset}, {'random weights' if weights is None else Path(weights).name}"
-    space = _space(model, weights, device)
+    space = space_of(model, weights, device)
     return _matcher(model, space, layer, {}, options, protocol, spec=spec, name=name, step=None)
 
 
-def _space(model: MultiViewModel, weights: str | None, device: torch.device) -> Latents:
+def space_of(model: MultiViewModel, weights: str | None, device: torch.device) -> Latents:
+    """The latents that a model works in.
+
+    Raises:
+        MissingWeights: those of a VAE.
+    """
     try:
         space = build_latents(model.preset.latents, weights)
     except UsageError as error:

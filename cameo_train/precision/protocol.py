@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -157,6 +157,19 @@ class Protocol:
             "thresholds_px": [float(t) for t in self.thresholds_px],
             "diagonal_px": self.diagonal_px,
         }
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Protocol:
+        """From what ``record`` gave."""
+        return cls(
+            (int(record["hw"][0]), int(record["hw"][1])),
+            int(record["stride"]),
+            tuple(threshold(text) for text in record["thresholds"]),
+            tuple(float(edge) for edge in record["bins_deg"]),
+            float(record["min_confidence"]),
+            bool(record["stored"]),
+            bool(record["masked"]),
+        )
 
     def hash(self) -> str:
         """SHA-256 of the record."""

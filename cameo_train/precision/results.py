@@ -262,8 +262,15 @@ def _heads(heads: str) -> str:
     return "trained head" if heads == "trained" else heads
 
 
+def last_steps(results: Sequence[RowResult]) -> list[RowResult]:
+    """Without earlier checkpoints of the same run."""
+    last: dict[str, int] = {}
+    for result in results:
+        row = result.row
+        last[row.spec] = max(last.get(row.spec, 0), row.step or 0)
+    return [r for r in results if (r.row.step or 0) == last[r.row.spec]]
+
+
 def shown(results: Sequence[RowResult]) -> list[RowResult]:
     """One line for each matcher and way of reading: main layers of the last checkpoints."""
-    last = {r.row.spec: max(x.row.step or 0 for x in results if x.row.spec == r.row.spec)
-            for r in results}  # fmt: skip
-    return [r for r in results if r.row.main and (r.row.step or 0) == last[r.row.spec]]
+    return [result for result in last_steps(results) if result.row.main]

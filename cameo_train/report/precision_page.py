@@ -15,8 +15,9 @@ import jinja2
 
 from cameo_train import __version__
 from cameo_train.precision.protocol import Protocol
-from cameo_train.precision.results import Bin, Estimate, RowResult, shown
+from cameo_train.precision.results import Bin, Estimate, RowResult, last_steps, shown
 from cameo_train.report import precision_plots as plots
+from cameo_train.report.precision_extras import Extra
 
 EMPTY = "–"
 
@@ -26,8 +27,9 @@ class Outcome:
     """All that was measured.
 
     Attributes:
-        missing: specs that could not be measured, and the line that says what to fetch.
+        missing: specs that could not be measured, and the line that says what to fetch or mend.
         samples: groups measured, of ``of_samples`` in the build.
+        extras: pictures of the models that were measured.
     """
 
     shards: str
@@ -37,6 +39,7 @@ class Outcome:
     missing: Sequence[tuple[str, str]]
     samples: int
     of_samples: int
+    extras: Sequence[Extra] = ()
 
     def record(self) -> dict[str, Any]:
         """Plain values for ``results.json``."""
@@ -50,6 +53,7 @@ class Outcome:
             "statement": self.protocol.facts(),
             "missing": [{"features": spec, "message": text} for spec, text in self.missing],
             "rows": [row.record(self.protocol) for row in self.rows],
+            "perturbed": [extra.record for extra in self.extras if extra.record],
         }
 
 
@@ -64,22 +68,31 @@ def write(outcome: Outcome, out: Path) -> list[Path]:
     _write(out / "results.csv", _csv(outcome))
     protocol = outcome.protocol
     figures = {"Precision against rotation": ("rotation", _rotation(outcome))}
-    attention = [row for row in outcome.rows if row.row.kind == "attention"]
-    if len({row.row.layer_number for row in attention}) > 1:
-        made = plots.against(attention, protocol, "layer_number", "layer, in the order of running")
+    latest, main = last_steps(outcome.rows), [r for r in outcome.rows if r.row.main]
+    floor = next((r.all.precision[0].value for r in outcome.rows if r.row.kind == "floor"), None)
+    layers = [row for row in latest if row.row.layer is not None]
+    if len({row.row.layer_number for row in layers}) > 1:
+        made = plots.against(
+            layers, protocol, "layer_number", "layer, in the order of running", floor
+        )
         figures["Precision layer by layer"] = ("layers", made)
-    if len({row.row.step for row in attention}) > 1:
-        made = plots.against(attention, protocol, "step", "training step")
+    trained = [row for row in main if row.row.step is not None]
+    if len({row.row.step for row in trained}) > 1:
+        made = plots.against(trained, protocol, "step", "training step", floor)
         figures["Precision over training"] = ("training", made)
     written = [out / "results.json", out / "results.csv"]
     pictures = []
     for title, (name, figure) in figures.items():
         paths = plots.save(figure, out / name)
         written += paths
-        data = base64.b64encode(paths[0].read_bytes()).decode()
-        pictures.append((title, f"data:image/png;base64,{data}"))
+        pictures.append((title, _uri(paths[0].read_bytes())))
+    written += [extra.write(out) for extra in outcome.extras]
     _write(out / "precision.html", _page(outcome, pictures))
     return [out / "precision.html", *written]
+
+
+def _uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _rotation(outcome: Outcome) -> Any:
@@ -93,17 +106,20 @@ def _page(outcome: Outcome, pictures: Sequence[tuple[str, str]]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     protocol = outcome.protocol
+    told = shown(outcome.rows)
     notes = dict.fromkeys(note for row in outcome.rows for note in row.notes)
     return environment.get_template("precision.html").render(
         outcome=outcome,
         facts=protocol.facts(),
         headline=protocol.thresholds[0].text,
         bins=[*(protocol.bin_label(b) for b in range(protocol.bins)), "all"],
-        rows=[(row, [_cell(one) for one in row.bins]) for row in outcome.rows],
+        rows=[(row, [_cell(one) for one in row.bins]) for row in told],
+        rest=[(row, [_cell(one) for one in row.bins]) for row in outcome.rows if row not in told],
         counts=[(one.pairs, one.queries, one.scenes) for one in outcome.rows[0].bins],
         thresholds=[(i, t.text) for i, t in enumerate(protocol.thresholds)],
         overall=[(row.label, *_overall(row.all)) for row in outcome.rows],
         pictures=pictures,
+        extras=[(extra, _uri(extra.png)) for extra in outcome.extras],
         notes=list(notes),
     )
 

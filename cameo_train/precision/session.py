@@ -1,0 +1,116 @@
+"""From what a person asks for to what is measured: the build, the protocol, the matchers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cameo_data import ShardReader
+from cameo_data.errors import UsageError
+from cameo_train.matchers import registry
+from cameo_train.matchers.options import TIMESTEP, AttentionOptions
+from cameo_train.matchers.registry import Job
+from cameo_train.precision import protocol as protocols
+from cameo_train.precision import run
+from cameo_train.precision.named import Means, measure_named
+from cameo_train.precision.protocol import Protocol
+from cameo_train.precision.results import RowResult, all_results
+from cameo_train.protocols import NamedProtocol
+
+Progress = Callable[[str, int, int], None]
+Failed = list[tuple[str, str]]  # spec, and the line that says what is missing or wrong
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """All that is decided before the first group is read."""
+
+    reader: ShardReader
+    specs: tuple[str, ...]
+    jobs: tuple[Job, ...]
+    options: AttentionOptions
+    work: run.Work
+
+    @property
+    def protocol(self) -> Protocol:
+        """How is measured."""
+        return self.work.protocol
+
+
+def prepare(shards: Path, features: str, out: Path, asked: Mapping[str, Any]) -> Session:
+    """A session of what the flags say; None and empty values take the defaults.
+
+    Args:
+        asked: stride, thresholds, bins_deg, min_confidence, samples, batch, layers, heads,
+            timesteps, checkpoints, references, seed, device.
+
+    Raises:
+        DataError: no finished build.
+        UsageError: flags that mean nothing.
+    """
+    reader = ShardReader(shards)
+    first = reader[0]
+    plan = protocols.protocol_of(
+        first.cameras[0].hw, sorted(first.correspondence), stride=asked["stride"],
+        thresholds=asked["thresholds"] or protocols.DEFAULT_THRESHOLDS,
+        bins_deg=asked["bins_deg"] or protocols.DEFAULT_BINS_DEG,
+        min_confidence=asked["min_confidence"], masked=first.restricted_to_mask,
+    )  # fmt: skip
+    options = AttentionOptions(
+        tuple(asked["layers"]), tuple(asked["heads"]) or ("auto",),
+        tuple(asked["timesteps"]) or (TIMESTEP,), asked["checkpoints"], asked["references"],
+        asked["seed"],
+    )  # fmt: skip
+    specs = tuple(registry.split(features))
+    jobs = tuple(job for spec in specs for job in registry.jobs(spec, options))
+    samples = run.chosen_samples(len(reader), asked["samples"])
+    device = torch.device(asked["device"] or ("cuda" if torch.cuda.is_available() else "cpu"))
+    work = run.Work(shards, out, plan, samples, asked["batch"], device)
+    return Session(reader, specs, jobs, options, work)
+
+
+def measure(session: Session, progress: Progress) -> tuple[list[RowResult], Failed]:
+    """Rows of all matchers, and those that could not be measured; the others go on.
+
+    Raises:
+        DataError: the build is damaged, or says nothing of visibility.
+    """
+    found, failed = [], []
+    for job in (run.LIMITS, *session.jobs):
+        try:
+            one = run.measure(session.work, job, session.reader, progress)
+        except UsageError:
+            raise
+        except ValueError as error:  # missing weights, features that are no numbers or do not fit
+            failed.append((job.spec, " ".join(str(error).split())))
+            continue
+        file = session.work.path(job, session.reader.index.sha256)
+        found.append((one, str(file.relative_to(session.work.out))))
+    heads = session.options.heads
+    rows = all_results(
+        found, session.protocol, best_head="best" in heads, each="each" in heads
+    )  # fmt: skip
+    return rows, failed
+
+
+def measure_by(
+    named: NamedProtocol, session: Session, progress: Progress
+) -> tuple[dict[str, Means], Failed]:
+    """The same for a named protocol."""
+    found: dict[str, Means] = {}
+    failed = []
+    for job in session.jobs:
+        try:
+            found |= measure_named(
+                named, job, session.reader, session.work.samples, session.protocol,
+                session.work.device, session.options.references, progress,
+            )  # fmt: skip
+        except UsageError:
+            raise
+        except ValueError as error:
+            failed.append((job.spec, " ".join(str(error).split())))
+    return found, failed
