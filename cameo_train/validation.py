@@ -1,5 +1,5 @@
 """How a model does on held-out groups: the same groups, noise and timesteps for every run and step,
-so that any two figures may be compared.
+so that figures of any two runs of one batch size compare.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def readings(objective: Objective, supervised: bool) -> Mapping[str, nn.Module]:
 def measure(
     config: TrainConfig, objective: Objective, space: Latents, device: torch.device | str
 ) -> Scores:
-    """Scores on ``config.validation_samples`` groups of ``config.validation``.
+    """Scores on ``config.validation_samples`` groups of ``config.validation``, in whole batches of
+    the run's size, each with a number of references of its own: compare runs of one batch size.
 
     The model is left in the mode it was in; no global random state is touched.
 
@@ -104,8 +105,7 @@ def _held_out(config: TrainConfig, objective: Objective) -> Iterator[tuple[Batch
     held_out = batches(config.validation, wanted, batch=batch, seed=0)
     for start in range(0, count - batch + 1, batch):
         found = next(held_out)
-        height, width = (side // model.factor for side in found.hw)
-        shape = (found.views, model.latent_channels, height, width)
+        shape = model.latents_shape(found.images.shape)[1:]
         generators = (torch.Generator().manual_seed(start + i) for i in range(batch))
         noise = torch.stack([torch.randn(shape, generator=g) for g in generators])
         # neighbours of a batch are far apart in time: 0.618… is the golden ratio's fraction

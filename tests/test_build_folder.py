@@ -109,7 +109,7 @@ def test_a_folder_with_other_files_is_refused(tiny_scenes, tmp_path):
 def test_two_builds_in_one_folder_are_refused(tiny_scenes, tmp_path):
     with (
         folders.claimed(tmp_path / "shards", recipe(tiny_scenes)),
-        pytest.raises(ValueError, match="another build is running in this folder"),
+        pytest.raises(ValueError, match="another run is writing to this folder"),
     ):
         builds.build(recipe(tiny_scenes), tmp_path / "shards")
     assert builds.build(recipe(tiny_scenes), tmp_path / "shards").made == 4  # the lock is gone

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +11,8 @@ from typing import Any
 from cameo_data import __version__, recipe_file
 from cameo_data import recipe as recipes
 from cameo_data.recipe import Recipe
-from cameo_data.shards.writer import remove_partials, write_file
+from cameo_data.shards.writer import remove_partials
+from cameo_data.work_folder import locked, read_json, write_bytes, write_json
 
 # Raised when the layout of ``.build`` changes; a folder of another one is not gone on with.
 WORK_VERSION = 1
@@ -67,26 +66,6 @@ def load_recipe(folder: Folder) -> Recipe:
     return recipes.make(recipe_file.load(folder.recipe))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """``value`` as canonical JSON, whole or not at all."""
-    write_bytes(path, recipes.canonical_json(value) + b"\n")
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """As ``shards.writer.write_file``, in a folder that need not exist yet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, data)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """What ``write_json`` wrote, or None where nothing whole is there."""
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
 @contextmanager
 def claimed(root: Path, recipe: Recipe) -> Iterator[Folder]:
     """The build's folder, locked against other builds, holding this recipe's build or nothing yet.
@@ -96,28 +75,9 @@ def claimed(root: Path, recipe: Recipe) -> Iterator[Folder]:
         OSError: it cannot be written.
     """
     folder = Folder(root)
-    _refuse_foreign(folder)
-    folder.work.mkdir(parents=True, exist_ok=True)
-    with (folder.work / "lock").open("a") as lock:
-        try:
-            # released by the system however the process ends
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"{root}: another build is running in this folder; "
-                "wait for it or give another --out"
-            ) from None
+    with locked(root, folder.work, folder.index):
         _identify(folder, recipe)
         yield folder
-
-
-def _refuse_foreign(folder: Folder) -> None:
-    root = folder.root
-    if root.exists() and not root.is_dir():
-        raise ValueError(f"{root} is a file; give a folder as --out")
-    ours = folder.identity.exists() or folder.index.exists() or folder.work.is_dir()
-    if root.is_dir() and not ours and any(root.iterdir()):
-        raise ValueError(f"{root} holds other files; give a new or an empty folder as --out")
 
 
 def _identify(folder: Folder, recipe: Recipe) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from cameo_data import __version__
 from cameo_data.build import plan as plans
-from cameo_data.build.folder import Folder, claimed, sweep, write_bytes, write_json
+from cameo_data.build.folder import Folder, claimed, sweep
 from cameo_data.build.opened import forget_sources, open_source
 from cameo_data.build.plan import Plan
 from cameo_data.build.scene_survey import SceneSurvey
@@ -22,6 +22,7 @@ from cameo_data.executors import local
 from cameo_data.recipe import Recipe, canonical_json
 from cameo_data.shards.index import read_index, write_index
 from cameo_data.shards.writer import ShardRecord
+from cameo_data.work_folder import write_bytes, write_json
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 

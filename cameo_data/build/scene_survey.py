@@ -9,15 +9,15 @@ import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data.build.folder import identity, write_bytes
+from cameo_data.build.folder import identity
 from cameo_data.errors import Failure, Reason
 from cameo_data.recipe import Recipe, canonical_json
 from cameo_data.types import Frame, Scene, Unit
+from cameo_data.work_folder import mark_of_files, mark_of_frames, write_bytes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,27 +57,10 @@ def fingerprint(recipe: Recipe, scene: Scene, frames: Sequence[Frame]) -> str:
     """Changes when what listing found does, a camera, or (by size or time of change) a file."""
     listed = [len(scene.frames), scene.unit, [failure.record() for failure in scene.failures]]
     digest = hashlib.sha256(canonical_json([identity(recipe), listed]))
-    for frame in frames:
-        paths = [frame.image_path, frame.mask_path]
-        paths += [frame.depth.path, frame.depth.mask_path] if frame.depth else [None]
-        digest.update(json.dumps(dataclasses.asdict(frame), default=_plain).encode())
-        digest.update(repr([_stamp(path) for path in paths]).encode())
+    digest.update(mark_of_frames(frames))
     if scene.matches is not None:
-        paths = list(scene.matches.paths)
-        digest.update(repr([(str(path), _stamp(path)) for path in paths]).encode())
+        digest.update(mark_of_files(scene.matches.paths))
     return digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else str(value)
-
-
-def _stamp(path: Path | None) -> tuple[int, int] | None:
-    try:
-        status = path.stat() if path is not None else None
-    except OSError:
-        return None
-    return None if status is None else (status.st_size, status.st_mtime_ns)
 
 
 _ARRAYS = ("position", "cam_from_world", "overlap")

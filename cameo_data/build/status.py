@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cameo_data.build.folder import Folder, read_json
+from cameo_data.build.folder import Folder
 from cameo_data.build.task import finished_record, load_plan
 from cameo_data.shards.index import read_index
+from cameo_data.work_folder import read_json
 
 
 @dataclass(frozen=True)

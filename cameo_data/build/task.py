@@ -12,7 +12,7 @@ import numpy as np
 
 from cameo_data import transforms
 from cameo_data.build import matched
-from cameo_data.build.folder import Folder, load_recipe, read_json, write_json
+from cameo_data.build.folder import Folder, load_recipe
 from cameo_data.build.opened import open_scene
 from cameo_data.build.plan import PlannedSample, Task
 from cameo_data.correspondence import PreparedView, correspond_group, prepare
@@ -24,6 +24,7 @@ from cameo_data.shards.depth16 import quantise_depth
 from cameo_data.shards.rederive import overlap_of
 from cameo_data.shards.writer import ShardRecord, write_shard
 from cameo_data.types import EncodedImage, Frame, Sample, Scene, View
+from cameo_data.work_folder import read_json, write_json
 
 
 def run_task(root: Path, index: int) -> ShardRecord:

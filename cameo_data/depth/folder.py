@@ -10,7 +10,6 @@ scenes/SCENE/FRAME.npz         depth (H, W) float32, 0 = none; confidence (H, W)
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import shutil
@@ -27,8 +26,8 @@ from cameo_data import array_files, depth_io
 from cameo_data.depth.base import EstimatedDepth
 from cameo_data.errors import DataError, Reason
 from cameo_data.shards import layout
-from cameo_data.shards.writer import write_file
 from cameo_data.types import DepthMap
+from cameo_data.work_folder import locked, read_json, write_bytes, write_json
 
 FORMAT_VERSION = 1
 # Confidence on disk: 255 is certain.
@@ -213,26 +212,6 @@ def _read(path: Path, model: type[layout.M], root: Path) -> layout.M:
     )
 
 
-def write_json(path: Path, value: Any) -> None:
-    """``value`` as canonical JSON, whole or not at all, in a folder that need not exist yet."""
-    write_bytes(path, layout.canonical_json(value) + b"\n")
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """As ``shards.writer.write_file``, in a folder that need not exist yet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, data)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """What ``write_json`` wrote, or None where nothing whole is there."""
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
 @contextmanager
 def claimed(root: Path, identity: Mapping[str, Any]) -> Iterator[DepthFolder]:
     """The folder, locked against other runs, holding this very work or nothing yet.
@@ -245,20 +224,7 @@ def claimed(root: Path, identity: Mapping[str, Any]) -> Iterator[DepthFolder]:
         OSError: it cannot be written.
     """
     folder = DepthFolder(root)
-    if root.exists() and not root.is_dir():
-        raise ValueError(f"{root} is a file; give a folder as --out")
-    ours = folder.work.is_dir() or folder.index.exists()
-    if root.is_dir() and not ours and any(root.iterdir()):
-        raise ValueError(f"{root} holds other files; give a new or an empty folder as --out")
-    folder.work.mkdir(parents=True, exist_ok=True)
-    with (folder.work / "lock").open("a") as lock:
-        try:
-            # released by the system however the process ends
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"{root}: another run is writing to this folder; wait for it or give another --out"
-            ) from None
+    with locked(root, folder.work, folder.index):
         before = read_json(folder.identity)
         if before is not None and before != json.loads(layout.canonical_json(identity)):
             changed = [

@@ -24,6 +24,7 @@ from cameo_data.errors import DataError, Failure, UsageError
 from cameo_data.executors import local
 from cameo_data.recipe import SourceRecipe, allowance, allowed, option_problems
 from cameo_data.shards.layout import canonical_json
+from cameo_data.work_folder import write_bytes
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
@@ -138,7 +139,7 @@ def estimate(
         failures = [*opened.failures, *_failures(entries)]
         counts = _counts(entries, opened.failures, failures, max_failures)
         lines = b"".join(canonical_json(failure.record()) + b"\n" for failure in failures)
-        folders.write_bytes(folder.failures, lines)
+        write_bytes(folder.failures, lines)
         if len(failures) > counts["failures"]["allowed"] or not counts["frames"]["used"]:
             raise TooManyDepthFailures(counts, failures, folder.failures)
         _write_index(folder, identity, counts, entries)
@@ -273,7 +274,7 @@ def _write_index(
         scenes={entry.scene_id: task.scene_name(entry.scene_id) for entry in entries},
     )
     text = json.dumps(index.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
-    folders.write_bytes(folder.index, text.encode() + b"\n")
+    write_bytes(folder.index, text.encode() + b"\n")
 
 
 def parse_allowance(text: str) -> int | float:

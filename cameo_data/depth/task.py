@@ -23,6 +23,7 @@ from cameo_data.files import FileDefect
 from cameo_data.recipe import SourceRecipe
 from cameo_data.shards.writer import remove_partials
 from cameo_data.types import Scene
+from cameo_data.work_folder import read_json, write_bytes, write_json
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def prepare_scene(job: DepthJob, scene_id: str) -> SceneState:
     except DataError as error:
         folders.forget_scene(folder, name)
         entry = _unopened(scene_id, error.failure)
-        folders.write_json(folder.scene_record(name), entry.model_dump(mode="json"))
+        write_json(folder.scene_record(name), entry.model_dump(mode="json"))
         return SceneState(scene_id, 0, True)
     inputs = fingerprint(job, scene)
     try:
@@ -89,9 +90,9 @@ def prepare_scene(job: DepthJob, scene_id: str) -> SceneState:
     if finished:
         return SceneState(scene_id, len(scene.frames), True)
     work = folder.scene_work(name)
-    if (folders.read_json(work / "inputs.json") or {}).get("inputs") != inputs:
+    if (read_json(work / "inputs.json") or {}).get("inputs") != inputs:
         folders.forget_scene(folder, name)
-        folders.write_json(work / "inputs.json", {"inputs": inputs})
+        write_json(work / "inputs.json", {"inputs": inputs})
     if (work / "prepared.npz").exists():
         return SceneState(scene_id, len(scene.frames), False)
     try:
@@ -106,7 +107,7 @@ def prepare_scene(job: DepthJob, scene_id: str) -> SceneState:
         return SceneState(scene_id, 0, True)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    folders.write_bytes(work / "prepared.npz", buffer.getvalue())
+    write_bytes(work / "prepared.npz", buffer.getvalue())
     return SceneState(scene_id, len(scene.frames), False)
 
 
@@ -158,7 +159,7 @@ def check_frame(job: DepthJob, where: tuple[str, int]) -> None:
         frame_id = scene.frame(number).frame_id
         path = folder.scene(name) / f"{slug(frame_id, 80)}.npz"
         folders.save_depth(path, found)
-        folders.write_json(
+        write_json(
             work_files.checked_path(work, number), {"file": path.name, "facts": dict(found.facts)}
         )
     except (FileDefect, DataError) as error:
@@ -173,10 +174,10 @@ def finish_scene(job: DepthJob, scene_id: str) -> SceneEntry:
     failures = list(scene.failures)
     entries: list[FrameEntry] = []
     for number, frame in enumerate(scene.frames):
-        if (failed := folders.read_json(work_files.failed_path(work, number))) is not None:
+        if (failed := read_json(work_files.failed_path(work, number))) is not None:
             failures.append(Failure(**{**failed, "reason": Reason(failed["reason"])}))
             continue
-        checked = folders.read_json(work_files.checked_path(work, number))
+        checked = read_json(work_files.checked_path(work, number))
         if checked is None:
             raise ValueError(f"{scene_id} frame {frame.frame_id} is not finished; run it again")
         found = folders.load_depth(folder.scene(name) / checked["file"])
@@ -211,7 +212,7 @@ def _write_matches(job: DepthJob, scene_id: str) -> bool:
     )
     data = match_table.table(scene, found)
     if data is not None:
-        folders.write_bytes(DepthFolder(job.root).matches(scene_name(scene_id)), data)
+        write_bytes(DepthFolder(job.root).matches(scene_name(scene_id)), data)
     return data is not None
 
 
@@ -238,7 +239,7 @@ def _write_record(
     )
     if folder.scene(name).is_dir():
         remove_partials(folder.scene(name))  # of a killed run
-    folders.write_json(folder.scene_record(name), entry.model_dump(mode="json"))
+    write_json(folder.scene_record(name), entry.model_dump(mode="json"))
     shutil.rmtree(folder.scene_work(name), ignore_errors=True)
     return entry
 
@@ -282,7 +283,7 @@ def _opened_by_json(source: str, side: int | None, scene_id: str, _inputs: str) 
 def _begun_from(root: Path, scene_id: str) -> str:
     """What the scene's work folder was begun from."""
     work = DepthFolder(root).scene_work(scene_name(scene_id))
-    return str((folders.read_json(work / "inputs.json") or {}).get("inputs"))
+    return str((read_json(work / "inputs.json") or {}).get("inputs"))
 
 
 def _rows(matrix: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:

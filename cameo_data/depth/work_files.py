@@ -18,31 +18,15 @@ from cameo_data.depth.base import Arrays, EstimatedDepth, MethodOptions, MethodS
 from cameo_data.errors import DataError, Failure
 from cameo_data.files import FileDefect
 from cameo_data.types import Scene
+from cameo_data.work_folder import mark_of_files, mark_of_frames, write_json
 
 
 def fingerprint(scene: Scene, spec: MethodSpec, options: MethodOptions) -> str:
     """Changes when a camera, what listing found, or (by size or time of change) a file does."""
     digest = hashlib.sha256(repr([f.message for f in scene.failures]).encode())
-    for frame in scene.frames:
-        paths: list[Path | None] = [frame.image_path, frame.mask_path]
-        paths += [frame.depth.path] if frame.depth else []
-        values = json.dumps(dataclasses.asdict(frame), default=_plain)
-        digest.update(values.encode() + repr([_stamp(path) for path in paths]).encode())
-    extra = spec.files(scene, options) if spec.files is not None else ()
-    digest.update(repr([(str(path), _stamp(path)) for path in extra]).encode())
+    digest.update(mark_of_frames(scene.frames))
+    digest.update(mark_of_files(spec.files(scene, options) if spec.files is not None else ()))
     return digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else str(value)
-
-
-def _stamp(path: Path | None) -> tuple[int, int] | None:
-    try:
-        status = path.stat() if path is not None else None
-    except OSError:
-        return None
-    return None if status is None else (status.st_size, status.st_mtime_ns)
 
 
 def prepared(work: Path) -> Arrays:
@@ -76,7 +60,7 @@ def load_raw(work: Path, number: int) -> EstimatedDepth | None:
 def keep_failure(path: Path, error: FileDefect | DataError, scene: Scene, number: int) -> None:
     """Writes why a frame has no depth."""
     failure = failure_of(error, scene, scene.frames[number].frame_id)
-    folders.write_json(path, dataclasses.asdict(failure))
+    write_json(path, dataclasses.asdict(failure))
 
 
 def failure_of(error: FileDefect | DataError, scene: Scene, frame_id: str | None) -> Failure:

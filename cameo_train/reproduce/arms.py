@@ -31,7 +31,6 @@ class Arm:
 
 _BASELINE = Arm(BASELINE, "no supervision", {"weight": 0.0})
 _CAMEO = Arm("cameo", "one layer supervised, as the preset says")
-ARMS = (BASELINE, "cameo")
 
 # of which the experiment is made on request; every arm is one line of the table
 _ABLATIONS: dict[str, tuple[Arm, ...]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,12 @@ class Experiment:
     out: Path
     seeds: Sequence[int] = (0,)
     ablations: Sequence[str] = ()
-    overrides: Mapping[str, Any] = ()  # type: ignore[assignment]
+    overrides: Mapping[str, Any] = field(default_factory=dict)
     data: Data | None = None
 
     def settings(self) -> dict[str, Any]:
         """``TrainConfig`` keys that all arms share."""
-        return {**self.preset.fit, **dict(self.overrides)}
+        return {**self.preset.fit, **self.overrides}
 
     def arms(self) -> list[Arm]:
         """Baseline, cameo and what the ablations add.
@@ -63,7 +63,7 @@ class Experiment:
             self.out / "data" / "train" / "shards", self.out / "data" / "held-out" / "shards"
         )
         return runs.jobs(
-            self.preset, self.arms(), self.seeds, data, self.out / "runs", dict(self.overrides)
+            self.preset, self.arms(), self.seeds, data, self.out / "runs", self.overrides
         )
 
 
@@ -81,9 +81,9 @@ class Results:
         return {
             "preset": self.experiment.preset.name,
             "note": self.experiment.preset.note,
-            "settings": _plain(self.experiment.settings()),
+            "settings": self.experiment.settings(),
             "seeds": list(self.experiment.seeds),
-            "arms": [_plain(asdict(line)) for line in self.lines],
+            "arms": [asdict(line) for line in self.lines],
             "runs": [
                 {
                     "arm": run.arm.name,
@@ -118,8 +118,3 @@ def reproduce(experiment: Experiment, parallel: int, progress: Progress) -> Resu
     partial.write_text(json.dumps(results.record(), indent=1) + "\n", "utf-8")
     partial.replace(path)
     return results
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON has it: tuples are lists, NaN is null."""
-    return json.loads(json.dumps(value).replace("NaN", "null"))

@@ -132,8 +132,10 @@ def summarise(runs: Sequence[Run]) -> list[Line]:
     lines = []
     for name in dict.fromkeys(run.arm.name for run in runs):
         mine = [run for run in runs if run.arm.name == name]
-        pairs = [(run, by_key.get((run.arm.against, run.seed))) for run in mine]
-        lines.append(_line([(run, other) for run, other in pairs if other is not None]))
+        if missing := [r for r in mine if (r.arm.against, r.seed) not in by_key]:
+            first = missing[0]
+            raise ValueError(f"arm {name} has no {first.arm.against} of seed {first.seed}")
+        lines.append(_line([(run, by_key[run.arm.against, run.seed]) for run in mine]))
     return lines
 
 

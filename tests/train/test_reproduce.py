@@ -158,3 +158,8 @@ def test_the_command_says_what_it_would_do(tmp_path):
     assert "both --shards and --validation" in wrong.output
     assert set(presets.PRESETS) == {"laptop", "quick"}
     assert summary.CONFIDENCE == 0.95
+
+
+def test_an_arm_without_its_baseline_is_refused():
+    with pytest.raises(ValueError, match="arm fast has no baseline of seed 1"):
+        summarise([run_of(Arm("baseline", ""), 0, [0.1]), run_of(Arm("fast", ""), 1, [0.1])])

@@ -1,0 +1,96 @@
+"""What folders that long commands write to have in common: files whole or not at all, one writer at
+a time, and a mark of the input files that they were made from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cameo_data.shards.layout import canonical_json
+from cameo_data.shards.writer import write_file
+from cameo_data.types import Frame
+
+
+def write_json(path: Path, value: Any) -> None:
+    """``value`` as canonical JSON, whole or not at all, in a folder that need not exist yet."""
+    write_bytes(path, canonical_json(value) + b"\n")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """As ``shards.writer.write_file``, in a folder that need not exist yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, data)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """What ``write_json`` wrote, or None where nothing whole is there."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+@contextmanager
+def locked(root: Path, work: Path, index: Path) -> Iterator[None]:
+    """``root`` for this process alone; it holds nothing yet, or what its kind of command wrote.
+
+    Args:
+        work: folder in it that a resumed command needs, made if missing.
+        index: file in it that marks finished work.
+
+    Raises:
+        ValueError: it holds other files, or another command is writing to it.
+        OSError: it cannot be written.
+    """
+    if root.exists() and not root.is_dir():
+        raise ValueError(f"{root} is a file; give a folder as --out")
+    ours = work.is_dir() or index.exists()
+    if root.is_dir() and not ours and any(root.iterdir()):
+        raise ValueError(f"{root} holds other files; give a new or an empty folder as --out")
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("a") as lock:
+        try:
+            # released by the system however the process ends
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{root}: another run is writing to this folder; wait for it or give another --out"
+            ) from None
+        yield
+
+
+def mark_of_frames(frames: Iterable[Frame]) -> bytes:
+    """Changes when a frame's record does, or (by size or time of change) one of its files."""
+    parts = []
+    for frame in frames:
+        paths = [frame.image_path, frame.mask_path]
+        paths += [frame.depth.path, frame.depth.mask_path] if frame.depth else [None]
+        parts.append(json.dumps(dataclasses.asdict(frame), default=_plain).encode())
+        parts.append(repr([_stamp(path) for path in paths]).encode())
+    return b"".join(parts)
+
+
+def mark_of_files(paths: Iterable[Path]) -> bytes:
+    """Changes when one of the files does, by size or time of change."""
+    return repr([(str(path), _stamp(path)) for path in paths]).encode()
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else str(value)
+
+
+def _stamp(path: Path | None) -> tuple[int, int] | None:
+    try:
+        status = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return None if status is None else (status.st_size, status.st_mtime_ns)
