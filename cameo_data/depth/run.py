@@ -75,7 +75,7 @@ class TooManyDepthFailures(ValueError):
         first = "the dataset is empty" if shown is None else f"first: {shown.message}"
         frames = counts["frames"]
         super().__init__(
-            f"{len(failures)} failures ({reasons or 'none'}), "
+            f"{len(failures)} failure{'' if len(failures) == 1 else 's'} ({reasons or 'none'}), "
             f"{counts['failures']['allowed']} allowed, depth for {frames['used']} of "
             f"{frames['found']} frames; {first}; all in {path}; "
             "repair the data or raise --max-failures, and run again"
