@@ -197,11 +197,16 @@ def sample_and_compare(
     device: torch.device | str,
     path: Path,
 ) -> Quality:
-    """Writes a picture of sampled views, of the same groups every time; how good all are."""
+    """Writes a picture of sampled views, of the same groups every time; how good all are.
+
+    Guidance leads away from a prediction without cameras; a run that never withheld them has not
+    learnt to make one, and is sampled without guidance.
+    """
+    guidance = GUIDANCE if config.camera_dropout else 1.0
     found = []
     for number, batch in enumerate(fixed_batches(config)):
         batch = batch.to(device)
-        samples = sample(model, batch, space, seed=config.seed + number)
+        samples = sample(model, batch, space, guidance=guidance, seed=config.seed + number)
         found.append(quality(samples, batch))
         if number == 0:
             write_png(path, picture(samples, batch))

@@ -49,8 +49,9 @@ def _parse_size(_ctx: click.Context, _parameter: click.Parameter, value: str) ->
     "--kind",
     default="mixed",
     show_default=True,
-    type=click.Choice(["mixed", "objects", "room", "outdoor"]),
-    help="A pile of objects, a furnished room, a square between houses; mixed: in turn.",
+    type=click.Choice(["mixed", "objects", "room", "outdoor", "bare-room"]),
+    help="A pile of objects, a furnished room, a square between houses; mixed: these in turn. "
+    "bare-room: walls, floor and ceiling alone.",
 )
 @click.option(
     "--path",

@@ -19,7 +19,7 @@ import numpy as np
 from cameo_data.files import FileDefect
 from cameo_data.synth import paths, record, render
 from cameo_data.synth.job import Job
-from cameo_data.synth.layouts import LAYOUTS
+from cameo_data.synth.layouts import LAYOUTS, MIXED
 from cameo_data.synth.record import SceneSettings
 from cameo_data.synth.stage import Stage
 from cameo_data.types import Camera
@@ -65,7 +65,7 @@ def plan(
     Raises:
         ValueError: pydantic's: a value out of range.
     """
-    kinds = list(LAYOUTS) if kind == "mixed" else [kind]
+    kinds = MIXED if kind == "mixed" else [kind]
     ways = list(paths.PATHS) if path == "mixed" else [path]
     return [
         SceneSettings.model_validate(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cameo_data.synth import furniture
 from cameo_data.synth.builder import FACING, Builder, Spot, tilted
@@ -105,13 +106,10 @@ def room(rng: np.random.Generator, texture_scale: float = 1.0) -> Layout:
     middle.add("rect", (0, 0, 0), (2 * half[0], 2 * half[1], 1), builder.surface(cell=(0.25, 0.4)))
     ceiling = builder.surface(tone="pale", cell=(0.4, 0.6))
     middle.add("rect", (0, 0, height), (2 * half[0], 2 * half[1], 1), ceiling)
-    for side in range(4):
-        yaw = 90.0 * side
-        across, away = (half[0], half[1]) if side % 2 == 0 else (half[1], half[0])
-        wall = builder.at(-away * np.sin(np.radians(yaw)), away * np.cos(np.radians(yaw)), yaw)
+    for wall, across in _walls(builder, half):
         paint = builder.surface(cell=(0.3, 0.5))
         wall.add("rect", (0, 0, height / 2), (2 * across, height, 1), paint, FACING)
-        _furnish_wall(wall, float(across))
+        _furnish_wall(wall, across)
     rug = (rng.uniform(2.0, 2.8), rng.uniform(1.6, 2.2), 0.012)
     carpet = builder.at(0, 0, float(rng.uniform(-30, 30)))
     carpet.box((0, 0, 0.006), rug, builder.surface(furniture.CLOTH))
@@ -121,6 +119,33 @@ def room(rng: np.random.Generator, texture_scale: float = 1.0) -> Layout:
         (60, 72),
     )  # fmt: skip
     return builder.stage(), space
+
+
+def bare_room(rng: np.random.Generator, texture_scale: float = 1.0) -> Layout:
+    """A room with nothing in it, seen from high up: where a point is found again follows from the
+    cameras nearly alone, and no point hides another."""
+    builder = Builder(rng, texture_scale)
+    half = rng.uniform(2.3, 3.0, 2)
+    height = float(rng.uniform(2.5, 2.9))
+    size = (2 * half[0], 2 * half[1], 1)
+    for z in (0.0, height):
+        builder.at(0, 0).add("rect", (0, 0, z), size, builder.surface(cell=(0.25, 0.4)))
+    for wall, across in _walls(builder, half):
+        paint = builder.surface(cell=(0.25, 0.4))
+        wall.add("rect", (0, 0, height / 2), (2 * across, height, 1), paint, FACING)
+    space = CameraSpace(
+        (float(half[0] - 0.6), float(half[1] - 0.6)), 0.1, (1.4, 2.2), (0, 0, 0.5), 0.45, (60, 72)
+    )
+    return builder.stage(), space
+
+
+def _walls(builder: Builder, half: NDArray[np.float64]) -> Iterator[tuple[Spot, float]]:
+    """The four walls of a room of half sizes (x, y): where each stands, and half its width."""
+    for side in range(4):
+        yaw = 90.0 * side
+        across, away = (half[0], half[1]) if side % 2 == 0 else (half[1], half[0])
+        spot = builder.at(-away * np.sin(np.radians(yaw)), away * np.cos(np.radians(yaw)), yaw)
+        yield spot, float(across)
 
 
 def _furnish_wall(wall: Spot, across: float) -> None:
@@ -190,4 +215,7 @@ LAYOUTS: dict[str, Callable[[np.random.Generator, float], Layout]] = {
     "objects": objects,
     "room": room,
     "outdoor": outdoor,
+    "bare-room": bare_room,
 }
+# what a mixed set has in turn
+MIXED = ("objects", "room", "outdoor")

@@ -44,7 +44,7 @@ class SceneSettings(_Record):
     generator: Literal[1] = 1
     seed: int = Field(ge=0)
     index: int = Field(ge=0)
-    kind: Literal["objects", "room", "outdoor"]
+    kind: Literal["objects", "room", "outdoor", "bare-room"]
     path: Literal["orbit", "video"]
     frames: int = Field(ge=1, le=MAX_FRAMES)
     hw: tuple[Side, Side]

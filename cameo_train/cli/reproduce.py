@@ -32,7 +32,7 @@ Stopped, the same command goes on from there; scenes, shards and finished runs a
 )
 @click.option(
     "--preset", "preset_name", default="laptop", show_default=True,
-    type=click.Choice(["laptop", "quick"]), help="How large.",
+    type=click.Choice(["laptop", "quick", "gpu"]), help="How large.",
 )  # fmt: skip
 @click.option("--quick", is_flag=True, help="The preset `quick`: a smoke test of two minutes.")
 @click.option(
@@ -41,6 +41,7 @@ Stopped, the same command goes on from there; scenes, shards and finished runs a
 @click.option("--ablate", "ablations", multiple=True, help="More arms; repeat it.  See below.")
 @click.option("--steps", type=click.IntRange(2), help="Of every run.  [default: the preset's]")
 @click.option("--model", help="A small model preset.  [default: the preset's]")
+@click.option("--weights", help="Folder or hub name of pretrained weights, for the preset `gpu`.")
 @click.option("--shards", type=click.Path(), help="A build of one's own to train on.")
 @click.option("--validation", type=click.Path(), help="A build of held-out scenes, with --shards.")
 @click.option(
@@ -56,6 +57,7 @@ def command(
     ablations: tuple[str, ...],
     steps: int | None,
     model: str | None,
+    weights: str | None,
     shards: str | None,
     validation: str | None,
     parallel: int | None,
@@ -70,18 +72,23 @@ def command(
     scenes.
 
     Ablations: control (matches dealt out at random), layer, weight, target, head, directions, stop,
-    architecture.
+    depth (matches from noisy depth), architecture, tokens (32×32 a view; hours on a CPU).
     """
     if (shards is None) != (validation is None):
         raise click.UsageError("give both --shards and --validation, or neither")
     from cameo_train.loop import Stopped
+    from cameo_train.report import reproduce_page
     from cameo_train.reproduce.data import Data
     from cameo_train.reproduce.experiment import Experiment, reproduce
     from cameo_train.reproduce.presets import PRESETS
 
     preset = PRESETS["quick" if quick else preset_name]
     data = None if shards is None or validation is None else Data(Path(shards), Path(validation))
-    overrides = {"steps": steps, "model": model}
+    if weights is not None and not preset.with_weights:
+        raise click.UsageError(f"preset {preset.name} trains a model that takes no weights")
+    if weights is not None and model is None:
+        model = preset.with_weights
+    overrides = {"steps": steps, "model": model, "weights": weights}
     experiment = Experiment(
         preset, out, range(seeds), ablations,
         {key: value for key, value in overrides.items() if value is not None}, data,
@@ -98,13 +105,18 @@ def command(
         # of a run in this process; its checkpoint is written
         click.echo("interrupted; run the same command again to go on", err=True)
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+    page = reproduce_page.write(results)
     if as_json:
         common.echo_json(results.record())
         return
     click.echo(table(results.lines))
+    for claim in results.claims:
+        word = click.style("met    ", fg="green") if claim.met else click.style("not met", fg="red")
+        click.echo(f"{word}  {claim.text}: {claim.found}")
     if preset.note:
         click.secho(preset.note, bold=True)
-    click.echo(f"  {shlex.quote(str(out / 'results.json'))}")
+    for path in (page, out / "results.json"):
+        click.echo(f"  {shlex.quote(str(path))}")
 
 
 def _cores() -> int:

@@ -113,14 +113,22 @@ _CAT3D_SD21 = Preset(
     per_view_levels=1, qk_norm=True,
 )  # fmt: skip
 
+_HUNYUAN_TINY = Preset(
+    "hunyuan-dit-tiny", "hunyuan-dit", _TINY_DIT, "patch:4", (64, 64), "blocks.3"
+)
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         _CAT3D_TINY,
         _CAT3D_SD21,
+        # as large, for where there are no weights: the VAE's cells hold 4 channels, these 192
+        replace(_CAT3D_SD21, name="cat3d-sd21-patch", latents="patch:8", image_hw=(256, 256)),
         replace(_CAT3D_TINY, name="mvgenmaster-tiny", prior_octaves=4),
         replace(_CAT3D_SD21, name="mvgenmaster-sd21", prior_octaves=8),
-        Preset("hunyuan-dit-tiny", "hunyuan-dit", _TINY_DIT, "patch:4", (64, 64), "blocks.3"),
+        _HUNYUAN_TINY,
+        # every pixel a token: 16 times the tokens of the one above
+        replace(_HUNYUAN_TINY, name="hunyuan-dit-tiny-pixel", latents="pixel", image_hw=(32, 32)),
         Preset(
             "hunyuan-dit", "hunyuan-dit", _HUNYUAN_12, "vae", (512, 512), "blocks.24",
             text="null", out_of=2,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from cameo_data.errors import UsageError
 
-BASELINE = "baseline"
+BASELINE, CAMEO, CONTROL = "baseline", "cameo", "shuffled"
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Arm:
         name: in tables and folders.
         meaning: one line for the table.
         changes: keys of ``TrainConfig``, over the preset's.
+        depth: from which the matches come.
         against: the arm whose final loss this one is to reach; itself for a baseline.
     """
 
@@ -27,19 +28,25 @@ class Arm:
     meaning: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     against: str = BASELINE
+    depth: Literal["exact", "sensor", "rough"] = "exact"
+
+    def repeats(self, settings: Mapping[str, Any]) -> bool:
+        """Whether it is what ``settings`` say anyway, as a weight of 0.1 where that is theirs."""
+        same = all(key in settings and settings[key] == v for key, v in self.changes.items())
+        return bool(self.changes) and self.depth == "exact" and same
 
 
 _BASELINE = Arm(BASELINE, "no supervision", {"weight": 0.0})
-_CAMEO = Arm("cameo", "one layer supervised, as the preset says")
+_CAMEO = Arm(CAMEO, "one layer supervised, as the preset says")
 
 # of which the experiment is made on request; every arm is one line of the table
 _ABLATIONS: dict[str, tuple[Arm, ...]] = {
     "control": (
-        Arm("shuffled", "matches dealt out at random: must not help", {"shuffle_matches": True}),
+        Arm(CONTROL, "matches dealt out at random: must not help", {"shuffle_matches": True}),
     ),
     "weight": tuple(
         Arm(f"weight-{weight}", f"weight {weight}", {"weight": weight})
-        for weight in (0.005, 0.01, 0.05, 0.1)
+        for weight in (0.005, 0.01, 0.02, 0.05, 0.1)
     ),
     "target": (
         Arm("bilinear", "targets shared by four tokens", {"target_kind": "bilinear"}),
@@ -55,6 +62,7 @@ _ABLATIONS: dict[str, tuple[Arm, ...]] = {
     "head": (
         Arm("head-mean", "plain mean of heads", {"head_mix": "mean"}),
         Arm("head-linear", "a weight per head", {"head_mix": "linear"}),
+        Arm("head-mlp", "the official head, of two layers", {"head_mix": "mlp"}),
     ),
     "directions": (
         Arm("tgt-ref", "target queries, reference keys only", {"directions": ["tgt-ref"]}),
@@ -65,9 +73,14 @@ _ABLATIONS: dict[str, tuple[Arm, ...]] = {
             {"directions": ["tgt-ref", "ref-tgt"]},
         ),
     ),
+    "depth": (
+        Arm("sensor-depth", "matches from depth with a sensor's noise and holes", depth="sensor"),
+        Arm("rough-depth", "matches from depth that is off by a tenth", depth="rough"),
+    ),
 }
 _ARCHITECTURES = ("cat3d-tiny", "mvgenmaster-tiny", "hunyuan-dit-tiny")
-ABLATIONS = ("control", "layer", "weight", "target", "head", "directions", "stop", "architecture")
+_MANY_TOKENS = "hunyuan-dit-tiny-pixel"  # 32×32 tokens of the images of 32 px
+ABLATIONS = (*_ABLATIONS, "layer", "stop", "architecture", "tokens")
 
 
 def choose(ablations: Iterable[str], *, model: str, layers: int, steps: int) -> list[Arm]:
@@ -91,7 +104,9 @@ def choose(ablations: Iterable[str], *, model: str, layers: int, steps: int) -> 
             until = max(1, steps // 3)
             arms.append(Arm("stopped", f"supervised for {until} steps", {"weight_until": until}))
         elif name == "architecture":
-            arms += _other_architectures(model)
+            arms += [arm for other in _ARCHITECTURES if other != model for arm in _pair(other)]
+        elif name == "tokens":
+            arms += _pair(_MANY_TOKENS, targets="online")
         elif name in _ABLATIONS:
             arms += _ABLATIONS[name]
         else:
@@ -101,15 +116,11 @@ def choose(ablations: Iterable[str], *, model: str, layers: int, steps: int) -> 
     return list({arm.name: arm for arm in arms}.values())
 
 
-def _other_architectures(model: str) -> list[Arm]:
-    found = []
-    for other in _ARCHITECTURES:
-        if other == model:
-            continue
-        plain = f"{BASELINE}@{other}"
-        shared = {"model": other, "layer": None}
-        found.append(
-            Arm(plain, f"{other} without supervision", {**shared, "weight": 0.0}, against=plain)
-        )
-        found.append(Arm(f"cameo@{other}", f"{other}, its own layer", shared, against=plain))
-    return found
+def _pair(model: str, **changes: Any) -> list[Arm]:
+    """Another model with supervision of its own layer, and the baseline that it is held against."""
+    plain = f"{BASELINE}@{model}"
+    shared = {"model": model, "layer": None, **changes}
+    return [
+        Arm(plain, f"{model} without supervision", {**shared, "weight": 0.0}, against=plain),
+        Arm(f"{CAMEO}@{model}", f"{model}, its own layer", shared, against=plain),
+    ]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cameo_data.build import build
+from cameo_data.errors import UsageError
 from cameo_data.recipe import Recipe
 from cameo_data.synth import generate
+from cameo_train.reproduce.noisy import Quality, copy_scenes
 from cameo_train.reproduce.presets import Preset, Scenes
 
+Depth = Literal["exact"] | Quality
+SCENES, SHARDS = "scenes", "shards"
 Progress = Callable[[str, int, int], None]  # stage, done, total
 # a rough image is enough: it is seen at a few pixels a pattern
 SAMPLES_PER_PIXEL = 6
@@ -19,41 +24,76 @@ SAMPLES_PER_PIXEL = 6
 
 @dataclass(frozen=True)
 class Data:
-    """Folders of two finished builds."""
+    """Folders of finished builds.
+
+    Attributes:
+        worse: below it, builds of the same training scenes with worse depth, named by ``noisy``'s
+            qualities; None where there are none.
+    """
 
     train: Path
     held_out: Path
+    worse: Path | None = None
+
+    @classmethod
+    def below(cls, out: Path) -> Data:
+        """Where ``prepare`` puts them."""
+        return cls(out / "train" / SHARDS, out / "held-out" / SHARDS, out / "worse")
+
+    def training(self, depth: Depth) -> Path:
+        """The build that an arm trains on.
+
+        Raises:
+            UsageError: there is none with such depth.
+        """
+        if depth == "exact":
+            return self.train
+        if self.worse is None:
+            raise UsageError("depth as an ablation needs the preset's own scenes, not --shards")
+        return self.worse / depth / SHARDS
 
 
-def prepare(preset: Preset, out: Path, workers: int, progress: Progress) -> Data:
-    """Renders the scenes and builds the shards below ``out``; what is there is kept.
+def prepare(
+    preset: Preset, out: Path, depths: Iterable[Depth], workers: int, progress: Progress
+) -> None:
+    """Renders the scenes and builds the shards of ``Data.below(out)``; what is there is kept.
+
+    Args:
+        depths: that any arm trains on.
 
     Raises:
         ValueError: scenes or shards of other settings are in the way.
         OSError: the disk refuses.
     """
-    return Data(
-        _split(preset, preset.train, out / "train", workers, progress),
-        _split(preset, preset.held_out, out / "held-out", workers, progress),
-    )
+    data = Data.below(out)
+    for scenes, shards in ((preset.train, data.train), (preset.held_out, data.held_out)):
+        _render(preset, scenes, shards.with_name(SCENES), workers, progress)
+        _build(preset, scenes, shards, workers, progress)
+    for depth in dict.fromkeys(depths):
+        if depth != "exact":
+            shards = data.training(depth)
+            copy_scenes(data.train.with_name(SCENES), shards.with_name(SCENES), depth)
+            _build(preset, preset.train, shards, workers, progress)
 
 
-def _split(preset: Preset, scenes: Scenes, out: Path, workers: int, progress: Progress) -> Path:
-    shards = out / "shards"
+def _render(preset: Preset, scenes: Scenes, out: Path, workers: int, progress: Progress) -> None:
     wanted = generate.plan(
-        scenes.count, kind="room", path="orbit", seed=scenes.seed, frames=preset.frames,
-        hw=(preset.size, preset.size), rotation_range_deg=preset.rotation_range_deg,
+        scenes.count, kind=preset.kind, path="orbit", seed=scenes.seed, frames=preset.frames,
+        hw=(preset.size, preset.size), rotation_range_deg=preset.rotation_bins_deg[-1],
         texture_scale=preset.texture_scale, samples=SAMPLES_PER_PIXEL,
     )  # fmt: skip
-    generate.write_scenes(out / "scenes", wanted, workers=workers, progress=progress)
+    generate.write_scenes(out, wanted, workers=workers, progress=progress)
+
+
+def _build(preset: Preset, scenes: Scenes, shards: Path, workers: int, progress: Progress) -> None:
     recipe = Recipe.model_validate(
         {
-            "source": {"name": "synthetic", "root": os.path.relpath(out / "scenes")},
+            "source": {"name": "synthetic", "root": os.path.relpath(shards.with_name(SCENES))},
             "views": preset.views,
             "groups_per_scene": scenes.groups,
+            "rotation_bins": preset.rotation_bins_deg,
             "strides": [preset.stride],
             "samples_per_shard": 512,
         }
     )
     build(recipe, shards, workers=workers, progress=progress)
-    return shards

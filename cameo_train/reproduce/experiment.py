@@ -10,11 +10,13 @@ from typing import Any
 
 from cameo_data.executors.local import default_workers
 from cameo_train.models import build
+from cameo_train.reproduce import claims, geometry, summary
 from cameo_train.reproduce import data as datasets
 from cameo_train.reproduce import run as runs
-from cameo_train.reproduce import summary
 from cameo_train.reproduce.arms import Arm, choose
+from cameo_train.reproduce.claims import Claim
 from cameo_train.reproduce.data import Data, Progress
+from cameo_train.reproduce.geometry import Geometry
 from cameo_train.reproduce.presets import Preset
 from cameo_train.reproduce.run import Job
 from cameo_train.reproduce.summary import Line, Run
@@ -42,16 +44,17 @@ class Experiment:
         return {**self.preset.fit, **self.overrides}
 
     def arms(self) -> list[Arm]:
-        """Baseline, cameo and what the ablations add.
+        """Baseline, cameo and what the ablations add, but for what the preset does already.
 
         Raises:
             UsageError: no such ablation or model.
         """
         settings = self.settings()
         layers = len(build(settings["model"]).layers()) if "layer" in self.ablations else 0
-        return choose(
+        found = choose(
             self.ablations, model=settings["model"], layers=layers, steps=int(settings["steps"])
         )
+        return [arm for arm in found if not arm.repeats(settings)]
 
     def jobs(self) -> list[Job]:
         """Every arm with every seed.
@@ -59,9 +62,7 @@ class Experiment:
         Raises:
             UsageError: as of ``arms``, or a key or value that the configuration does not know.
         """
-        data = self.data or Data(
-            self.out / "data" / "train" / "shards", self.out / "data" / "held-out" / "shards"
-        )
+        data = self.data or Data.below(self.out / "data")
         return runs.jobs(
             self.preset, self.arms(), self.seeds, data, self.out / "runs", self.overrides
         )
@@ -75,6 +76,8 @@ class Results:
     jobs: Sequence[Job]
     runs: Sequence[Run]
     lines: Sequence[Line]
+    geometry: Geometry
+    claims: Sequence[Claim]
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values of everything."""
@@ -83,7 +86,9 @@ class Results:
             "note": self.experiment.preset.note,
             "settings": self.experiment.settings(),
             "seeds": list(self.experiment.seeds),
+            "claims": [asdict(claim) for claim in self.claims],
             "arms": [asdict(line) for line in self.lines],
+            "geometry": asdict(self.geometry),
             "runs": [
                 {
                     "arm": run.arm.name,
@@ -109,10 +114,16 @@ def reproduce(experiment: Experiment, parallel: int, progress: Progress) -> Resu
     """
     jobs = experiment.jobs()
     if experiment.data is None:
-        datasets.prepare(experiment.preset, experiment.out / "data", default_workers(), progress)
+        datasets.prepare(
+            experiment.preset, experiment.out / "data", [job.arm.depth for job in jobs],
+            default_workers(), progress,
+        )  # fmt: skip
     runs.run(jobs, parallel, progress)
     found = [summary.read_run(job.arm, job.seed, job.out) for job in jobs]
-    results = Results(experiment, jobs, found, summary.summarise(found))
+    stride = experiment.preset.stride if experiment.data is None else None
+    known = geometry.measure(jobs, experiment.out / "precision", stride, progress)
+    lines = summary.summarise(found)
+    results = Results(experiment, jobs, found, lines, known, claims.judge(found, lines, known))
     path = experiment.out / "results.json"
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(results.record(), indent=1) + "\n", "utf-8")

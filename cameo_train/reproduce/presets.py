@@ -29,10 +29,13 @@ class Preset:
         size: side of the images in pixels.
         stride: pixels per token.
         frames: per scene.
-        rotation_range_deg: between the views of a scene.
+        kind: of scene, see ``cameo-data synth``.
+        rotation_bins_deg: between the views of a sample; between the first and the last edge, and
+            spread evenly over what lies between.
         texture_scale: patterns are to be larger than pixels, and yet unpredictable.
         train, held_out: scenes that are trained and measured on.
         fit: keys of ``TrainConfig``.
+        with_weights: the model where pretrained weights are given; none takes any if empty.
         note: what is said above all results, or nothing.
     """
 
@@ -43,25 +46,62 @@ class Preset:
     frames: int
     train: Scenes
     held_out: Scenes
-    rotation_range_deg: float = 90.0
-    texture_scale: float = 3.0
+    kind: str = "bare-room"
+    rotation_bins_deg: tuple[float, ...] = (30.0, 60.0, 90.0)
+    texture_scale: float = 6.0
     fit: Mapping[str, Any] = field(default_factory=dict)
+    with_weights: str = ""
     note: str = ""
 
+    def scenes_text(self) -> str:
+        """What is rendered, for people."""
+        low, high = self.rotation_bins_deg[0], self.rotation_bins_deg[-1]
+        groups = f"{self.train.groups} and {self.held_out.groups} samples a scene"
+        return (
+            f"{self.train.count} of kind {self.kind} to train on, {self.held_out.count} others to "
+            f"measure on; {self.frames} frames each; {groups}, views turned by {low:g} to {high:g}°"
+        )
 
+
+# Found by trial with seed 0. With the official weight of 0.02 and its head (`mlp`) the layer learns
+# more slowly, and at a third of this learning rate everything does.
 _LAPTOP_FIT: Mapping[str, Any] = {
     "model": "hunyuan-dit-tiny",
-    "steps": 1500,
+    "steps": 1200,
     "batch": 16,
     "workers": 0,
     "references": (1, 2),
-    "lr": 1e-3,
+    "weight": 0.1,
+    "head_mix": "mean",
+    "lr": 3e-3,
     "lr_warmup_steps": 50,
+    "camera_dropout": 0.0,
+    "reference_dropout": 0.0,
     "log_every": 50,
     "validate_every": 50,
     "validation_samples": 96,
     "sample_groups": 16,
-    "checkpoint_every": 250,
+    # one of them at a third of the steps, where precision is compared
+    "checkpoint_every": 200,
+    "keep_checkpoints": 6,
+}
+# Sized by arithmetic for one GPU of 80 GB and half an hour; not run at that size.
+_GPU_FIT: Mapping[str, Any] = {
+    **_LAPTOP_FIT,
+    "model": "cat3d-sd21-patch",
+    "steps": 3000,
+    "batch": 8,
+    "workers": 8,
+    "references": (1, 3),
+    "weight": 0.02,
+    "head_mix": "mlp",
+    "lr": 1e-4,
+    "lr_warmup_steps": 100,
+    "mixed_precision": "bf16",
+    "validate_every": 150,
+    "validation_samples": 64,
+    "checkpoint_every": 1000,
+    "keep_checkpoints": 3,
 }
 
 PRESETS: dict[str, Preset] = {
@@ -80,9 +120,15 @@ PRESETS: dict[str, Preset] = {
             fit={
                 **_LAPTOP_FIT, "steps": 60, "lr_warmup_steps": 10, "validate_every": 10,
                 "validation_samples": 16, "sample_every": 60, "sample_groups": 2,
-                "checkpoint_every": 30,
+                "checkpoint_every": 20,
             },
             note="A smoke test of two minutes: too short to show anything but that all parts work.",
+        ),
+        Preset(
+            "gpu", size=256, stride=16, views=4, frames=24, kind="room", texture_scale=2.0,
+            train=Scenes(seed=0, count=400, groups=24),
+            held_out=Scenes(seed=1000, count=24, groups=8),
+            fit=_GPU_FIT, with_weights="cat3d-sd21",
         ),
     )
 }  # fmt: skip

@@ -49,9 +49,7 @@ def jobs(
     Raises:
         UsageError: a key or value that the configuration does not know.
     """
-    shared = {
-        **preset.fit, **overrides, "shards": str(data.train), "validation": str(data.held_out)
-    }  # fmt: skip
+    shared = {**preset.fit, **overrides, "validation": str(data.held_out)}
     steps = int(shared["steps"])
     shared.setdefault("sample_every", max(1, steps // 2))
     return [
@@ -60,7 +58,13 @@ def jobs(
             seed,
             load(
                 None,
-                {**shared, **arm.changes, "seed": seed, "out": str(out / f"{arm.name}-{seed}")},
+                {
+                    **shared,
+                    **arm.changes,
+                    "seed": seed,
+                    "shards": str(data.training(arm.depth)),
+                    "out": str(out / f"{arm.name}-{seed}"),
+                },
             ),
         )
         for seed in seeds

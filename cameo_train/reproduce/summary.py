@@ -104,6 +104,7 @@ class Line:
         steps, seconds: until the baseline's final loss of the same seed is reached, as shares of
             the baseline's; only of the seeds that reach it.
         reached: seeds that do; of ``seeds``.
+        steps_by_seed: in the order of the runs; None where it never is.
         precision_early, precision: of the layer within one token, after a third of the steps and at
             the end.
         reading: through what its heads were read, see ``validation``.
@@ -114,6 +115,7 @@ class Line:
     seeds: int
     loss: Mean | None
     reached: int
+    steps_by_seed: tuple[float | None, ...]
     steps: Mean | None
     seconds: Mean | None
     precision_early: Mean | None
@@ -149,6 +151,7 @@ def _line(pairs: Sequence[tuple[Run, Run]]) -> Line:
         seeds=len(runs),
         loss=Mean.of(run.final_loss for run in runs),
         reached=len(reached),
+        steps_by_seed=tuple(None if share is None else share[0] for share in shares),
         steps=Mean.of(steps for steps, _ in reached),
         seconds=Mean.of(seconds for _, seconds in reached),
         precision_early=Mean.of(early),

@@ -1,0 +1,146 @@
+"""What all layers of all runs know of the geometry, against rotation: ``cameo_train.precision`` on
+the held-out scenes, at a third of the steps and at the end.
+
+Precision is the share of visible points that are found to within one token, with one clean view
+and some noise in the others; see docs/precision.md. A layer that has a trained mixing head is read
+through it. Of any other the mean of heads and every head are read and the best one on these very
+points counts, which flatters it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cameo_train.precision import session
+from cameo_train.precision.protocol import DEFAULT_THRESHOLDS
+from cameo_train.precision.results import RowResult
+from cameo_train.reproduce.data import Progress
+from cameo_train.reproduce.run import Job
+
+BINS_DEG = (0.0, 30.0, 60.0, 90.0, 120.0, 180.0)
+# "large viewpoint changes" of the claim
+LARGE_DEG = 60.0
+GROUPS = 96
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One layer of one checkpoint.
+
+    Attributes:
+        layer: in the order of running.
+        supervised: read through the trained mixing head.
+        heads: how its heads became one.
+        precision: per rotation bin, None where it is empty.
+        large: over all pairs turned by ``LARGE_DEG`` or more; None where there are none.
+    """
+
+    arm: str
+    seed: int
+    step: int
+    layer: int
+    supervised: bool
+    heads: str
+    precision: tuple[float | None, ...]
+    large: float | None
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """All readings, and the rotation bins with the limits that hold for every run.
+
+    Attributes:
+        bins: labels.
+        ceiling, floor: what a perfect matcher of tokens and blind choice come to, per bin.
+        queries: asked per bin.
+        facts: how it was measured, for people.
+    """
+
+    bins: tuple[str, ...]
+    ceiling: tuple[float | None, ...]
+    floor: tuple[float | None, ...]
+    queries: tuple[int, ...]
+    facts: dict[str, str]
+    readings: tuple[Reading, ...]
+
+    def best(self, arm: str, seed: int, step: int) -> Reading | None:
+        """What counts for a run at a step: its supervised layer, or of a run without one the layer
+        that is best at large rotations."""
+        here = [
+            r for r in self.readings
+            if (r.arm, r.seed, r.step) == (arm, seed, step) and r.large is not None
+        ]  # fmt: skip
+        supervised = [r for r in here if r.supervised]
+        return max(supervised or here, key=lambda r: r.large or 0.0, default=None)
+
+
+def measure(jobs: Sequence[Job], out: Path, stride: int | None, progress: Progress) -> Geometry:
+    """Readings of every run's checkpoints; what ``out`` holds of them is not measured again.
+
+    Args:
+        out: a folder per run is made there.
+        stride: pixels per token, which is the threshold; None for the defaults of the build.
+
+    Raises:
+        DataError: the held-out shards cannot be read.
+        ValueError: a checkpoint cannot be read, or is of another size.
+    """
+    threshold = DEFAULT_THRESHOLDS[0] if stride is None else f"{stride}px"
+    readings: list[Reading] = []
+    limits: dict[str, RowResult] = {}
+    facts: dict[str, str] = {}
+    for number, job in enumerate(jobs):
+        progress("precision against rotation", number, len(jobs))
+        work = session.prepare(
+            Path(job.config.shown_shards), f"attention:{job.out}", out / job.out.name,
+            {
+                "stride": stride, "thresholds": (threshold,), "bins_deg": BINS_DEG,
+                "min_confidence": 0.0, "samples": GROUPS, "batch": 8, "layers": ("all",),
+                "heads": ("auto", "best"), "timesteps": (), "checkpoints": "all",
+                "references": 1, "seed": 0, "device": None,
+            },
+        )  # fmt: skip
+        rows, failed = session.measure(work, lambda stage, done, total: None)
+        if failed:
+            raise ValueError(f"{job.out}: {failed[0][1]}")
+        limits |= {row.row.kind: row for row in rows if row.row.kind in ("ceiling", "floor")}
+        readings += _best_readings(job, [row for row in rows if row.row.kind == "attention"])
+        facts = work.protocol.facts()
+    progress("precision against rotation", len(jobs), len(jobs))
+    ceiling, floor = limits["ceiling"], limits["floor"]
+    return Geometry(
+        tuple(one.label for one in ceiling.bins[:-1]), _values(ceiling), _values(floor),
+        tuple(one.queries for one in ceiling.bins[:-1]), facts, tuple(readings),
+    )  # fmt: skip
+
+
+def _best_readings(job: Job, rows: Sequence[RowResult]) -> list[Reading]:
+    """One for each layer and checkpoint: through the trained head, or else the best way."""
+    groups: dict[tuple[int, int], list[Reading]] = {}
+    for row in rows:
+        about = row.row
+        reading = Reading(
+            job.arm.name, job.seed, about.step or 0, about.layer_number or 0,
+            about.heads == "trained", about.heads or "", _values(row), _large(row),
+        )  # fmt: skip
+        groups.setdefault((reading.step, reading.layer), []).append(reading)
+    found = []
+    for (_, _), ways in sorted(groups.items()):
+        trained = [r for r in ways if r.supervised]
+        found.append(max(trained or ways, key=lambda r: r.large or 0.0))
+    return found
+
+
+def _values(row: RowResult) -> tuple[float | None, ...]:
+    return tuple(one.precision[0].value for one in row.bins[:-1])
+
+
+def _large(row: RowResult) -> float | None:
+    first = BINS_DEG.index(LARGE_DEG)
+    bins = [one for one in row.bins[first:-1] if one.precision[0].value is not None]
+    queries = sum(one.queries for one in bins)
+    if not queries:
+        return None
+    return sum((one.precision[0].value or 0.0) * one.queries for one in bins) / queries
