@@ -46,7 +46,7 @@ _ABLATIONS: dict[str, tuple[Arm, ...]] = {
     ),
     "weight": tuple(
         Arm(f"weight-{weight}", f"weight {weight}", {"weight": weight})
-        for weight in (0.005, 0.01, 0.02, 0.05, 0.1)
+        for weight in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
     ),
     "target": (
         Arm("bilinear", "targets shared by four tokens", {"target_kind": "bilinear"}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -92,7 +94,13 @@ def train(job: Job) -> None:
     from cameo_train import loop
     from cameo_train.report.attention import before_and_after
 
-    result = loop.fit(job.config)
+    try:
+        result = loop.fit(job.config)
+    except loop.Stopped:
+        if multiprocessing.parent_process() is not None:
+            # its checkpoint is written; a pool would hand this process the next run
+            os._exit(1)
+        raise
     if not (job.out / "attention.png").exists():
         before_and_after(job.config, result.checkpoint)
 

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
+from cameo_data import ShardReader
 from cameo_data.errors import UsageError
 from cameo_train import loop
 from cameo_train.batches import batches, plan
 from cameo_train.cli import main
 from cameo_train.cli.reproduce import table
-from cameo_train.reproduce import arms, presets, summary
+from cameo_train.report import reproduce_page
+from cameo_train.reproduce import arms, claims, data, noisy, presets, summary
 from cameo_train.reproduce.arms import Arm
 from cameo_train.reproduce.experiment import Experiment, reproduce
+from cameo_train.reproduce.geometry import Geometry, Reading
 from cameo_train.reproduce.presets import PRESETS, Scenes
 from cameo_train.reproduce.summary import Mean, Run, crossing, summarise
 
@@ -127,6 +135,150 @@ def test_arms_share_data_and_initial_weights_and_the_control_is_shuffled(made):
     assert any(not torch.equal(other[k], models[0][k]) for k in other)
 
 
+def test_results_say_how_well_each_layer_knows_the_geometry(made):
+    _, results = made
+    readings = results.geometry.readings
+    # checkpoints after 4 of 4 steps; the small network has these layers
+    layers = len(loop.untrained(results.jobs[0].config).model.layers())
+    assert len(readings) == len(results.jobs) * layers
+    assert {r.step for r in readings} == {4}
+    assert sum(r.supervised for r in readings) == 4  # cameo and shuffled, two seeds
+    assert all(r.heads == "trained" for r in readings if r.supervised)
+    for one in readings:
+        for b, value in enumerate(one.precision):
+            assert (value is None) == (results.geometry.queries[b] == 0)
+            assert value is None or 0 <= value <= results.geometry.ceiling[b]
+    assert [claim.met is None for claim in results.claims].count(True) == 0
+
+
+def test_the_page_is_whole_and_self_contained(made):
+    experiment, results = made
+    text = reproduce_page.write(results).read_text()
+    assert "http" not in text.replace("http-equiv", "")
+    assert "<script" not in text
+    # three figures, and attention and one sheet of samples of each arm
+    assert text.count("<img") == 3 + 2 * 3
+    for claim in results.claims:
+        assert claim.found in text
+    for name in ("training", "rotation", "layers"):
+        assert (experiment.out / "figures" / f"{name}.svg").exists()
+
+
+def reading(arm, large, step=10, layer=3, seed=0, supervised=False):
+    return Reading(arm, seed, step, layer, supervised, "mean", (large,), large)
+
+
+def test_the_supervised_layer_counts_and_else_the_best():
+    readings = (
+        reading("cameo", 0.7, supervised=True), reading("cameo", 0.9, layer=5),
+        reading("baseline", 0.1), reading("baseline", 0.3, layer=4),
+        reading("baseline", 0.8, layer=4, step=30), reading("baseline", None, layer=1),
+    )  # fmt: skip
+    known = Geometry(("60–90°",), (1.0,), (0.1,), (5,), {}, readings)
+    assert known.best("cameo", 0, 10).large == 0.7
+    assert known.best("baseline", 0, 10).layer == 4
+    assert known.best("baseline", 1, 10) is None
+
+
+@pytest.mark.parametrize(
+    "losses, control, precision, met",
+    [
+        ([0.3, 0.1, 0.1, 0.1], [0.9, 0.9, 0.9, 0.9], 0.9, [True, False, True, True, True]),
+        ([0.4, 0.3, 0.1, 0.1], [0.4, 0.1, 0.1, 0.1], 0.5, [False, False, False, False, False]),
+        ([0.1, 0.1, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1], 0.8, [True, True, True, True, False]),
+        ([0.9, 0.9, 0.9, 0.9], [0.9, 0.9, 0.9, 0.9], 0.79, [False, False, True, False, False]),
+    ],
+)
+def test_each_claim_is_met_or_not(losses, control, precision, met):
+    plain, cameo, shuffled = (Arm(n, "") for n in (arms.BASELINE, arms.CAMEO, arms.CONTROL))
+    # twice as slow with supervision: half the steps are no gain in time
+    runs = [
+        run_of(plain, 0, [0.4, 0.3, 0.2, 0.1]), run_of(cameo, 0, losses, seconds=2.0),
+        run_of(shuffled, 0, control),
+    ]  # fmt: skip
+    readings = (
+        reading("cameo", precision, step=1, supervised=True), reading("baseline", 0.3, step=1),
+        reading("cameo", 1.0, step=4, supervised=True), reading("baseline", 0.1, step=4),
+    )  # fmt: skip
+    known = Geometry(("60–90°",), (1.0,), (0.1,), (5,), {}, readings)
+    judged = claims.judge(runs, summarise(runs), known)
+    assert [claim.met for claim in judged] == met
+
+
+def test_an_arm_that_changes_nothing_is_left_out():
+    settings = {"weight": 0.1, "head_mix": "mean"}
+    assert Arm("a", "", {"weight": 0.1}).repeats(settings)
+    assert not Arm("a", "", {"weight": 0.2}).repeats(settings)
+    assert not Arm("a", "", {"weight": 0.1}, depth="rough").repeats(settings)
+    assert not Arm("cameo", "").repeats(settings)
+    experiment = Experiment(TINY, TINY, ablations=["weight", "head", "depth"])
+    names = [arm.name for arm in experiment.arms()]
+    assert "weight-0.2" not in names
+    assert {"weight-0.02", "head-mlp", "sensor-depth", "rough-depth"} <= set(names)
+
+
+def test_noise_is_as_large_as_it_says():
+    rng = np.random.default_rng(0)
+    far = np.full((400, 400), 4.0, np.float32)
+    worse = noisy.sensor(far, rng)
+    assert (worse == 0).mean() == pytest.approx(0.1, abs=0.005)
+    # equation 3 at 4 m
+    assert worse[worse > 0].std() == pytest.approx(0.0012 + 0.0019 * 3.6**2, rel=0.02)
+    # the mean of many views: one has 64 errors only
+    spread = np.mean([(noisy.rough(far, rng) / far).std() for _ in range(20)])
+    assert 0.06 < spread < 0.12
+    assert (noisy.rough(np.zeros((8, 8), np.float32), rng) == 0).all()
+
+
+def test_worse_depth_changes_matches_and_nothing_else(made, tmp_path):
+    scenes = made[0].out / "data" / "train" / "scenes"
+    before = {p: p.read_bytes() for p in sorted(scenes.rglob("*.npy"))}
+    small = replace(TINY, held_out=TINY.train)
+    data.prepare(small, tmp_path, ["exact", "rough"], 1, lambda stage, done, total: None)
+    exact, rough = (
+        ShardReader(data.Data.below(tmp_path).training(name)) for name in ("exact", "rough")
+    )
+    assert [s.key for s in exact] == [s.key for s in rough]
+    differ = []
+    for one, two in zip(exact, rough, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one.images, two.images, strict=True))
+        differ.append(not np.allclose(one.correspondence[8].xy, two.correspondence[8].xy))
+    assert all(differ)
+    assert {p: p.read_bytes() for p in sorted(scenes.rglob("*.npy"))} == before
+    own = tmp_path / "train" / "scenes"
+    assert all(
+        np.load(own / p.relative_to(scenes)).tobytes() == np.load(p).tobytes() for p in before
+    )
+    with pytest.raises(UsageError, match="needs the preset's own scenes"):
+        data.Data(tmp_path, tmp_path).training("rough")
+
+
+def test_preset_gpu_runs_in_miniature(tmp_path, monkeypatch):
+    """The same architecture, latents, precision and views; narrow, small images, two steps."""
+    from cameo_train.models.presets import PRESETS as models
+
+    full = PRESETS["gpu"]
+    narrow = {
+        **models[full.fit["model"]].backbone, "block_out_channels": (32, 32, 32, 32),
+        "attention_head_dim": (2, 2, 2, 2), "norm_num_groups": 8, "layers_per_block": 1,
+        "cross_attention_dim": 8,
+    }  # fmt: skip
+    monkeypatch.setitem(
+        models, full.fit["model"], replace(models[full.fit["model"]], backbone=narrow)
+    )
+    small = replace(
+        full, size=64, frames=6, train=Scenes(0, 1, 2), held_out=Scenes(1000, 1, 2),
+        fit={
+            **full.fit, "steps": 2, "batch": 2, "workers": 0, "validate_every": 1,
+            "validation_samples": 2, "sample_groups": 1, "sample_every": 2, "checkpoint_every": 1,
+        },
+    )  # fmt: skip
+    results = reproduce(Experiment(small, tmp_path), 1, lambda stage, done, total: None)
+    assert [run.arm.name for run in results.runs] == ["baseline", "cameo"]
+    assert all(math.isfinite(run.final_loss) for run in results.runs)
+    assert reproduce_page.write(results).exists()
+
+
 def test_results_hold_every_run(made):
     experiment, results = made
     record = json.loads((experiment.out / "results.json").read_text())
@@ -156,8 +308,36 @@ def test_the_command_says_what_it_would_do(tmp_path):
     wrong = CliRunner().invoke(main, [*given, "--shards", "x"])
     assert wrong.exit_code == 2
     assert "both --shards and --validation" in wrong.output
-    assert set(presets.PRESETS) == {"laptop", "quick"}
+    assert set(presets.PRESETS) == {"laptop", "quick", "gpu"}
+    useless = CliRunner().invoke(main, [*given, "--weights", "sd21"])
+    assert useless.exit_code == 2
+    assert "preset quick trains a model that takes no weights" in useless.output
+    loaded = CliRunner().invoke(
+        main,
+        ["reproduce", "--out", "x", "--preset", "gpu", "--weights", "sd21", "--dry-run", "--json"],
+    )
+    config = json.loads(loaded.output)["runs"][0]["config"]
+    assert (config["model"], config["weights"]) == ("cat3d-sd21", "sd21")
     assert summary.CONFIDENCE == 0.95
+
+
+def test_a_stop_ends_runs_side_by_side_and_begins_no_other(tiny_build, tmp_path):
+    out = tmp_path / "out"
+    command = [
+        sys.executable, "-c", "from cameo_train.cli import main; main()", "reproduce", "--quick",
+        "--out", str(out), "--shards", str(tiny_build[0]), "--validation", str(tiny_build[0]),
+        "--model", "cat3d-tiny", "--seeds", "2", "--steps", "5000", "--jobs", "2",
+    ]  # fmt: skip
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    begun = lambda: {p.parent.name for p in out.glob("runs/*/metrics.jsonl")}  # noqa: E731
+    deadline = time.monotonic() + 120
+    while len(begun()) < 2 and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    running.send_signal(signal.SIGTERM)
+    _, told = running.communicate(timeout=60)
+    assert running.returncode == 75, told
+    assert begun() == {"baseline-0", "cameo-0"}
+    assert len(list(out.glob("runs/*/checkpoints/*"))) == 2
 
 
 def test_an_arm_without_its_baseline_is_refused():

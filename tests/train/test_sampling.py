@@ -203,3 +203,19 @@ def test_pictures_of_a_run(tiny_build, tmp_path, small):
     maps = attention.attention(loop.untrained(config), batch, space, queries)
     assert maps.shape == (len(queries), 3, 6, 8)
     torch.testing.assert_close(maps.sum((2, 3)), torch.ones(len(queries), 3))
+
+
+@pytest.mark.parametrize("withheld, guidance", [(0.0, 1.0), (0.1, sampling.GUIDANCE)])
+def test_a_run_that_never_withheld_cameras_is_sampled_without_guidance(
+    withheld, guidance, tiny_build, tmp_path, monkeypatch, small
+):
+    given = []
+
+    def sample(model, batch, space, **options):
+        given.append(options["guidance"])
+        return batch.images
+
+    monkeypatch.setattr(sampling, "sample", sample)
+    config = small_run(tiny_build[0], tmp_path, camera_dropout=withheld, sample_groups=2)
+    sampling.sample_and_compare(config, None, None, "cpu", tmp_path / "x.png")
+    assert given == [guidance]
