@@ -165,7 +165,10 @@ def times(views_over: str) -> dict[str, float]:
     found = {"ours": 0.0, "published": 0.0}
     ours(VIEWS * (VIEWS - 1), views_over)  # compiles, renders the scenes
     for _ in range(ROUNDS):
-        for name, work, pairs in (("ours", ours, PAIRS), ("published", published_style, LOOP_PAIRS)):
+        for name, work, pairs in (
+            ("ours", ours, PAIRS),
+            ("published", published_style, LOOP_PAIRS),
+        ):
             start = time.process_time()
             work(pairs // ROUNDS, views_over)
             found[name] += time.process_time() - start

@@ -16,7 +16,7 @@ from scipy import stats
 
 from cameo_train.precision.tally import Tally, median_share
 
-DRAWS = 2000
+DRAWS = 1000  # the standard error is right to 2 %
 LEVEL = 0.95
 Scale = Literal["share", "size", "difference"]
 _SEED = 20_251  # of the draws; fixed, so that a table is the same every time
