@@ -69,8 +69,8 @@ class _Upwards:
         self.top = torch.maximum(self.top, product.amax(0))
         # NumPy compares and finds four times as fast as torch
         near = np.greater_equal(product.numpy(), (self.top - self.least).numpy())
-        row, column = torch.from_numpy(np.flatnonzero(near)), product.shape[1]
-        row, column = row // column, row % column
+        place, count = torch.from_numpy(np.flatnonzero(near)), product.shape[1]
+        row, column = place // count, place % count
         self.count += len(row)
         self.found.append((column, cells[row], product[row, column]))
 

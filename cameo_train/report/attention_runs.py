@@ -44,8 +44,8 @@ class Trained:
         """How it is read, for the caption."""
         heads = "through its trained head" if self.objective.config.weight else "mean of its heads"
         order = self.objective.model.layers()
-        number = order.index(resolve(order, self.objective.layer))
-        return f"{self.title}: layer {number} ({plain(self.objective.layer)}), {heads}"
+        layer = resolve(order, self.objective.layer)
+        return f"{self.title}: layer {order.index(layer)} ({plain(layer)}), {heads}"
 
     @property
     def title(self) -> str:

@@ -31,15 +31,9 @@ class Curves:
 def figures(rows: Sequence[RowResult], protocol: Protocol) -> list[Curves]:
     """Against rotation; layer by layer and over training where there are several of them."""
     told, colours = shown(rows), plots.colours_of(rows)
+    figure = plots.against_rotation(told, protocol, colours)
     text = f"All pairs of a bin. {_readings(told)}"
-    found = [
-        Curves(
-            "rotation",
-            "Precision against rotation",
-            text,
-            plots.against_rotation(told, protocol, colours),
-        )
-    ]
+    found = [Curves("rotation", "Precision against rotation", text, figure)]
     floor = next((r.all.precision[0].value for r in rows if r.row.kind == "floor"), None)
     layers = [row for row in last_steps(rows) if row.row.layer is not None]
     if _several(layers, "layer_number"):
@@ -85,8 +79,8 @@ def _readings(rows: Sequence[RowResult]) -> str:
             "for every layer and model."
         )
     if "trained" in heads:
-        layers = sorted({row.row.layer_number for row in rows if row.row.heads == "trained"})
-        which = ", ".join(f"layer {n}" for n in layers)
+        layers = {f"layer {r.row.layer_number}" for r in rows if r.row.heads == "trained"}
+        which = ", ".join(sorted(layers))
         said.append(
             f"Star, trained head: {which}, read through the mixing head that was supervised with "
             "it; other layers and unsupervised models have none, so compare it with best heads."
