@@ -147,17 +147,22 @@ def _argmax(product: Tensor) -> Tensor:
 def settled(
     queries: Tensor, keys: Tensor, candidates: Tensor, names: Tensor | None = None
 ) -> Tensor:
-    """(n,) best key of each query among (M, 2) candidates (query, key), in float64."""
+    """(n,) best key of each query among (M, 2) candidates (query, key), in float64.
+
+    On the CPU, where the products may be from a GPU: both then add in the same order.
+    """
+    device = queries.device
     row, key = candidates.T.contiguous()
     exact = torch.cat(
         [
-            (queries[r].double() * keys[k].double()).sum(1)
+            (queries[r].cpu().double() * keys[k].cpu().double()).sum(1)
             for r, k in zip(torch.split(row, _EXACT), torch.split(key, _EXACT), strict=True)
         ]
     )
+    row, key = row.cpu(), key.cpu()
+    names = None if names is None else names.cpu()
     top = exact.new_full((len(queries),), -torch.inf).scatter_reduce(0, row, exact, "amax")
     winners = exact == top[row]
     name = key if names is None else names[key]
     first = key.new_full((len(queries),), len(keys))
-    best: Tensor = first.scatter_reduce(0, row[winners], name[winners], "amin")
-    return best
+    return first.scatter_reduce(0, row[winners], name[winners], "amin").to(device)
