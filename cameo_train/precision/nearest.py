@@ -165,4 +165,5 @@ def settled(
     winners = exact == top[row]
     name = key if names is None else names[key]
     first = key.new_full((len(queries),), len(keys))
-    return first.scatter_reduce(0, row[winners], name[winners], "amin").to(device)
+    best: Tensor = first.scatter_reduce(0, row[winners], name[winners], "amin")
+    return best.to(device)
