@@ -1,8 +1,9 @@
 """``python -m benchmarks``: every figure of ``docs/benchmarks.md``, as Markdown on the terminal.
 
 Most parts need only the package; ``speed`` needs kornia and romatch (see ``make bench``). Parts
-that take minutes run only when named: ``yardsticks``, ``listing``, ``precision``, ``depth``, which
-sweeps some forty views, and ``constants``, which recompiles the kernel some twenty times.
+that take minutes run only when named: ``yardsticks``, ``listing``, ``intervals``, ``precision``,
+``depth``, which sweeps some forty views, and ``constants``, which recompiles the kernel some twenty
+times.
 """
 
 from __future__ import annotations
@@ -141,6 +142,14 @@ def depth_part() -> Iterator[str]:
         yield table(headings, rows)
 
 
+def intervals_part() -> Iterator[str]:
+    """Whether the intervals of precision hold what they should, and chance is what is computed."""
+    from benchmarks import precision_intervals as measured
+
+    yield table(measured.HEADINGS, list(measured.lines()))
+    yield table(measured.CHANCE_HEADINGS, list(measured.chance_lines()))
+
+
 def precision_part() -> Iterator[str]:
     """``cameo-train precision`` against a loop over pairs in the published style."""
     from benchmarks import precision
@@ -156,6 +165,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "listing": listing_part,
     "constants": constants_part,
     "depth": depth_part,
+    "intervals": intervals_part,
     "precision": precision_part,
 }
 

@@ -28,6 +28,9 @@ from cameo_train.taps.layers import plain
 Run = Callable[[Sequence[Group], int], object]
 # Logits (heads × rows × keys) of a chunk of a mixing head's rows.
 MIX_CHUNK = 1 << 20
+# Mixed logits nearer to the best than this share of the largest are compared in float64: many times
+# what float32 loses in a head.
+MIX_ROOM = 1e-5
 
 SELECTION = {
     "mean": "largest logit, mean of all heads",
@@ -177,8 +180,26 @@ def mixed_tokens(q: Tensor, k: Tensor, mix: nn.Module, asked: Queries) -> Tensor
         for i in range(start, stop, step):
             part = slice(i, min(i + step, stop))
             rows = q[view0[part], :, token[part]].transpose(0, 1)
-            found.append(mix(rows @ keys).argmax(1).cpu())
+            found.append(_best_mixed(mix(rows @ keys), rows, keys, mix))
     return torch.cat(found) if found else torch.zeros(0, dtype=torch.int64)
+
+
+def _best_mixed(mixed: Tensor, rows: Tensor, keys: Tensor, mix: nn.Module) -> Tensor:
+    """(n,) on the CPU: best key by mixed logits (n, K); what rounding may turn, in float64.
+
+    Args:
+        rows: (h, n, d); keys: (h, d, K).
+        mix: works on every (query, key) by itself.
+    """
+    top, best = mixed.max(1, keepdim=True)
+    least = top - MIX_ROOM * mixed.abs().amax(1, keepdim=True)
+    found = best[:, 0].cpu()
+    close = ((mixed >= least).sum(1) > 1).nonzero()[:, 0]
+    for number in close.tolist():
+        rivals = (mixed[number] >= least[number]).nonzero()[:, 0]
+        logits = rows[:, number, None].double() @ keys[..., rivals].double()
+        found[number] = rivals[mix(logits)[0].argmax()].cpu()
+    return found
 
 
 def _side_by_side(x: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ def _of_checkpoint(
     mixes: dict[str, nn.Module] = {layer: objective.head_mix} if run_config.weight else {}
     made = _matcher(
         objective.model, space_of(objective.model, run_config.weights, device), layer, mixes,
-        options, protocol, spec=spec, name=_name(path), step=step, side=run_config.size,
+        options, protocol, spec=spec, name=run_name(path), step=step, side=run_config.size,
     )  # fmt: skip
     made.notes += notes
     return made
@@ -186,7 +186,7 @@ def _seen_hw(run_config: TrainConfig, hw: tuple[int, int]) -> tuple[int, int]:
     return trained_hw(run_config.model_copy(update={"crop": None}), hw)
 
 
-def _name(path: Path) -> str:
+def run_name(path: Path) -> str:
     """The run's folder, of ``RUN/checkpoints/step-…``."""
     parts = path.resolve().parts
     return parts[-3] if len(parts) > 3 and parts[-2] == "checkpoints" else parts[-1]

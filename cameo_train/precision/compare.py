@@ -191,7 +191,7 @@ def _difference(base: Stored, other: Stored, one: StoredRow, two: StoredRow) -> 
     # a bin counts the scenes that both have queries in; matchers with points of their own differ
     scenes = np.minimum(intervals.scenes_with_queries(a), intervals.scenes_with_queries(b))
     drawn = intervals.precision_draws(b, weights) - intervals.precision_draws(a, weights)
-    span = intervals.interval(drawn, scenes)
+    span = intervals.interval(second - first, drawn, scenes, "difference")
     protocol = base.protocol
     bins = (*(protocol.bin_label(n) for n in range(protocol.bins)), "all")
     values = tuple(

@@ -192,7 +192,7 @@ class Protocol:
             "rotation bins": ", ".join(self.bin_label(i) for i in range(self.bins)),
             "visibility filter": filters,
             "match selection": "every query, its single best candidate; no ranking, no ratio test",
-            "average": "over all queries of a bin; intervals: 95 %, bootstrap over scenes",
+            "average": "over all queries of a bin; intervals: 95 %, bootstrap over scenes, t",
         }
 
     def sorted_thresholds(self) -> list[Threshold]:

@@ -127,13 +127,14 @@ def row_result(
     weights = intervals.draws(max(1, int(here.sum())))
     scenes = intervals.scenes_with_queries(part)
     value = intervals.precision(part)
-    span = _span(intervals.precision_draws, part, weights, scenes, value.shape)
-    median, width = (m * protocol.diagonal_px for m in intervals.medians(part))
+    span = intervals.interval(value, intervals.precision_draws(part, weights), scenes, "share")
+    median, width = intervals.medians(part)
     if part.errors.any():
-        median_span = _span(intervals.median_draws, part, weights, scenes, median.shape)
+        drawn = intervals.median_draws(part, weights)
+        median_span = intervals.interval(median, drawn, scenes, "size")
     else:
         median_span = np.full((*median.shape, 2), np.nan)
-    bins = []
+    bins, diagonal = [], protocol.diagonal_px
     labels = [*(protocol.bin_label(b) for b in range(protocol.bins)), "all"]
     pairs, queries = (np.append(x.sum(0), x.sum()) for x in (part.pairs, part.queries))
     for b, name in enumerate(labels):
@@ -144,8 +145,8 @@ def row_result(
                 int(queries[b]),
                 int(scenes[b]),
                 tuple(_estimate(value[b, t], span[b, t]) for t in range(value.shape[1])),
-                _estimate(median[b], median_span[b] * protocol.diagonal_px),
-                _number(width[b]),
+                _estimate(median[b] * diagonal, median_span[b] * diagonal),
+                _number(width[b] * diagonal),
             )
         )
     return RowResult(row, label, tuple(bins), tally, tally.unjudged, file, tuple(notes))
@@ -160,18 +161,6 @@ def restricted(tally: Tally, units: NDArray[np.bool_]) -> Tally:
         hits=tally.hits[units],
         errors=tally.errors[units],
     )
-
-
-def _span(
-    of: Any,
-    tally: Tally,
-    weights: NDArray[np.float64],
-    scenes: NDArray[np.int64],
-    shape: tuple[int, ...],
-) -> NDArray[np.float64]:
-    if len(tally.queries) < 2:
-        return np.full((*shape, 2), np.nan)
-    return intervals.interval(of(tally, weights), scenes)
 
 
 def _estimate(value: float, span: NDArray[np.float64]) -> Estimate:

@@ -16,6 +16,7 @@ from cameo_train.matchers.options import TIMESTEP, AttentionOptions
 from cameo_train.matchers.registry import Job
 from cameo_train.precision import protocol as protocols
 from cameo_train.precision import run
+from cameo_train.precision.exactness import float32_as_it_is
 from cameo_train.precision.named import Means, measure_named
 from cameo_train.precision.protocol import Protocol
 from cameo_train.precision.results import RowResult, all_results
@@ -82,7 +83,8 @@ def measure(session: Session, progress: Progress) -> tuple[list[RowResult], Fail
     found, failed = [], []
     for job in (run.LIMITS, *session.jobs):
         try:
-            one = run.measure(session.work, job, session.reader, progress)
+            with float32_as_it_is(session.work.device):
+                one = run.measure(session.work, job, session.reader, progress)
         except UsageError:
             raise
         except ValueError as error:  # missing weights, features that are no numbers or do not fit
@@ -105,10 +107,11 @@ def measure_by(
     failed = []
     for job in session.jobs:
         try:
-            found |= measure_named(
-                named, job, session.reader, session.work.samples, session.protocol,
-                session.work.device, session.options.references, progress,
-            )  # fmt: skip
+            with float32_as_it_is(session.work.device):
+                found |= measure_named(
+                    named, job, session.reader, session.work.samples, session.protocol,
+                    session.work.device, session.options.references, progress,
+                )  # fmt: skip
         except UsageError:
             raise
         except ValueError as error:

@@ -33,7 +33,9 @@ TIMESTEP = 300
 _ROOM = 4  # candidates per query, so that those chosen do not stand together
 # times as much as uniform attention is drawn brightest at least: uniform attention is dark
 _BRIGHT = 10.0
-_HEAT = 0.65  # opacity over the view, in grey
+# opacity of the least and the most attention over the view, which is grey
+_FAINT, _STRONG = 0.2, 0.8
+SIDE = 160  # pixels of a tile at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,13 +157,15 @@ def before_and_after(config: TrainConfig, trained: Path) -> Path:
 
 
 def _heated(image: Image, weights: NDArray[np.float32], match: int) -> Image:
-    """A view in grey under its attention; the brightest token has the most of it."""
+    """A view in grey under its attention; where there is more of it, the view shows less."""
     side = _scale(image)
     grey = image.mean(-1, keepdims=True).repeat(3, -1).repeat(side, 0).repeat(side, 1)
-    heat = palette.heat_rgb(weights / max(float(weights.max()), _BRIGHT / weights.size))
+    level = np.minimum(weights / max(float(weights.max()), _BRIGHT / weights.size), 1.0)
+    heat = palette.heat_rgb(level)
     cell = grey.shape[0] // weights.shape[0]
-    heat = heat.repeat(cell, 0).repeat(cell, 1)
-    out = np.ascontiguousarray((1 - _HEAT) * grey + _HEAT * heat).round().astype(np.uint8)
+    opacity = (_FAINT + (_STRONG - _FAINT) * level)[..., None]
+    heat, opacity = (x.repeat(cell, 0).repeat(cell, 1) for x in (heat, opacity))
+    out = np.ascontiguousarray((1 - opacity) * grey + opacity * heat).round().astype(np.uint8)
     _dot(out, int(weights.argmax()), weights.shape)
     if match >= 0:
         _ring(out, match, weights.shape)
@@ -202,4 +206,4 @@ def _radius(out: Image) -> int:
 
 
 def _scale(image: Image) -> int:
-    return max(1, -(-sampling.SMALLEST // int(max(image.shape[:2]))))
+    return max(1, -(-SIDE // int(max(image.shape[:2]))))

@@ -15,6 +15,7 @@ from cameo_train.models import Latents
 from cameo_train.objective import Objective
 from cameo_train.report.attention import Query, attention, choose, picture
 from cameo_train.sampling import Image
+from cameo_train.taps import resolve
 from cameo_train.taps.layers import plain
 
 
@@ -24,10 +25,12 @@ class Trained:
 
     Attributes:
         label: short; stands above its columns.
+        step: of the checkpoint.
         objective: read at its own layer.
     """
 
     label: str
+    step: int
     objective: Objective
     space: Latents
 
@@ -40,7 +43,14 @@ class Trained:
     def how(self) -> str:
         """How it is read, for the caption."""
         heads = "through its trained head" if self.objective.config.weight else "mean of its heads"
-        return f"{self.label}: layer {plain(self.objective.layer)}, {heads}"
+        order = self.objective.model.layers()
+        layer = resolve(order, self.objective.layer)
+        return f"{self.title}: layer {order.index(layer)} ({plain(layer)}), {heads}"
+
+    @property
+    def title(self) -> str:
+        """``cameo-0, step 1500``."""
+        return f"{self.label}, step {self.step}"
 
 
 def queries_of_sample(sample: Sample, grid_hw: tuple[int, int]) -> list[Query]:

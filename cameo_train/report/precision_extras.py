@@ -11,7 +11,12 @@ import torch
 
 from cameo_data import ShardReader
 from cameo_train.augment import resize
-from cameo_train.matchers.attention_runs import checkpoint_of_spec, load_objective, space_of
+from cameo_train.matchers.attention_runs import (
+    checkpoint_of_spec,
+    load_objective,
+    run_name,
+    space_of,
+)
 from cameo_train.matchers.denoise import batch_of
 from cameo_train.matchers.options import AttentionOptions
 from cameo_train.precision import perturb
@@ -68,7 +73,7 @@ def extras(
         pictures: groups whose attention is shown.
         layers: that are perturbed, or ``all``; empty perturbs none.
     """
-    models = [model for spec in specs if (model := _trained(spec, plan, device)) is not None]
+    models = _trained(specs, plan, device)
     found: list[Extra] = []
     if not models:
         return found
@@ -80,15 +85,18 @@ def extras(
     return found
 
 
-def _trained(spec: str, plan: Protocol, device: torch.device) -> Trained | None:
-    path = checkpoint_of_spec(spec)
-    if path is None:
-        return None
-    objective, step, _ = load_objective(path, plan.hw, any_size=True)
-    objective.to(device)
-    space = space_of(objective.model, objective.config.weights, device)
-    label = path.parents[1].name if path.parent.name == "checkpoints" else path.name
-    return Trained(f"{label}, step {step}", objective, space)
+def _trained(specs: Sequence[str], plan: Protocol, device: torch.device) -> list[Trained]:
+    """The latest checkpoints among the specs, called by their folders."""
+    paths = [path for spec in specs if (path := checkpoint_of_spec(spec)) is not None]
+    names = [run_name(path) for path in paths]
+    found: list[Trained] = []
+    for path, name in zip(paths, names, strict=True):
+        objective, step, _ = load_objective(path, plan.hw, any_size=True)
+        objective.to(device)
+        space = space_of(objective.model, objective.config.weights, device)
+        number = f" ({len(found) + 1})" if names.count(name) > 1 else ""
+        found.append(Trained(f"{name}{number}", step, objective, space))
+    return found
 
 
 def _groups(
@@ -136,7 +144,7 @@ def _attention(
                 f"Sample {group.key}, target views noised to {timestep} of 1000. A row is a query "
                 "(cross) of view 1, then every other view under its attention: the ring is the "
                 "true match, missing where the point is hidden, the dot the token with the most "
-                f"attention. {how}."
+                f"attention; yellow is much, the grey view shows where there is little. {how}."
             )
             name = f"attention-{len(found) + 1}"
             found.append(Extra(name, "Where queries look", text, image))
@@ -165,16 +173,16 @@ def _perturbed(
         for one in found
     )
     text = (
-        f"{model.label}, sample {groups[0].key}: its target views sampled by {perturb.STEPS} DDIM "
+        f"{model.title}, sample {groups[0].key}: its target views sampled by {perturb.STEPS} DDIM "
         "steps from the same noise, with the attention of one layer replaced by the identity (as "
-        "in perturbed-attention guidance) in all steps. The layer that costs the most carries the "
-        "most."
+        "in perturbed-attention guidance) in all steps. A low PSNR to the whole model's views says "
+        "that they hang on that layer, which need not be the one that knows the geometry best."
     )
-    record = {"model": model.label, "sample": groups[0].key, "layers": [o.record() for o in found]}
+    record = {"model": model.title, "sample": groups[0].key, "layers": [o.record() for o in found]}
     headings = ("", "PSNR to truth, dB", "SSIM to truth", "PSNR to whole model, dB")
     return Extra(
         f"perturbed-{number + 1}",
-        f"Target views without a layer: {model.label}",
+        f"Target views without a layer: {model.title}",
         text,
         perturb.picture(found, images, batch),
         headings,

@@ -15,7 +15,8 @@ import jinja2
 
 from cameo_train import __version__
 from cameo_train.precision.protocol import Protocol
-from cameo_train.precision.results import Bin, Estimate, RowResult, last_steps, shown
+from cameo_train.precision.results import Bin, Estimate, RowResult, shown
+from cameo_train.report import precision_figures
 from cameo_train.report import precision_plots as plots
 from cameo_train.report.precision_extras import Extra
 
@@ -66,26 +67,12 @@ def write(outcome: Outcome, out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "results.json", json.dumps(outcome.record(), indent=1, ensure_ascii=False) + "\n")
     _write(out / "results.csv", _csv(outcome))
-    protocol = outcome.protocol
-    figures = {"Precision against rotation": ("rotation", _rotation(outcome))}
-    latest, main = last_steps(outcome.rows), [r for r in outcome.rows if r.row.main]
-    floor = next((r.all.precision[0].value for r in outcome.rows if r.row.kind == "floor"), None)
-    layers = [row for row in latest if row.row.layer is not None]
-    if len({row.row.layer_number for row in layers}) > 1:
-        made = plots.against(
-            layers, protocol, "layer_number", "layer, in the order of running", floor
-        )
-        figures["Precision layer by layer"] = ("layers", made)
-    trained = [row for row in main if row.row.step is not None]
-    if len({row.row.step for row in trained}) > 1:
-        made = plots.against(trained, protocol, "step", "training step", floor)
-        figures["Precision over training"] = ("training", made)
     written = [out / "results.json", out / "results.csv"]
     pictures = []
-    for title, (name, figure) in figures.items():
-        paths = plots.save(figure, out / name)
+    for one in precision_figures.figures(outcome.rows, outcome.protocol):
+        paths = plots.save(one.figure, out / one.name)
         written += paths
-        pictures.append((title, _uri(paths[0].read_bytes())))
+        pictures.append((one.title, one.text, _uri(paths[0].read_bytes())))
     written += [extra.write(out) for extra in outcome.extras]
     _write(out / "precision.html", _page(outcome, pictures))
     return [out / "precision.html", *written]
@@ -95,11 +82,7 @@ def _uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _rotation(outcome: Outcome) -> Any:
-    return plots.against_rotation(shown(outcome.rows), outcome.protocol)
-
-
-def _page(outcome: Outcome, pictures: Sequence[tuple[str, str]]) -> str:
+def _page(outcome: Outcome, pictures: Sequence[tuple[str, str, str]]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cameo_train", "report/templates"),
         autoescape=True,
@@ -117,7 +100,8 @@ def _page(outcome: Outcome, pictures: Sequence[tuple[str, str]]) -> str:
         rest=[(row, [_cell(one) for one in row.bins]) for row in outcome.rows if row not in told],
         counts=[(one.pairs, one.queries, one.scenes) for one in outcome.rows[0].bins],
         thresholds=[(i, t.text) for i, t in enumerate(protocol.thresholds)],
-        overall=[(row.label, *_overall(row.all)) for row in outcome.rows],
+        overall=[(row.label, *_overall(row.all)) for row in told],
+        overall_rest=[(row.label, *_overall(row.all)) for row in outcome.rows if row not in told],
         pictures=pictures,
         extras=[(extra, _uri(extra.png)) for extra in outcome.extras],
         notes=list(notes),

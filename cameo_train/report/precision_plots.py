@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg")
 # Okabe and Ito's colours but for the yellow, which is too light for lines
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#555555")
-_INK, _GRID = "#2b2f36", "#d9dde3"
+_INK, _GRID, _SOFT = "#2b2f36", "#d9dde3", "#8a929c"
 _LIMITS = {"ceiling": "--", "floor": ":"}
 
 
@@ -36,23 +37,66 @@ def save(figure: Figure, path: Path) -> list[Path]:
     return written
 
 
-def against_rotation(rows: Sequence[RowResult], protocol: Protocol) -> Figure:
+@dataclass(frozen=True)
+class Style:
+    """How a row is drawn: matchers differ in colour, ways to read attention in line and mark."""
+
+    colour: str
+    line: str = "-"
+    mark: str = "o"
+
+
+_READINGS = {"mean": ("-", "o"), "trained": ("-", "*"), "best": ("--", "^")}
+_SINGLE = (":", "s")  # of one head
+
+
+def _reading(row: RowResult) -> str:
+    """``mean``, ``trained``, ``best`` or ``head 3``; empty of what is no attention."""
+    heads = row.row.heads or ""
+    return "best" if heads.startswith("best") else heads
+
+
+def colours_of(rows: Sequence[RowResult]) -> dict[str, str]:
+    """Colours by what was asked for; of all rows of a page, so that its figures share them."""
+    measured = dict.fromkeys(row.row.spec for row in rows if row.row.kind not in _LIMITS)
+    return {spec: COLOURS[n % len(COLOURS)] for n, spec in enumerate(measured)}
+
+
+def styles(rows: Sequence[RowResult], colours: Mapping[str, str]) -> list[Style]:
+    """One for each row."""
+    found = []
+    for row in rows:
+        if row.row.kind in _LIMITS:
+            found.append(Style(_SOFT, _LIMITS[row.row.kind], ""))
+            continue
+        line, mark = _READINGS.get(_reading(row), _SINGLE) if row.row.heads else ("-", "o")
+        found.append(Style(colours[row.row.spec], line, mark))
+    return found
+
+
+def against_rotation(
+    rows: Sequence[RowResult], protocol: Protocol, colours: Mapping[str, str]
+) -> Figure:
     """Headline precision of each row in each rotation bin, with its interval."""
     figure, axes = _figure(protocol)
-    number = 0
-    for row in rows:
-        limit = _LIMITS.get(row.row.kind)
-        colour = "#8a929c" if limit else COLOURS[number % len(COLOURS)]
-        number += limit is None
-        _curve(axes, range(protocol.bins), row.bins[:-1], row.label, colour, limit or "-")
+    for row, style in zip(rows, styles(rows, colours), strict=True):
+        _curve(axes, range(protocol.bins), row.bins[:-1], row.label, style)
     axes.set_xticks(range(protocol.bins), [protocol.bin_label(b) for b in range(protocol.bins)])
+    axes.set_xlim(-0.4, protocol.bins - 0.6)
     axes.set_xlabel("rotation between the views", color=_INK)
+    for number in range(protocol.bins):
+        if all(row.bins[number].empty for row in rows):
+            axes.text(
+                number, 0.5, "nothing asked", rotation=90, ha="center", va="center", color=_SOFT,
+                transform=axes.get_xaxis_transform(), fontsize=8,
+            )  # fmt: skip
     return _done(figure, axes)
 
 
 def against(
     rows: Sequence[RowResult],
     protocol: Protocol,
+    colours: Mapping[str, str],
     field: str,
     xlabel: str,
     floor: float | None = None,
@@ -62,45 +106,49 @@ def against(
     Args:
         floor: precision of blind choice, drawn beside.
     """
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _figure(protocol)
     groups: dict[str, list[RowResult]] = {}
     noises = {row.row.timestep for row in rows}
     for row in rows:
-        heads = row.row.heads or ""
-        reading = {"mean": "head mean", "trained": "trained head"}.get(heads, heads)
-        parts = [row.row.name, "best head" if heads.startswith("best") else reading]
+        names = {"mean": "head mean", "trained": "trained head", "best": "best head"}
+        parts = [row.row.name, names.get(_reading(row), _reading(row))]
         if field != "layer_number":
             parts.append(f"layer {row.row.layer_number}")
         if len(noises) > 1:
             parts.append(f"t {row.row.timestep}")
         groups.setdefault(" · ".join(parts), []).append(row)
     if floor is not None:
-        axes.axhline(floor, linestyle=_LIMITS["floor"], color="#8a929c", label="chance (computed)")
-    for number, (label, found) in enumerate(groups.items()):
+        axes.axhline(floor, linestyle=_LIMITS["floor"], color=_SOFT, label="chance (computed)")
+    firsts = [found[0] for found in groups.values()]
+    for (label, found), style in zip(groups.items(), styles(firsts, colours), strict=True):
         found.sort(key=lambda row: int(getattr(row.row, field)))
         xs = [int(getattr(row.row, field)) for row in found]
-        colour = COLOURS[number % len(COLOURS)]
-        _curve(axes, xs, [row.all for row in found], label, colour, "-")
+        _curve(axes, xs, [row.all for row in found], label, style)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(xlabel, color=_INK)
     return _done(figure, axes)
 
 
 def _figure(protocol: Protocol) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure  # not pyplot: no global state, no display
+    from matplotlib.ticker import PercentFormatter
 
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     axes.set_ylabel(f"precision within {protocol.thresholds[0].text}", color=_INK)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axes.grid(color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    figure.supxlabel(caption(protocol), fontsize=6.5, color="#8a929c")
+    figure.supxlabel(caption(protocol), fontsize=6.5, color=_SOFT)
     return figure, axes
 
 
 def _curve(
-    axes: Axes, xs: Sequence[int] | range, bins: Sequence[Bin], label: str, colour: str, style: str
+    axes: Axes, xs: Sequence[int] | range, bins: Sequence[Bin], label: str, style: Style
 ) -> None:
     """A line through what was measured; an empty bin is a gap, not a zero."""
     nan = float("nan")
@@ -108,15 +156,20 @@ def _curve(
     values = np.array([nan if e.value is None else e.value for e in first])
     low = np.array([nan if e.low is None else e.low for e in first])
     high = np.array([nan if e.high is None else e.high for e in first])
-    axes.plot(xs, values, style, color=colour, label=label, marker="o", markersize=3.5)
+    size = {"*": 9.0, "^": 4.5}.get(style.mark, 3.5)
+    axes.plot(
+        xs, values, style.line, color=style.colour, label=label, marker=style.mark, markersize=size
+    )  # fmt: skip
     if len(xs) == 1:  # a band needs two
-        axes.vlines(xs, low, high, color=colour, linewidth=1.6)
-    axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.vlines(xs, low, high, color=style.colour, linewidth=1.6)
+    axes.fill_between(xs, low, high, color=style.colour, alpha=0.15, linewidth=0)
 
 
 def _done(figure: Figure, axes: Axes) -> Figure:
     # small numbers fill the figure; the axis begins at zero in any case
     shown = [y for line in axes.get_lines() for y in np.asarray(line.get_ydata()) if y == y]
     axes.set_ylim(0, min(1.02, 1.25 * max([0.04, *shown])))
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.legend(
+        fontsize=8, handlelength=3, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5)
+    )
     return figure

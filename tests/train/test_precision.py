@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from cameo_train.precision import limits, run
 from cameo_train.precision.group import Found, Row, group_of, on_grid
 from cameo_train.precision.nearest import best_of, matched_tokens, unit_vectors
 from cameo_train.precision.protocol import Protocol, protocol_of, threshold
-from cameo_train.precision.queries import queries_of
+from cameo_train.precision.queries import Queries, queries_of
 from cameo_train.precision.results import row_result
 from cameo_train.precision.tally import Tally
 
@@ -91,6 +92,31 @@ def test_the_kernel_is_the_plain_argmax(groups, plan):
     # of equal products the first, whatever the chunks
     ties = torch.ones(7, 4)
     assert best_of(ties, torch.ones(9, 4), chunk=9).tolist() == [0] * 7
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**31),
+    shares=st.lists(st.floats(0, 1), min_size=6, max_size=6),
+    distinct=st.sampled_from([1, 2, 5, 1000]),
+    chunk=st.sampled_from([None, 1, 60]),
+)
+def test_one_product_for_both_ways_is_two_searches(seed, shares, distinct, chunk):
+    """Also where features repeat, down to a single one, and where a view asks nothing."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(0, 3, (distinct, 4)).astype(np.float32)
+    units = torch.from_numpy(kinds[rng.integers(0, distinct, (3, 30))])
+    parts = [
+        (np.full(len(token), a), np.full(len(token), b), token)
+        for (b, a), share in zip(permutations(range(3), 2), shares, strict=True)
+        for token in [np.flatnonzero(rng.random(30) < share)]
+    ]
+    view0, view1, token = (np.concatenate(x) for x in zip(*parts, strict=True))
+    asked = Queries(view0, view1, token, np.zeros((len(token), 2)), view0, view0, 0)
+    found = matched_tokens(units, units, asked, chunk=chunk)
+    assert torch.equal(found, matched_tokens(units, units.clone(), asked))
+    slow = (units[view0, token].double()[:, None] * units[view1].double()).sum(-1).argmax(1)
+    assert torch.equal(found, slow)
 
 
 @settings(max_examples=30, deadline=None)

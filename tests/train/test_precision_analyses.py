@@ -131,11 +131,12 @@ def test_differences_are_those_of_the_same_scenes(shards, tmp_path):
             for t in (ours, theirs)
         ]
         drawn.append(values[1] - values[0])
-    tail = 100 * intervals.tail_share(int(here.sum()))
     a, b, difference = found[0].values[-1][0]
     assert difference.value == pytest.approx(b - a, abs=2e-6)
+    assert here.sum() == 2
+    width = 12.7062 * np.sqrt(2) * np.std(drawn)  # t of one degree of freedom
     np.testing.assert_allclose(
-        (difference.low, difference.high), np.percentile(drawn, [tail, 100 - tail]), atol=1e-6
+        (difference.low, difference.high), (b - a - width, b - a + width), atol=1e-5
     )
     assert found[0].bins == (*(plan.bin_label(n) for n in range(plan.bins)), "all")
 
