@@ -344,10 +344,9 @@ class Fused:
 
 def fuse_real(root: Path = REALDATA) -> Iterator[Fused]:
     """``fuse`` on the real RGB-D sets."""
-    for name, arguments in SETS.items():
+    for name, options in SETS.items():
         if not (root / name).is_dir():
             continue
-        options = dict(word.split("=", 1) for word in arguments[1::2])
         source = open_source("rgbd", root / name, options)
         scene = DepthScene(source.scene(source.scene_ids()[0]))
         yield _fused(name, scene)
