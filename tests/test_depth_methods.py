@@ -202,15 +202,35 @@ def test_fused_depth_is_nearer_to_the_truth_and_has_fewer_holes(scenes, tmp_path
 
 
 def test_what_a_view_measured_is_not_overruled():
-    own = DepthMap.from_array(np.array([[2.0, 2.0, 0.0, 0.0, 2.0]]))
-    seen = DepthMap.from_array(np.array([[2.02, 3.0, 2.5, 2.5, 0.0]]))
-    cosine = np.array([[1.0, 1.0, 1.0, 0.01, 0.0]], np.float32)
-    kept, confidence = fuse.reconcile(own, seen, cosine, fill=True)
-    np.testing.assert_allclose(kept.z, [[2.02, 0, 2.5, 0, 2]], rtol=1e-6)
+    own = DepthMap.from_array(np.array([[2.0, 2.0, 0.0, 0.0, 2.0, 2.0]]))
+    seen = DepthMap.from_array(np.array([[2.02, 3.0, 2.5, 2.5, 0.0, 3.0]]))
+    cosine = np.array([[1.0, 1.0, 1.0, 0.01, 0.0, 1.0]], np.float32)
+    in_the_air = np.array([[False, True, False, False, False, False]])
+    kept, confidence = fuse.reconcile(own, seen, cosine, True, in_the_air)
+    np.testing.assert_allclose(kept.z, [[2.02, 0, 2.5, 0, 2, 2]], rtol=1e-6)
     assert confidence[0, 0] > 0.8
-    assert confidence[0].tolist()[1:] == [0, 0.5, 0, 0.25]
-    kept, _ = fuse.reconcile(own, seen, cosine, fill=False)
-    assert kept.valid.tolist() == [[True, False, False, False, True]]
+    np.testing.assert_allclose(confidence[0, 1:], [0, 0.5, 0, 0.25, 0.1])
+    kept, _ = fuse.reconcile(own, seen, cosine, False, in_the_air)
+    assert kept.valid.tolist() == [[True, False, False, False, True, True]]
+
+
+def test_depth_in_the_air_goes_and_what_the_surface_lacks_stays(scenes, tmp_path):
+    exact = depth_scenes.opened(scenes)
+    truth = exact.given_depth(0)
+    own = truth.z.copy()
+    rows, columns = slice(70, 80), slice(60, 70)
+    own[rows, columns] *= 0.7  # a flying piece: the other views see what is behind it
+    seen = truth.z.copy()
+    missing = slice(95, 105)
+    seen[missing] *= 0.8  # the surface is in front of what all views measured
+    others = [(exact.given_depth(n), exact.camera(n)) for n in range(1, len(exact))]
+    found = fuse.looked_through(
+        DepthMap.from_array(own), DepthMap.from_array(seen), exact.camera(0), others
+    )
+    assert found[rows, columns].mean() > 0.9
+    assert found[missing].mean() < 0.02
+    found[rows, columns] = found[missing] = False
+    assert not found.any()  # elsewhere nothing is disputed
 
 
 # model
