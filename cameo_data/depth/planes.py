@@ -1,10 +1,10 @@
 """Planes for surfaces without a mark: a blank wall is where the pictures on it and its edges are.
 
-Stereo knows nothing of blank surfaces but where they end. Most of them are flat, and a plane is flat
-in inverse depth as well: w = a x + b y + c. For each blank region of a view, planes are fitted to
-the confirmed pixels in it and around it. A plane is believed where these pin it down, and where the
-region, moved by that plane into other views, looks the same there, edges included, while it would
-not if it were infinitely far away, as a sky is. (Piecewise planar stereo: Sinha, Steedly and
+Stereo knows nothing of blank surfaces but where they end. Most of them are flat, and a plane is
+flat in inverse depth as well: w = a x + b y + c. For each blank region of a view, planes are fitted
+to the confirmed pixels in it and on its edge. A plane is believed where these pin it down, and where
+the region, moved by that plane into other views, looks the same there, edges included, while it
+would not if it were infinitely far away, as a sky is. (Piecewise planar stereo: Sinha, Steedly and
 Szeliski, ICCV 2009; Gallup, Frahm and Pollefeys, CVPR 2010.)
 """
 
@@ -17,14 +17,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data.depth import sweep
-from cameo_data.types import Camera, DepthMap, FloatArray
+from cameo_data.depth import looks
+from cameo_data.depth.looks import Mask, View
+from cameo_data.types import FloatArray
 
-Mask = NDArray[np.bool_]
-
-# A pixel is blank where the picture, smoothed by so many pixels, changes by less than this many of
-# 255 grey levels per pixel; noise of a camera leaves 0.3.
-SMOOTHING_PX, BLANK_SLOPE = 1.0, 2.0
+# A pixel is blank where the smoothed picture changes by less than this many of 255 grey levels per
+# pixel; noise of a camera leaves 0.3.
+BLANK_SLOPE = 2.0
 # Blank regions of less than this share of the picture are left alone; bridges between regions
 # thinner than this are cut.
 REGION_SHARE, BRIDGE_PX = 6e-3, 5
@@ -38,50 +37,19 @@ DRAWN = 3000
 # Neighbouring pixels err alike: so many count as one measurement of a plane. Its inverse depth must
 # then be known to this share (one standard deviation).
 ALIKE, LEAST_KNOWN = 100, 0.01
-# Colours differ from this many of 255 levels, beyond what the region as a whole does (exposure).
-DIFFERENT = 10.0
 # Pixels of a region that may look different, and that must look so if the region were infinitely
 # far away: so many times more, and more by that share.
 MOST_DIFFERENT, TIMES_MORE, SHARE_MORE = 0.2, 2.0, 0.02
+# Relative difference in depth that is more than an error.
+BEYOND = 0.05
 # An edge is where the nearer of two surfaces is. So a region that is in front of its own edges is
 # not there; of the confirmed pixels at most this share may be behind its plane.
 MOST_BEHIND = 0.05
-# Those on the plane must span this share of the region: a box before a blank wall does not say where
-# the wall is, a picture, a skirting board and a door frame together do.
+# Those on the plane must span this share of the region: a box before a blank wall does not say
+# where the wall is, a picture, a skirting board and a door frame together do.
 LEAST_ENCLOSED = 0.25
 # A second plane elsewhere, of more than this share of the first's pixels, makes both doubtful.
 AS_GOOD = 0.5
-# Pixels that are sampled as one row.
-ROW = 1024
-# Relative difference in depth from which other views contradict a plane.
-BEYOND = 0.05
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """Another view: its smoothed picture, and what it is sure of.
-
-    Attributes:
-        A, b: as ``sweep.epipolar``: where pixels of the first view are.
-        w: (h, w) inverse depth; 0 where it is not sure.
-    """
-
-    A: FloatArray
-    b: FloatArray
-    image: NDArray[np.float32]
-    w: NDArray[np.float32]
-
-
-def view(own: Camera, camera: Camera, image: NDArray[np.uint8], sure: DepthMap) -> View:
-    """A view to hold planes of the view ``own`` against."""
-    A, b = sweep.epipolar(own, camera)
-    w = np.where(sure.valid, 1 / np.where(sure.valid, sure.z, 1), 0)
-    return View(A, b, smoothed(image), w.astype(np.float32))
-
-
-def smoothed(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(H, W, 3) in 0 to 255."""
-    return cv2.GaussianBlur(image.astype(np.float32), (0, 0), SMOOTHING_PX).astype(np.float32)
 
 
 def blank_regions(image: NDArray[np.float32]) -> Iterator[Mask]:
@@ -108,7 +76,7 @@ def complete(
     """
     w = np.where(z > 0, 1 / np.where(z > 0, z, 1), 0)
     found = np.zeros(w.shape)
-    picture = smoothed(image)
+    picture = looks.smoothed(image)
     rng = np.random.default_rng(0)
     for region in blank_regions(picture):
         pixels = np.argwhere(region & (z <= 0))
@@ -118,7 +86,7 @@ def complete(
         design = _design(pixels, w.shape)
         here = plane.at(design)
         good = (here > 0) & (plane.spread(design) <= LEAST_KNOWN * here)
-        good &= _same_colour(pixels, here, picture, views, needed)
+        good &= looks.same_colour(pixels, here, picture, views, needed)
         found[tuple(pixels[good].T)] = 1 / here[good]
     return found
 
@@ -191,7 +159,8 @@ class Plane:
 
     def spread(self, design: FloatArray) -> FloatArray:
         """(N,) standard deviations of ``at``."""
-        return np.sqrt(np.einsum("ni,ij,nj->n", design, self.covariance, design))
+        variance: FloatArray = np.einsum("ni,ij,nj->n", design, self.covariance, design)
+        return np.sqrt(variance)
 
 
 def _design(pixels: NDArray[np.int64], hw: tuple[int, ...]) -> FloatArray:
@@ -242,74 +211,6 @@ def _looks_right(
     w = plane.at(_design(pixels, picture.shape[:2]))
     if np.quantile(w, 0.02) <= 0:
         return False
-    different = _different(pixels, np.maximum(w, 0), picture, views)
-    far = _different(pixels, np.zeros_like(w), picture, views)
+    different = looks.share_different(pixels, np.maximum(w, 0), picture, views)
+    far = looks.share_different(pixels, np.zeros_like(w), picture, views)
     return different <= MOST_DIFFERENT and far >= TIMES_MORE * different + SHARE_MORE
-
-
-def _different(
-    pixels: NDArray[np.int64], w: FloatArray, picture: NDArray[np.float32], views: Sequence[View]
-) -> float:
-    """Share of the pixels that look different where they are seen, over all views; 1 if nowhere."""
-    seen = bad = 0
-    for other in views:
-        there = _look(pixels, w, picture, other)
-        seen += int(there.seen.sum())
-        bad += int((there.seen & there.different).sum())
-    return bad / seen if seen else 1.0
-
-
-def _same_colour(
-    pixels: NDArray[np.int64],
-    w: FloatArray,
-    picture: NDArray[np.float32],
-    views: Sequence[View],
-    needed: int,
-) -> Mask:
-    """(N,) whether enough views show the same there and none looks through it."""
-    same = np.zeros(len(pixels), np.int64)
-    through = np.zeros(len(pixels), np.int64)
-    for other in views:
-        there = _look(pixels, w, picture, other)
-        same += there.seen & ~there.different & ~there.through
-        through += there.through
-    return (same >= needed) & (through <= same)
-
-
-@dataclass(frozen=True, eq=False)
-class _Look:
-    """(N,) each: whether the pixel's point is in the view and in front of what is known there;
-    whether it looks different; whether something known there is farther."""
-
-    seen: Mask
-    different: Mask
-    through: Mask
-
-
-def _look(
-    pixels: NDArray[np.int64], w: FloatArray, picture: NDArray[np.float32], other: View
-) -> _Look:
-    homogeneous = np.stack([pixels[:, 1] + 0.5, pixels[:, 0] + 0.5, np.ones(len(pixels))], 1)
-    moved = homogeneous @ other.A.T + w[:, None] * other.b
-    ahead = moved[:, 2] > 0
-    depth = np.where(ahead, moved[:, 2], 1.0)
-    at = moved[:, :2] / depth[:, None]
-    height, width = other.w.shape
-    inside = ahead & (at > 0.5).all(1) & (at < (width - 0.5, height - 0.5)).all(1)
-    colour = _sampled(other.image, at, cv2.INTER_LINEAR)
-    known = _sampled(other.w, at, cv2.INTER_NEAREST)
-    here = w / depth  # inverse depth as the other view has it
-    seen = inside
-    apart = colour - picture[tuple(pixels.T)]
-    if seen.any():
-        apart -= np.median(apart[seen], axis=0)
-    through = seen & (known > 0) & (known < here * (1 - BEYOND))
-    return _Look(seen, np.abs(apart).max(1) > DIFFERENT, through)
-
-
-def _sampled(image: NDArray[np.float32], at: FloatArray, how: int) -> NDArray[np.float32]:
-    """(N, ...) values at (N, 2) pixels; OpenCV takes them as a picture, of at most 32,766 rows."""
-    places = np.zeros((-(-len(at) // ROW) * ROW, 2), np.float32)
-    places[: len(at)] = at - 0.5
-    values = cv2.remap(image, places.reshape(-1, ROW, 2), None, how)
-    return values.reshape(-1, *image.shape[2:])[: len(at)].astype(np.float32)

@@ -1,8 +1,8 @@
 """Depth from posed pictures alone: planes swept through space, surfaces refined, views compared.
 
 ``sparse`` chooses neighbours and bounds the depth, ``sweep`` and ``surface`` find each view's
-surface, ``consistency`` keeps what other views confirm, ``planes`` completes blank walls. The same PyTorch code runs on processors
-and on GPUs. Measured accuracy and limits: ``docs/depth.md``.
+surface, ``consistency`` keeps what other views confirm, ``planes`` completes blank walls. The same
+PyTorch code runs on processors and on GPUs. Measured accuracy and limits: ``docs/depth.md``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from cameo_data.depth import consistency, planes
+from cameo_data.depth import consistency, looks, planes
 from cameo_data.depth.base import (
     Arrays,
     DepthScene,
@@ -109,7 +109,7 @@ def check(
         if other is not None:
             sure = _sure(other, options.max_cost)
             others.append((sure, scene.camera(n)))
-            views.append(planes.view(scene.camera(number), scene.camera(n), scene.image(n), sure))
+            views.append(looks.view(scene.camera(number), scene.camera(n), scene.image(n), sure))
     needed = min(options.confirmed_by, len(others))
     own = _sure(found, options.max_cost)
     said = consistency.confirm(own, scene.camera(number), others)
