@@ -6,6 +6,7 @@ import shutil
 import sys
 import types
 
+import cv2
 import depth_scenes
 import numpy as np
 import pytest
@@ -125,6 +126,32 @@ def test_wrong_poses_are_refused(changed):
     reasons, text = refusal(changed)
     assert set(reasons) <= {Reason.BAD_POSE, Reason.NO_PARALLAX, Reason.EMPTY_DEPTH}
     assert "fit the poses" in text
+
+
+def test_cameras_turned_by_a_few_degrees_are_refused(changed):
+    rng = np.random.default_rng(1)
+
+    def turned(poses):
+        made = []
+        for pose in poses:
+            turn = np.eye(4)
+            turn[:3, :3] = cv2.Rodrigues(np.radians(5) * rng.standard_normal(3))[0]
+            made.append(turn @ pose)
+        return made
+
+    depth_scenes.change_poses(changed / "objects-0000", turned)
+    reasons, text = refusal(changed)
+    assert reasons == [Reason.BAD_POSE]
+    assert "fit the poses; expected at least 30 %" in text
+
+
+def test_pictures_without_a_mark_give_no_depth(changed):
+    rng = np.random.default_rng(0)
+    for path in (changed / "objects-0000" / "images").iterdir():
+        noise = rng.normal(128, 2, (*depth_scenes.HW, 3))
+        cv2.imwrite(str(path), noise.clip(0, 255).astype(np.uint8))
+    reasons, _ = refusal(changed)
+    assert set(reasons) == {Reason.EMPTY_DEPTH}
 
 
 def test_poses_of_other_frames_are_refused_or_empty(changed):

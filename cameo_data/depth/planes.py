@@ -2,10 +2,10 @@
 
 Stereo knows nothing of blank surfaces but where they end. Most of them are flat, and a plane is
 flat in inverse depth as well: w = a x + b y + c. For each blank region of a view, planes are fitted
-to the confirmed pixels in it and on its edge. A plane is believed where these pin it down, and where
-the region, moved by that plane into other views, looks the same there, edges included, while it
-would not if it were infinitely far away, as a sky is. (Piecewise planar stereo: Sinha, Steedly and
-Szeliski, ICCV 2009; Gallup, Frahm and Pollefeys, CVPR 2010.)
+to the confirmed pixels in it and on its edge. A plane is believed where these pin it down, and
+where the region, moved by that plane into other views, looks the same there, edges included, while
+it would not if it were infinitely far away, as a sky is. (Piecewise planar stereo: Sinha, Steedly
+and Szeliski, ICCV 2009; Gallup, Frahm and Pollefeys, CVPR 2010.)
 """
 
 from __future__ import annotations

@@ -28,9 +28,10 @@ from cameo_data.types import FloatArray
 # and of video are good to about one.
 EPIPOLAR_PX = 2.0
 # A scene with this many matches of which less than this share fit is posed wrongly. Of the real
-# sets the worst (NYU, poses by SLAM) has 34 %, the others have 59 % and more.
+# sets the worst (NYU, poses by SLAM) has 34 %, the others have 58 % and more; a rendered scene
+# whose cameras were each turned by some 5° has 22 %.
 ENOUGH_MATCHES = 30
-LEAST_FITTING = 0.2
+LEAST_FITTING = 0.3
 # Angle between two rays below which a point has no depth to speak of.
 LEAST_ANGLE_DEG = 0.5
 # The angle at which depth is known well and pictures still look alike, and how fast either gets
