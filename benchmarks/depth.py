@@ -287,9 +287,12 @@ class Agreement:
 
 
 def hololens(root: Path = REALDATA, stride: int = 8) -> Iterator[tuple[str, Agreement]]:
-    """``planesweep`` on real frames with registered sensor depth, and its depth fused."""
+    """``planesweep`` on real frames with registered sensor depth, without and with planes on blank
+    surfaces, and its depth fused."""
     source = open_source("rgbd", root / "hololens")
     scene = DepthScene(source.scene(source.scene_ids()[0]), 640)
+    bare = estimated("planesweep", scene, planes=False)
+    yield "planesweep without planes", _agreement(scene, bare, stride)
     found = estimated("planesweep", scene)
     yield "planesweep", _agreement(scene, found, stride)
     with tempfile.TemporaryDirectory() as folder:
@@ -344,10 +347,9 @@ class Fused:
 
 def fuse_real(root: Path = REALDATA) -> Iterator[Fused]:
     """``fuse`` on the real RGB-D sets."""
-    for name, arguments in SETS.items():
+    for name, options in SETS.items():
         if not (root / name).is_dir():
             continue
-        options = dict(word.split("=", 1) for word in arguments[1::2])
         source = open_source("rgbd", root / name, options)
         scene = DepthScene(source.scene(source.scene_ids()[0]))
         yield _fused(name, scene)

@@ -6,6 +6,7 @@ import shutil
 import sys
 import types
 
+import cv2
 import depth_scenes
 import numpy as np
 import pytest
@@ -127,6 +128,32 @@ def test_wrong_poses_are_refused(changed):
     assert "fit the poses" in text
 
 
+def test_cameras_turned_by_a_few_degrees_are_refused(changed):
+    rng = np.random.default_rng(1)
+
+    def turned(poses):
+        made = []
+        for pose in poses:
+            turn = np.eye(4)
+            turn[:3, :3] = cv2.Rodrigues(np.radians(5) * rng.standard_normal(3))[0]
+            made.append(turn @ pose)
+        return made
+
+    depth_scenes.change_poses(changed / "objects-0000", turned)
+    reasons, text = refusal(changed)
+    assert reasons == [Reason.BAD_POSE]
+    assert "fit the poses; expected at least 30 %" in text
+
+
+def test_pictures_without_a_mark_give_no_depth(changed):
+    rng = np.random.default_rng(0)
+    for path in (changed / "objects-0000" / "images").iterdir():
+        noise = rng.normal(128, 2, (*depth_scenes.HW, 3))
+        cv2.imwrite(str(path), noise.clip(0, 255).astype(np.uint8))
+    reasons, _ = refusal(changed)
+    assert set(reasons) == {Reason.EMPTY_DEPTH}
+
+
 def test_poses_of_other_frames_are_refused_or_empty(changed):
     depth_scenes.change_poses(
         changed / "objects-0000", lambda poses: [poses[i] for i in (3, 0, 4, 2, 1)]
@@ -202,15 +229,35 @@ def test_fused_depth_is_nearer_to_the_truth_and_has_fewer_holes(scenes, tmp_path
 
 
 def test_what_a_view_measured_is_not_overruled():
-    own = DepthMap.from_array(np.array([[2.0, 2.0, 0.0, 0.0, 2.0]]))
-    seen = DepthMap.from_array(np.array([[2.02, 3.0, 2.5, 2.5, 0.0]]))
-    cosine = np.array([[1.0, 1.0, 1.0, 0.01, 0.0]], np.float32)
-    kept, confidence = fuse.reconcile(own, seen, cosine, fill=True)
-    np.testing.assert_allclose(kept.z, [[2.02, 0, 2.5, 0, 2]], rtol=1e-6)
+    own = DepthMap.from_array(np.array([[2.0, 2.0, 0.0, 0.0, 2.0, 2.0]]))
+    seen = DepthMap.from_array(np.array([[2.02, 3.0, 2.5, 2.5, 0.0, 3.0]]))
+    cosine = np.array([[1.0, 1.0, 1.0, 0.01, 0.0, 1.0]], np.float32)
+    in_the_air = np.array([[False, True, False, False, False, False]])
+    kept, confidence = fuse.reconcile(own, seen, cosine, True, in_the_air)
+    np.testing.assert_allclose(kept.z, [[2.02, 0, 2.5, 0, 2, 2]], rtol=1e-6)
     assert confidence[0, 0] > 0.8
-    assert confidence[0].tolist()[1:] == [0, 0.5, 0, 0.25]
-    kept, _ = fuse.reconcile(own, seen, cosine, fill=False)
-    assert kept.valid.tolist() == [[True, False, False, False, True]]
+    np.testing.assert_allclose(confidence[0, 1:], [0, 0.5, 0, 0.25, 0.1])
+    kept, _ = fuse.reconcile(own, seen, cosine, False, in_the_air)
+    assert kept.valid.tolist() == [[True, False, False, False, True, True]]
+
+
+def test_depth_in_the_air_goes_and_what_the_surface_lacks_stays(scenes, tmp_path):
+    exact = depth_scenes.opened(scenes)
+    truth = exact.given_depth(0)
+    own = truth.z.copy()
+    rows, columns = slice(70, 80), slice(60, 70)
+    own[rows, columns] *= 0.7  # a flying piece: the other views see what is behind it
+    seen = truth.z.copy()
+    missing = slice(95, 105)
+    seen[missing] *= 0.8  # the surface is in front of what all views measured
+    others = [(exact.given_depth(n), exact.camera(n)) for n in range(1, len(exact))]
+    found = fuse.looked_through(
+        DepthMap.from_array(own), DepthMap.from_array(seen), exact.camera(0), others
+    )
+    assert found[rows, columns].mean() > 0.9
+    assert found[missing].mean() < 0.02
+    found[rows, columns] = found[missing] = False
+    assert not found.any()  # elsewhere nothing is disputed
 
 
 # model

@@ -9,6 +9,7 @@ holes are filled by what other views measured.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cameo_data import camera as cameras
+from cameo_data.depth import consistency, nearby
 from cameo_data.depth.base import Arrays, DepthScene, EstimatedDepth, MethodOptions, MethodSpec
 from cameo_data.depth.meshes import LEAST_COSINE, RayCaster
 from cameo_data.errors import DataError, Reason
 from cameo_data.files import FileDefect
 from cameo_data.open3d_import import load_open3d
 from cameo_data.types import Camera, DepthMap
+
+Mask = NDArray[np.bool_]
 
 # Edge of a voxel in pixels at the median depth; the field is smooth, and its zero is found far
 # below a voxel. On exact depth with 1 % of noise, 1, 2 and 3 leave 0.31, 0.30 and 0.33 %.
@@ -31,10 +35,13 @@ VOXEL_PX = 2.0
 TRUNCATION_VOXELS = 4.0
 TRUNCATION_SHARE = 0.02
 # A view's own measurement farther from the surface than this is an outlier, or is of something the
-# surface does not have; neither can be kept.
+# surface does not have. Views that saw the place tell: at most so many are asked, and agree to this
+# share of depth and so many pixels (poses that blur the surface are off by as much).
 DISAGREEMENT = 0.05
-# Confidence of a pixel that the view itself did not measure, and of one where nothing else did.
-FILLED_CONFIDENCE, ALONE_CONFIDENCE = 0.5, 0.25
+ASKED, SAME_DEPTH, SAME_PX = 8, 0.03, 3.0
+# Confidence of a pixel that the view itself did not measure, of one where nothing else did, and of
+# one where the surface is elsewhere.
+FILLED_CONFIDENCE, ALONE_CONFIDENCE, DISPUTED_CONFIDENCE = 0.5, 0.25, 0.1
 # Of Open3D's grid: voxels along a block's edge, and blocks to begin with (it grows).
 BLOCK_VOXELS, FIRST_BLOCKS = 16, 2_000
 # Votes that a voxel needs to be part of the surface: one view is enough to see something.
@@ -56,7 +63,8 @@ class FuseOptions(MethodOptions):
 
 
 def prepare(scene: DepthScene, options: FuseOptions) -> Arrays:
-    """The surface: ``vertices`` (N, 3), ``triangles`` (M, 3), and ``voxel`` (1,)."""
+    """The surface: ``vertices`` (N, 3), ``triangles`` (M, 3), and ``voxel`` (1,); and ``near``
+    (F, 8), for each frame the numbers of those to ask, −1 where there are fewer."""
     readable, footprints, depths = [], [], []
     for number in range(len(scene)):
         try:
@@ -84,7 +92,13 @@ def prepare(scene: DepthScene, options: FuseOptions) -> Arrays:
             "views that agree on a surface",
             "check poses and depth scale with `cameo-data check`, or give -m voxel",
         )
-    return {"vertices": vertices, "triangles": triangles, "voxel": np.array([voxel])}
+    near = np.full((len(scene), ASKED), -1)
+    for number, others in enumerate(nearby.ranked(scene)):
+        asked = [n for n in others if n in readable][:ASKED]
+        near[number, : len(asked)] = asked
+    return {
+        "vertices": vertices, "triangles": triangles, "voxel": np.array([voxel]), "near": near,
+    }  # fmt: skip
 
 
 def fused(
@@ -130,11 +144,17 @@ def _points(depth: DepthMap, camera: Camera) -> NDArray[np.float32]:
 def estimate(
     scene: DepthScene, number: int, options: FuseOptions, prepared: Arrays
 ) -> EstimatedDepth:
-    """The surface as the frame sees it, wherever that does not contradict its own depth."""
+    """The surface as the frame sees it, or its own depth where the surface is elsewhere."""
     own = scene.given_depth(number)
     caster = _caster(_Held(prepared["vertices"], prepared["triangles"]))
     seen, cosine = caster.depth(scene.camera(number))
-    kept, confidence = reconcile(own, seen, cosine, options.fill)
+    others = [
+        (scene.given_depth(n), scene.camera(n))
+        for n in map(int, prepared["near"][number])
+        if n >= 0
+    ]
+    in_the_air = looked_through(own, seen, scene.camera(number), others)
+    kept, confidence = reconcile(own, seen, cosine, options.fill, in_the_air)
     facts = {
         "voxel": round(float(prepared["voxel"][0]), 6),
         "own_depth_kept": round(float((kept.valid & own.valid).sum() / own.valid.sum()), 4),
@@ -142,29 +162,51 @@ def estimate(
     return EstimatedDepth(kept, confidence, facts)
 
 
+def looked_through(
+    own: DepthMap,
+    seen: DepthMap,
+    camera: Camera,
+    others: Sequence[tuple[DepthMap, Camera]],
+) -> Mask:
+    """(H, W) where a view measured something that the surface does not have, and more other views
+    look through that place than measured the same: nothing is there."""
+    disputed = own.valid & seen.valid & ~_agree(own, seen)
+    asked = DepthMap.from_array(np.where(disputed, own.z, 0))
+    said = consistency.confirm(asked, camera, others, SAME_PX, SAME_DEPTH)
+    return disputed & (said.through > said.count)
+
+
+def _agree(own: DepthMap, seen: DepthMap) -> Mask:
+    both = own.valid & seen.valid
+    apart = np.abs(own.z - seen.z) / np.where(both, seen.z, 1)
+    agree: Mask = both & (apart <= DISAGREEMENT)
+    return agree
+
+
 def reconcile(
-    own: DepthMap, seen: DepthMap, cosine: NDArray[np.float32], fill: bool
+    own: DepthMap, seen: DepthMap, cosine: NDArray[np.float32], fill: bool, in_the_air: Mask
 ) -> tuple[DepthMap, NDArray[np.float32]]:
     """The fused surface where it and the view's own depth agree, or the view has none; its own
-    depth where there is no surface at all.
+    depth where there is no surface, or where that is elsewhere.
 
     Args:
         cosine: (H, W) |cosine| between ray and the surface's normal.
         fill: take the surface where the view has no depth of its own.
+        in_the_air: (H, W) where the view's own depth is wrong, and not kept.
 
     Returns:
         Depth, and (H, W) confidence: 1 where both agree, less by how far they are apart.
     """
-    both = own.valid & seen.valid
-    apart = np.full(own.hw, np.inf, np.float32)
-    apart[both] = np.abs(own.z[both] - seen.z[both]) / seen.z[both]
-    agree = apart <= DISAGREEMENT
+    agree = _agree(own, seen)
+    apart = np.abs(own.z - seen.z) / np.where(agree, seen.z, 1)
     filled = seen.valid & ~own.valid & (cosine >= LEAST_COSINE) if fill else np.zeros_like(agree)
     alone = own.valid & ~seen.valid
-    z = np.where(agree | filled, seen.z, np.where(alone, own.z, np.float32(0)))
+    disputed = own.valid & seen.valid & ~agree & ~in_the_air
+    z = np.where(agree | filled, seen.z, np.where(alone | disputed, own.z, np.float32(0)))
     confidence = np.where(agree, 1 - apart / DISAGREEMENT / 2, 0.0)
     confidence = np.where(filled, FILLED_CONFIDENCE, confidence)
-    confidence = np.where(alone, ALONE_CONFIDENCE, confidence).astype(np.float32)
+    confidence = np.where(alone, ALONE_CONFIDENCE, confidence)
+    confidence = np.where(disputed, DISPUTED_CONFIDENCE, confidence).astype(np.float32)
     return DepthMap.from_array(z), confidence
 
 

@@ -1,18 +1,18 @@
 """Depth from posed pictures alone: planes swept through space, surfaces refined, views compared.
 
 ``sparse`` chooses neighbours and bounds the depth, ``sweep`` and ``surface`` find each view's
-surface, ``consistency`` keeps what other views confirm. The same PyTorch code runs on processors
-and on GPUs. Measured accuracy and limits: ``docs/depth.md``.
+surface, ``consistency`` keeps what other views confirm, ``planes`` completes blank walls. The same
+PyTorch code runs on processors and on GPUs. Measured accuracy and limits: ``docs/depth.md``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from cameo_data.depth import consistency
+from cameo_data.depth import consistency, looks, planes
 from cameo_data.depth.base import (
     Arrays,
     DepthScene,
@@ -27,9 +27,6 @@ from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.types import DepthMap
 
-if TYPE_CHECKING:
-    pass
-
 # Share of the pixels seen by other views that these must confirm. docs/depth.md has those of the
 # exact and real scenes, and of wrong poses.
 LEAST_AGREEING = 0.1
@@ -37,6 +34,9 @@ LEAST_AGREEING = 0.1
 # of all pixels.
 COMPARED = 8
 SPECK_SHARE = 2e-4
+# Confidence of blank surfaces, which stereo did not measure: below all that it did, which is
+# 0.5 · 2/3 at least.
+FLAT_CONFIDENCE = 0.3
 
 
 class PlanesweepOptions(MethodOptions):
@@ -52,6 +52,7 @@ class PlanesweepOptions(MethodOptions):
     max_cost: float = Field(
         0.5, gt=0, le=1, description="largest 1 − correlation of windows that is kept"
     )
+    planes: bool = Field(True, description="give blank flat surfaces the plane they lie on")
     near: float | None = Field(None, gt=0, description="nearest depth  [default: from the views]")
     far: float | None = Field(None, gt=0, description="farthest depth  [default: from the views]")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where PyTorch works")
@@ -81,11 +82,11 @@ def estimate(
         )
     work = Pyramid(scene, number, others, device_of(options.device))
     near_far = depth_range(work, sparse, options.near, options.far)
-    w, cost, planes = find_surface(work, near_far)
+    w, cost, swept = find_surface(work, near_far)
     depth = DepthMap.from_array(np.where(w > 0, 1.0 / np.where(w > 0, w, 1.0), 0.0))
     facts = {
         "neighbours": [scene.frame(n).frame_id for n in others],
-        "planes": planes,
+        "planes": swept,
         "swept": [round(float(1 / near_far[1]), 6), round(float(1 / near_far[0]), 6)],
     }
     return EstimatedDepth(depth, (1 - cost).clip(0, 1).astype(np.float32), facts)
@@ -102,11 +103,13 @@ def check(
     found = estimates(number)
     assert found is not None
     assert found.confidence is not None
-    others = []
+    others, views = [], []
     for n in _neighbours(SparseScene.of(prepared), number, COMPARED):
         other = estimates(n)
         if other is not None:
-            others.append((_sure(other, options.max_cost), scene.camera(n)))
+            sure = _sure(other, options.max_cost)
+            others.append((sure, scene.camera(n)))
+            views.append(looks.view(scene.camera(number), scene.camera(n), scene.image(n), sure))
     needed = min(options.confirmed_by, len(others))
     own = _sure(found, options.max_cost)
     said = consistency.confirm(own, scene.camera(number), others)
@@ -118,9 +121,18 @@ def check(
     kept = consistency.grown(kept, w, own.valid & (said.through == 0))
     # two of two is worth more than one of two, eight hardly more than four
     trust = (said.count + 1) / (said.count + 2)
-    confidence = np.where(kept, found.confidence * trust, 0).astype(np.float32)
-    facts = {**found.facts, "compared_with": len(others), "confirmed_by": needed}
-    return EstimatedDepth(DepthMap.from_array(np.where(kept, said.z, 0)), confidence, facts)
+    confidence = np.where(kept, found.confidence * trust, 0)
+    z = np.where(kept, said.z, 0)
+    if options.planes:
+        flat = planes.complete(scene.image(number), z, views, needed)
+        z, confidence = np.where(kept, z, flat), np.where(flat > 0, FLAT_CONFIDENCE, confidence)
+    facts = {
+        **found.facts,
+        "compared_with": len(others),
+        "confirmed_by": needed,
+        "flat_share": round(float(((z > 0) & ~kept).mean()), 4),
+    }
+    return EstimatedDepth(DepthMap.from_array(z), confidence.astype(np.float32), facts)
 
 
 def _refuse_contradicted(said: consistency.Confirmed, needed: int) -> None:
