@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import yaml
 
 from cameo_data.cli import common
 from cameo_data.cli.common import ExitCode
@@ -20,10 +21,32 @@ Examples:
   cameo-train reproduce --out reproduce                      # one seed, under 20 minutes of 2 cores
   cameo-train reproduce --out reproduce --seeds 3 --ablate control
   cameo-train reproduce --out smoke --quick
-  cameo-train reproduce --out mine --shards shards --validation held-out
+  cameo-train reproduce --out mine --shards shards --validation held-out --set targets=online
 
 Stopped, the same command goes on from there; scenes, shards and finished runs are kept.
 """
+
+
+# these are the experiment's own
+_OWN = ("out", "seed", "shards", "validation")
+
+
+def _parse_settings(
+    _ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, Any]:
+    """Keys and values of ``lr=0.001``, each value as YAML reads it."""
+    found = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{text!r}; expected KEY=VALUE, such as lr=0.001")
+        if key in _OWN:
+            raise click.BadParameter(f"{key} is the experiment's own; it differs between its runs")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise click.BadParameter(f"{text!r}; the value is no YAML") from None
+    return found
 
 
 @click.command("reproduce", epilog=EPILOG)
@@ -45,6 +68,10 @@ Stopped, the same command goes on from there; scenes, shards and finished runs a
 @click.option("--shards", type=click.Path(), help="A build of one's own to train on.")
 @click.option("--validation", type=click.Path(), help="A build of held-out scenes, with --shards.")
 @click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=_parse_settings,
+    help="A key of `cameo-train fit`'s manifests, for all arms that say nothing of it; repeat it.",
+)  # fmt: skip
+@click.option(
     "--jobs", "parallel", type=click.IntRange(1), help="Runs at a time.  [default: one per core]"
 )
 @click.option("--dry-run", "dry", is_flag=True, help="Say which runs would be made; make none.")
@@ -60,6 +87,7 @@ def command(
     weights: str | None,
     shards: str | None,
     validation: str | None,
+    settings: dict[str, Any],
     parallel: int | None,
     dry: bool,
     as_json: bool,
@@ -91,7 +119,7 @@ def command(
     overrides = {"steps": steps, "model": model, "weights": weights}
     experiment = Experiment(
         preset, out, range(seeds), ablations,
-        {key: value for key, value in overrides.items() if value is not None}, data,
+        settings | {key: value for key, value in overrides.items() if value is not None}, data,
     )  # fmt: skip
     if dry:
         _say_plan(experiment, as_json)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -19,6 +17,7 @@ from cameo_train.reproduce.presets import Preset
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 _POLL_S = 2.0
+_stopped = threading.Event()  # this process was told to stop
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,7 @@ def run(todo: Sequence[Job], parallel: int, progress: Progress) -> None:
         loop.Stopped: a signal came, where one ran at a time.
         KeyboardInterrupt: the same, where several did.
     """
+    _stopped.clear()
     with (
         _watched(todo, progress),
         closing(local.run(train, todo, workers=parallel)) as results,
@@ -94,12 +94,13 @@ def train(job: Job) -> None:
     from cameo_train import loop
     from cameo_train.report.attention import before_and_after
 
+    if _stopped.is_set():
+        raise loop.Stopped("stopped before this run began")
     try:
         result = loop.fit(job.config)
     except loop.Stopped:
-        if multiprocessing.parent_process() is not None:
-            # its checkpoint is written; a pool would hand this process the next run
-            os._exit(1)
+        # a pool has handed this process its next run already, which is not to begin
+        _stopped.set()
         raise
     if not (job.out / "attention.png").exists():
         before_and_after(job.config, result.checkpoint)

@@ -317,6 +317,17 @@ def test_the_command_says_what_it_would_do(tmp_path):
         ["reproduce", "--out", "x", "--preset", "gpu", "--weights", "sd21", "--dry-run", "--json"],
     )
     config = json.loads(loaded.output)["runs"][0]["config"]
+    changed = CliRunner().invoke(
+        main, [*given, "--dry-run", "--json", "--set", "lr=0.5", "--set", "references=[1, 1]"]
+    )
+    assert {r["config"]["lr"] for r in json.loads(changed.output)["runs"]} == {0.5}
+    for text, message in (
+        ("seed=3", "seed is the experiment's own"), ("lr", "expected KEY=VALUE"),
+        ("lr=[", "no YAML"), ("lrr=1", "unknown key 'lrr'; did you mean 'lr'"),
+    ):  # fmt: skip
+        refused = CliRunner().invoke(main, [*given, "--dry-run", "--set", text])
+        assert refused.exit_code == 2
+        assert message in refused.output
     assert (config["model"], config["weights"]) == ("cat3d-sd21", "sd21")
     assert summary.CONFIDENCE == 0.95
 
@@ -327,9 +338,13 @@ def test_a_stop_ends_runs_side_by_side_and_begins_no_other(tiny_build, tmp_path)
         sys.executable, "-c", "from cameo_train.cli import main; main()", "reproduce", "--quick",
         "--out", str(out), "--shards", str(tiny_build[0]), "--validation", str(tiny_build[0]),
         "--model", "cat3d-tiny", "--seeds", "2", "--steps", "5000", "--jobs", "2",
+        "--set", "batch=2", "--set", "targets=online",
     ]  # fmt: skip
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    begun = lambda: {p.parent.name for p in out.glob("runs/*/metrics.jsonl")}  # noqa: E731
+
+    def begun():
+        return {path.parent.name for path in out.glob("runs/*/metrics.jsonl")}
+
     deadline = time.monotonic() + 120
     while len(begun()) < 2 and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
