@@ -57,8 +57,9 @@ def rotation(geometry: Geometry, steps: Sequence[int], arms: Sequence[str]) -> F
     figure = Figure(figsize=(5.2 * len(steps), 4), layout="constrained")
     some = [b for b, queries in enumerate(geometry.queries) if queries]
     panels = figure.subplots(1, len(steps), squeeze=False)[0]
+    within = geometry.facts["right within"]
     for axes, step in zip(panels, steps, strict=True):
-        _dress(axes, "rotation between the views", "precision within one token")
+        _dress(axes, "rotation between the views", f"precision within {within}")
         axes.set_title(f"step {step}", color=_INK, fontsize=10)
         axes.set_xticks(range(len(some)), [geometry.bins[b] for b in some])
         axes.plot(
@@ -82,7 +83,8 @@ def layers(geometry: Geometry, steps: Sequence[int], arms: Sequence[str]) -> Fig
     figure = Figure(figsize=(5.2 * len(steps), 4), layout="constrained")
     panels = figure.subplots(1, len(steps), squeeze=False)[0]
     for axes, step in zip(panels, steps, strict=True):
-        _dress(axes, "layer, in the order of running", "precision at large rotations")
+        large = f"precision over {geometry.large_deg:g}°" if geometry.large_deg else "precision"
+        _dress(axes, "layer, in the order of running", large)
         axes.set_title(f"step {step}", color=_INK, fontsize=10)
         for number, arm in enumerate(arms):
             here = [r for r in geometry.readings if (r.arm, r.step) == (arm, step)]

@@ -38,7 +38,7 @@ def judge(runs: Sequence[Run], lines: Sequence[Line], geometry: Geometry | None)
         claims += [_half(cameo), _time(cameo)]
     if (control := by_arm.get(CONTROL)) is not None:
         claims.append(_control(control))
-    if geometry is not None:
+    if geometry is not None and geometry.large_deg == LARGE_DEG:
         claims += _precision(runs, geometry)
     return claims
 

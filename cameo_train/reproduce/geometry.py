@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cameo_train.precision import session
 from cameo_train.precision.protocol import DEFAULT_THRESHOLDS
-from cameo_train.precision.results import RowResult
+from cameo_train.precision.results import Bin, RowResult
 from cameo_train.reproduce.data import Progress
 from cameo_train.reproduce.run import Job
 
@@ -34,7 +34,7 @@ class Reading:
         supervised: read through the trained mixing head.
         heads: how its heads became one.
         precision: per rotation bin, None where it is empty.
-        large: over all pairs turned by ``LARGE_DEG`` or more; None where there are none.
+        large: over all pairs turned by ``Geometry.large_deg`` or more; None where there are none.
     """
 
     arm: str
@@ -56,6 +56,8 @@ class Geometry:
         ceiling, floor: what a perfect matcher of tokens and blind choice come to, per bin.
         queries: asked per bin.
         facts: how it was measured, for people.
+        large_deg: from where rotations count as large: ``LARGE_DEG``, or 0 where the held-out
+            scenes have no such pairs.
     """
 
     bins: tuple[str, ...]
@@ -64,6 +66,7 @@ class Geometry:
     queries: tuple[int, ...]
     facts: dict[str, str]
     readings: tuple[Reading, ...]
+    large_deg: float = LARGE_DEG
 
     def best(self, arm: str, seed: int, step: int) -> Reading | None:
         """What counts for a run at a step: its supervised layer, or of a run without one the layer
@@ -113,6 +116,7 @@ def measure(jobs: Sequence[Job], out: Path, stride: int | None, progress: Progre
     return Geometry(
         tuple(one.label for one in ceiling.bins[:-1]), _values(ceiling), _values(floor),
         tuple(one.queries for one in ceiling.bins[:-1]), facts, tuple(readings),
+        LARGE_DEG if _large_bins(ceiling) else 0.0,
     )  # fmt: skip
 
 
@@ -137,10 +141,13 @@ def _values(row: RowResult) -> tuple[float | None, ...]:
     return tuple(one.precision[0].value for one in row.bins[:-1])
 
 
+def _large_bins(row: RowResult) -> list[Bin]:
+    return [one for one in row.bins[BINS_DEG.index(LARGE_DEG) : -1] if one.queries]
+
+
 def _large(row: RowResult) -> float | None:
-    first = BINS_DEG.index(LARGE_DEG)
-    bins = [one for one in row.bins[first:-1] if one.precision[0].value is not None]
-    queries = sum(one.queries for one in bins)
-    if not queries:
-        return None
-    return sum((one.precision[0].value or 0.0) * one.queries for one in bins) / queries
+    bins = _large_bins(row)
+    if not bins:
+        return row.all.precision[0].value
+    hits = sum((one.precision[0].value or 0.0) * one.queries for one in bins)
+    return hits / sum(one.queries for one in bins)

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,8 +23,9 @@ from cameo_train import loop
 from cameo_train.batches import batches, plan
 from cameo_train.cli import main
 from cameo_train.cli.reproduce import table
+from cameo_train.precision.results import Bin, Estimate
 from cameo_train.report import reproduce_page
-from cameo_train.reproduce import arms, claims, data, noisy, presets, summary
+from cameo_train.reproduce import arms, claims, data, geometry, noisy, presets, summary
 from cameo_train.reproduce.arms import Arm
 from cameo_train.reproduce.experiment import Experiment, reproduce
 from cameo_train.reproduce.geometry import Geometry, Reading
@@ -203,6 +205,22 @@ def test_each_claim_is_met_or_not(losses, control, precision, met):
     known = Geometry(("60–90°",), (1.0,), (0.1,), (5,), {}, readings)
     judged = claims.judge(runs, summarise(runs), known)
     assert [claim.met for claim in judged] == met
+
+
+def test_without_large_turns_all_of_them_count():
+    def row(queries):
+        half, quarter = Estimate(0.5), Estimate(0.25)
+        found = [half if n else Estimate(None) for n in queries]
+        bins = [Bin("", 1, n, 1, (e,), half, None) for n, e in zip(queries, found, strict=True)]
+        whole = Bin("all", 1, sum(queries), 1, (quarter,), half, None)
+        return SimpleNamespace(bins=(*bins, whole), all=whole)
+
+    assert geometry._large(row([3, 1, 0, 0, 0])) == 0.25
+    assert geometry._large(row([3, 1, 0, 2, 1])) == 0.5
+    known = Geometry(("0–30°",), (1.0,), (0.1,), (5,), {}, (), large_deg=0.0)
+    plain = run_of(Arm(arms.BASELINE, ""), 0, [0.4, 0.3])
+    runs = [plain, run_of(Arm(arms.CAMEO, ""), 0, [0.3, 0.3])]
+    assert len(claims.judge(runs, summarise(runs), known)) == 2
 
 
 def test_an_arm_that_changes_nothing_is_left_out():
