@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from cameo_data import ShardReader
+from cameo_data.work_folder import write_bytes
 from cameo_train import perceptual
 from cameo_train.batches import Batch, batches, plain_plan
 from cameo_train.config import TrainConfig
@@ -266,10 +267,7 @@ def row(images: Sequence[Image], labels: Sequence[str]) -> Image:
 
 def write_png(path: Path, image: Image) -> None:
     """Writes an RGB picture, making its folder; all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(png_bytes(image))
-    partial.replace(path)
+    write_bytes(path, png_bytes(image))
 
 
 def png_bytes(image: Image) -> bytes:

@@ -40,8 +40,6 @@ ALIKE, LEAST_KNOWN = 100, 0.01
 # Pixels of a region that may look different, and that must look so if the region were infinitely
 # far away: so many times more, and more by that share.
 MOST_DIFFERENT, TIMES_MORE, SHARE_MORE = 0.2, 2.0, 0.02
-# Relative difference in depth that is more than an error.
-BEYOND = 0.05
 # An edge is where the nearer of two surfaces is. So a region that is in front of its own edges is
 # not there; of the confirmed pixels at most this share may be behind its plane.
 MOST_BEHIND = 0.05
@@ -110,7 +108,7 @@ def _plane_of(
     right = [
         plane
         for plane in fit_planes(design, w_there, len(known), rng)
-        if np.mean(w_there < plane.at(design) * (1 - BEYOND)) <= MOST_BEHIND
+        if np.mean(w_there < plane.at(design) * (1 - looks.BEYOND)) <= MOST_BEHIND
         and _enclosed(plane.on(design, w_there), places, region) >= LEAST_ENCLOSED
         and _looks_right(plane, inside, picture, views)
     ]
@@ -129,7 +127,7 @@ def _ambiguous(planes: Sequence[Plane], design: FloatArray) -> bool:
     w = planes[0].at(design)
     return any(
         other.share > AS_GOOD * planes[0].share
-        and np.median(np.abs(other.at(design) - w)) > BEYOND * np.median(w)
+        and np.median(np.abs(other.at(design) - w)) > looks.BEYOND * np.median(w)
         for other in planes[1:]
     )
 

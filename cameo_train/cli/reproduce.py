@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
 from cameo_data.cli import common
 from cameo_data.cli.common import ExitCode
 
 if TYPE_CHECKING:
-    from cameo_train.reproduce.summary import Line, Mean
+    from cameo_train.reproduce.summary import Line
 
 EPILOG = """
 \b
@@ -29,24 +28,6 @@ Stopped, the same command goes on from there; scenes, shards and finished runs a
 
 # these are the experiment's own
 _OWN = ("out", "seed", "shards", "validation")
-
-
-def _parse_settings(
-    _ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
-) -> dict[str, Any]:
-    """Keys and values of ``lr=0.001``, each value as YAML reads it."""
-    found = {}
-    for text in values:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise click.BadParameter(f"{text!r}; expected KEY=VALUE, such as lr=0.001")
-        if key in _OWN:
-            raise click.BadParameter(f"{key} is the experiment's own; it differs between its runs")
-        try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise click.BadParameter(f"{text!r}; the value is no YAML") from None
-    return found
 
 
 @click.command("reproduce", epilog=EPILOG)
@@ -68,7 +49,7 @@ def _parse_settings(
 @click.option("--shards", type=click.Path(), help="A build of one's own to train on.")
 @click.option("--validation", type=click.Path(), help="A build of held-out scenes, with --shards.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=_parse_settings,
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=common.parse_options,
     help="A key of `cameo-train fit`'s manifests, for all arms that say nothing of it; repeat it.",
 )  # fmt: skip
 @click.option(
@@ -104,6 +85,8 @@ def command(
     """
     if (shards is None) != (validation is None):
         raise click.UsageError("give both --shards and --validation, or neither")
+    if own := [key for key in settings if key in _OWN]:
+        raise click.UsageError(f"--set {own[0]}: it is the experiment's own, another for each run")
     from cameo_train.loop import Stopped
     from cameo_train.report import reproduce_page
     from cameo_train.reproduce.data import Data
@@ -167,6 +150,8 @@ def _say_plan(experiment: Any, as_json: bool) -> None:
 
 def table(lines: list[Line] | Any) -> str:
     """The lines as text: means over seeds."""
+    from cameo_train.reproduce.summary import shown
+
     head = [
         "arm", "held-out loss", "steps to the baseline's", "time", "precision at 1/3", "at the end",
         "PSNR", "what",
@@ -178,22 +163,13 @@ def table(lines: list[Line] | Any) -> str:
         rows.append(
             [
                 line.arm.name,
-                _number(line.loss, "{:.4f}"),
-                (_number(line.steps, "{:.0%}") if line.steps else never) + reached,
-                _number(line.seconds, "{:.0%}") if line.seconds else "",
-                _number(line.precision_early, "{:.1%}"),
-                _number(line.precision, "{:.1%}"),
-                _number(line.psnr, "{:.1f}") + (" dB" if line.psnr else ""),
+                shown(line.loss, "{:.4f}"),
+                (shown(line.steps, "{:.0%}") if line.steps else never) + reached,
+                shown(line.seconds, "{:.0%}") if line.seconds else "",
+                shown(line.precision_early, "{:.1%}"),
+                shown(line.precision, "{:.1%}"),
+                shown(line.psnr, "{:.1f}") + (" dB" if line.psnr else ""),
                 line.arm.meaning,
             ]
         )
     return common.table(rows)
-
-
-def _number(value: Mean | None, form: str) -> str:
-    if value is None:
-        return ""
-    shown = form.format(value.mean)
-    if value.low is None or value.high is None:
-        return shown
-    return f"{shown} [{form.format(value.low)}, {form.format(value.high)}]"

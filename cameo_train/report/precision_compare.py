@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -10,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
 from cameo_train import __version__
 from cameo_train.precision.compare import Difference
 from cameo_train.precision.protocol import Protocol, caption
 from cameo_train.precision.results import Estimate
+from cameo_train.report import pages
 from cameo_train.report import precision_plots as plots
 
 if TYPE_CHECKING:
@@ -61,33 +59,27 @@ def table(protocol: Protocol, found: Sequence[Difference]) -> list[list[str]]:
 
 def write(protocol: Protocol, found: Sequence[Difference], out: Path) -> list[Path]:
     """Writes everything to ``out``; the paths, the page first."""
-    out.mkdir(parents=True, exist_ok=True)
     files = {
         "compare.json": json.dumps(record(protocol, found), indent=1, ensure_ascii=False) + "\n",
         "compare.csv": _csv(protocol, found),
     }
     for name, text in files.items():
-        (out / name).write_text(text, "utf-8")
+        pages.write_text(out / name, text)
     figures = plots.save(_figure(protocol, found), out / "compare")
-    picture = base64.b64encode(figures[0].read_bytes()).decode()
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cameo_train", "report/templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    html = environment.get_template("precision_compare.html").render(
+    html = pages.render(
+        "precision_compare.html",
         differences=found,
         bins=[*(protocol.bin_label(b) for b in range(protocol.bins)), "all"],
         thresholds=[(t, limit.text) for t, limit in enumerate(protocol.thresholds)],
         headline=protocol.thresholds[0].text,
         facts=protocol.facts(),
-        picture=f"data:image/png;base64,{picture}",
+        picture=pages.png_uri(figures[0].read_bytes()),
         points=points,
         span=span,
         percent=lambda value: "–" if value is None else f"{100 * value:.1f} %",
     )
     page = out / "compare.html"
-    page.write_text(html, "utf-8")
+    pages.write_text(page, html)
     return [page, *(out / name for name in files), *figures]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -11,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from cameo_train import __version__
 from cameo_train.precision.protocol import Protocol
 from cameo_train.precision.results import Bin, Estimate, RowResult, shown
-from cameo_train.report import precision_figures
+from cameo_train.report import pages, precision_figures
 from cameo_train.report import precision_plots as plots
 from cameo_train.report.precision_extras import Extra
 
@@ -64,34 +61,27 @@ def write(outcome: Outcome, out: Path) -> list[Path]:
     Raises:
         OSError: the folder cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    _write(out / "results.json", json.dumps(outcome.record(), indent=1, ensure_ascii=False) + "\n")
-    _write(out / "results.csv", _csv(outcome))
+    pages.write_text(
+        out / "results.json", json.dumps(outcome.record(), indent=1, ensure_ascii=False) + "\n"
+    )
+    pages.write_text(out / "results.csv", _csv(outcome))
     written = [out / "results.json", out / "results.csv"]
     pictures = []
     for one in precision_figures.figures(outcome.rows, outcome.protocol):
         paths = plots.save(one.figure, out / one.name)
         written += paths
-        pictures.append((one.title, one.text, _uri(paths[0].read_bytes())))
+        pictures.append((one.title, one.text, pages.png_uri(paths[0].read_bytes())))
     written += [extra.write(out) for extra in outcome.extras]
-    _write(out / "precision.html", _page(outcome, pictures))
+    pages.write_text(out / "precision.html", _page(outcome, pictures))
     return [out / "precision.html", *written]
 
 
-def _uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
 def _page(outcome: Outcome, pictures: Sequence[tuple[str, str, str]]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cameo_train", "report/templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
     protocol = outcome.protocol
     told = shown(outcome.rows)
     notes = dict.fromkeys(note for row in outcome.rows for note in row.notes)
-    return environment.get_template("precision.html").render(
+    return pages.render(
+        "precision.html",
         outcome=outcome,
         facts=protocol.facts(),
         headline=protocol.thresholds[0].text,
@@ -103,7 +93,7 @@ def _page(outcome: Outcome, pictures: Sequence[tuple[str, str, str]]) -> str:
         overall=[(row.label, *_overall(row.all)) for row in told],
         overall_rest=[(row.label, *_overall(row.all)) for row in outcome.rows if row not in told],
         pictures=pictures,
-        extras=[(extra, _uri(extra.png)) for extra in outcome.extras],
+        extras=[(extra, pages.png_uri(extra.png)) for extra in outcome.extras],
         notes=list(notes),
     )
 
@@ -152,9 +142,3 @@ def _csv(outcome: Outcome) -> str:
                      facts["rotation bins"], facts["visibility filter"], row.row.selection]
                 )  # fmt: skip
     return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, "utf-8")
-    partial.replace(path)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from cameo_data.errors import UsageError
+from cameo_train.reproduce.noisy import Source
 
 BASELINE, CAMEO, CONTROL = "baseline", "cameo", "shuffled"
 
@@ -28,7 +29,7 @@ class Arm:
     meaning: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     against: str = BASELINE
-    depth: Literal["exact", "sensor", "rough"] = "exact"
+    depth: Source = "exact"
 
     def repeats(self, settings: Mapping[str, Any]) -> bool:
         """Whether it is what ``settings`` say anyway, as a weight of 0.1 where that is theirs."""

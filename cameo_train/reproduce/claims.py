@@ -21,16 +21,15 @@ class Claim:
     """One sentence and what became of it.
 
     Attributes:
-        met: None where nothing was measured that could tell.
         found: figures, one for each seed.
     """
 
     text: str
-    met: bool | None
+    met: bool
     found: str
 
 
-def judge(runs: Sequence[Run], lines: Sequence[Line], geometry: Geometry | None) -> list[Claim]:
+def judge(runs: Sequence[Run], lines: Sequence[Line], geometry: Geometry) -> list[Claim]:
     """The claims about ``cameo`` and its control, in the order in which they matter."""
     by_arm = {line.arm.name: line for line in lines}
     claims = []
@@ -38,7 +37,7 @@ def judge(runs: Sequence[Run], lines: Sequence[Line], geometry: Geometry | None)
         claims += [_half(cameo), _time(cameo)]
     if (control := by_arm.get(CONTROL)) is not None:
         claims.append(_control(control))
-    if geometry is not None and geometry.large_deg == LARGE_DEG:
+    if geometry.large_deg == LARGE_DEG:
         claims += _precision(runs, geometry)
     return claims
 
@@ -71,13 +70,8 @@ def _precision(runs: Sequence[Run], geometry: Geometry) -> list[Claim]:
     for run in runs:
         if run.arm.name != CAMEO:
             continue
-        early = min(
-            {r.step for r in geometry.readings if (r.arm, r.seed) == (CAMEO, run.seed)},
-            key=lambda step: abs(step - len(run.rows) / 3),
-            default=0,
-        )
-        mine = geometry.best(CAMEO, run.seed, early)
-        other = geometry.best(BASELINE, run.seed, early)
+        mine = geometry.best(CAMEO, run.seed, geometry.early)
+        other = geometry.best(BASELINE, run.seed, geometry.early)
         if mine is None or mine.large is None or other is None or not other.large:
             continue
         cameo.append(mine.large)

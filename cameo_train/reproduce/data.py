@@ -6,16 +6,14 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from cameo_data.build import build
 from cameo_data.errors import UsageError
 from cameo_data.recipe import Recipe
 from cameo_data.synth import generate
-from cameo_train.reproduce.noisy import Quality, copy_scenes
+from cameo_train.reproduce.noisy import Source, copy_scenes
 from cameo_train.reproduce.presets import Preset, Scenes
 
-Depth = Literal["exact"] | Quality
 SCENES, SHARDS = "scenes", "shards"
 Progress = Callable[[str, int, int], None]  # stage, done, total
 # a rough image is enough: it is seen at a few pixels a pattern
@@ -40,7 +38,7 @@ class Data:
         """Where ``prepare`` puts them."""
         return cls(out / "train" / SHARDS, out / "held-out" / SHARDS, out / "worse")
 
-    def training(self, depth: Depth) -> Path:
+    def training(self, depth: Source) -> Path:
         """The build that an arm trains on.
 
         Raises:
@@ -54,7 +52,7 @@ class Data:
 
 
 def prepare(
-    preset: Preset, out: Path, depths: Iterable[Depth], workers: int, progress: Progress
+    preset: Preset, out: Path, depths: Iterable[Source], workers: int, progress: Progress
 ) -> None:
     """Renders the scenes and builds the shards of ``Data.below(out)``; what is there is kept.
 

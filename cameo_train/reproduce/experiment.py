@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cameo_data.executors.local import default_workers
+from cameo_data.work_folder import write_bytes
+from cameo_train.config import load
 from cameo_train.models import build
 from cameo_train.reproduce import claims, geometry, summary
 from cameo_train.reproduce import data as datasets
@@ -40,8 +42,14 @@ class Experiment:
     data: Data | None = None
 
     def settings(self) -> dict[str, Any]:
-        """``TrainConfig`` keys that all arms share."""
-        return {**self.preset.fit, **self.overrides}
+        """``TrainConfig`` keys that all arms share, as it reads them.
+
+        Raises:
+            UsageError: a key or value that the configuration does not know.
+        """
+        given = {**self.preset.fit, **self.overrides}
+        read = load(None, {**given, "shards": "", "out": ""})
+        return {key: getattr(read, key) for key in given}
 
     def arms(self) -> list[Arm]:
         """Baseline, cameo and what the ablations add, but for what the preset does already.
@@ -125,7 +133,5 @@ def reproduce(experiment: Experiment, parallel: int, progress: Progress) -> Resu
     lines = summary.summarise(found)
     results = Results(experiment, jobs, found, lines, known, claims.judge(found, lines, known))
     path = experiment.out / "results.json"
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(results.record(), indent=1) + "\n", "utf-8")
-    partial.replace(path)
+    write_bytes(path, (json.dumps(results.record(), indent=1) + "\n").encode())
     return results

@@ -68,6 +68,16 @@ class Geometry:
     readings: tuple[Reading, ...]
     large_deg: float = LARGE_DEG
 
+    @property
+    def last(self) -> int:
+        """The last step that was measured."""
+        return max(r.step for r in self.readings)
+
+    @property
+    def early(self) -> int:
+        """The step nearest to a third of all."""
+        return min({r.step for r in self.readings}, key=lambda step: abs(step - self.last / 3))
+
     def best(self, arm: str, seed: int, step: int) -> Reading | None:
         """What counts for a run at a step: its supervised layer, or of a run without one the layer
         that is best at large rotations."""

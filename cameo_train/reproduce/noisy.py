@@ -20,6 +20,7 @@ from cameo_data.synth.record import FILE_NAME, read_frame, read_scene
 
 Depth = NDArray[np.float32]
 Quality = Literal["sensor", "rough"]
+Source = Literal["exact"] | Quality  # of the depth that matches come from
 
 # Nguyen, Izadi, Lovell 2012, "Modeling Kinect sensor noise", equation 3: axial noise in metres
 _SIGMA_M, _SIGMA_PER_M2, _NEAREST_M = 0.0012, 0.0019, 0.4

@@ -95,6 +95,16 @@ class Mean:
         return cls(mean, mean - half, mean + half, found)
 
 
+def shown(value: Mean | None, form: str) -> str:
+    """A mean in a format such as ``{:.1%}``, with its interval where it has one; else nothing."""
+    if value is None:
+        return ""
+    text = form.format(value.mean)
+    if value.low is None or value.high is None:
+        return text
+    return f"{text} [{form.format(value.low)}, {form.format(value.high)}]"
+
+
 @dataclass(frozen=True)
 class Line:
     """An arm over all seeds.
