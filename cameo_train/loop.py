@@ -75,6 +75,9 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     out = Path(config.out)
 
+    if config.validation is not None:
+        ShardReader(config.validation)  # what is wrong with it shows now, not after hours
+
     # the model: the same on all ranks, from the seed or from weights
     objective = untrained(config).to(device)
     model = objective.model

@@ -9,6 +9,7 @@ import pytest
 import torch
 from runs import small_run
 
+from cameo_data.errors import DataError
 from cameo_train import loop, validation
 from cameo_train.models import build_latents
 
@@ -81,3 +82,10 @@ def test_groups_without_matches_have_no_precision(shards, tmp_path):
     nothing = validation.Scores(0.5, math.nan, "mean")
     assert "validation_precision" not in nothing.record()
     assert scores(config).record().keys() == {"validation_loss", "validation_precision", "reading"}
+
+
+def test_held_out_shards_that_are_not_there_end_a_run_before_its_first_step(shards, tmp_path):
+    config = small_run(shards, tmp_path / "run", validation=str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match="nowhere"):
+        loop.fit(config)
+    assert not (tmp_path / "run").exists()
