@@ -42,9 +42,7 @@ _CAMEO = Arm(CAMEO, "one layer supervised, as the preset says")
 
 # of which the experiment is made on request; every arm is one line of the table
 _ABLATIONS: dict[str, tuple[Arm, ...]] = {
-    "control": (
-        Arm(CONTROL, "matches dealt out at random: must not help", {"shuffle_matches": True}),
-    ),
+    "control": (Arm(CONTROL, "matches dealt out at random", {"shuffle_matches": True}),),
     "weight": tuple(
         Arm(f"weight-{weight}", f"weight {weight}", {"weight": weight})
         for weight in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -103,7 +101,10 @@ def choose(ablations: Iterable[str], *, model: str, layers: int, steps: int) -> 
             ]
         elif name == "stop":
             until = max(1, steps // 3)
-            arms.append(Arm("stopped", f"supervised for {until} steps", {"weight_until": until}))
+            arms += [
+                Arm("stopped", f"supervised for {until} steps", {"weight_until": until}),
+                Arm("throughout", "supervised to the end", {"weight_until": None}),
+            ]
         elif name == "architecture":
             arms += [arm for other in _ARCHITECTURES if other != model for arm in _pair(other)]
         elif name == "tokens":

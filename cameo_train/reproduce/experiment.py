@@ -47,7 +47,7 @@ class Experiment:
         Raises:
             UsageError: a key or value that the configuration does not know.
         """
-        given = {**self.preset.fit, **self.overrides}
+        given = self.preset.settings(self.overrides)
         read = load(None, {**given, "shards": "", "out": ""})
         return {key: getattr(read, key) for key in given}
 

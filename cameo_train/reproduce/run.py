@@ -50,9 +50,8 @@ def jobs(
     Raises:
         UsageError: a key or value that the configuration does not know.
     """
-    shared = {**preset.fit, **overrides, "validation": str(data.held_out)}
-    steps = int(shared["steps"])
-    shared.setdefault("sample_every", max(1, steps // 2))
+    shared = {**preset.settings(overrides), "validation": str(data.held_out)}
+    shared.setdefault("sample_every", max(1, int(shared["steps"]) // 2))
     return [
         Job(
             arm,

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -93,7 +94,9 @@ def test_ablations_are_arms_of_one_change():
     assert names[:2] == ["baseline", "cameo"]
     assert {"shuffled", "layer-5", "weight-0.1", "official", "head-mean", "stopped"} <= set(names)
     assert {arm.against for arm in chosen} <= set(names)
-    assert next(a for a in chosen if a.name == "stopped").changes == {"weight_until": 30}
+    changes = {arm.name: arm.changes for arm in chosen}
+    assert changes["stopped"] == {"weight_until": 30}
+    assert changes["throughout"] == {"weight_until": None}
     assert "cameo@hunyuan-dit-tiny" not in names
     with pytest.raises(UsageError, match="no ablation 'controll'; did you mean 'control'"):
         arms.choose(["controll"], model="cat3d-tiny", layers=1, steps=1)
@@ -232,6 +235,19 @@ def test_an_arm_that_changes_nothing_is_left_out():
     names = [arm.name for arm in experiment.arms()]
     assert "weight-0.2" not in names
     assert {"weight-0.02", "head-mlp", "sensor-depth", "rough-depth"} <= set(names)
+
+
+def test_supervision_ends_after_a_share_of_the_steps_however_many():
+    for preset, steps, until in (("laptop", 900, 300), ("laptop", 90, 30), ("gpu", 90, None)):
+        overrides = {"steps": steps}
+        experiment = Experiment(
+            PRESETS[preset], Path("out"), ablations=["stop"], overrides=overrides
+        )
+        assert {job.config.weight_until for job in experiment.jobs()[:2]} == {until}
+        other = "stopped" if until is None else "throughout"
+        assert [arm.name for arm in experiment.arms()] == ["baseline", "cameo", other]
+    chosen = Experiment(PRESETS["laptop"], Path("out"), overrides={"weight_until": 7})
+    assert chosen.settings()["weight_until"] == 7
 
 
 def test_noise_is_as_large_as_it_says():
