@@ -92,6 +92,11 @@ def complete(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
+def step_of(path: Path) -> int:
+    """The step that a complete checkpoint is of."""
+    return int(path.name.removeprefix("step-"))
+
+
 def latest(folder: Path) -> Path | None:
     """The newest complete checkpoint."""
     found = complete(folder)

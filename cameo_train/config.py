@@ -43,7 +43,7 @@ class TrainConfig(BaseModel):
             for the loss of the official code, which looks at points alone (``official.py``).
         targets: ``stored`` maps of the shards, or ``online`` from depth and pose.
         directions: which pairs of views are supervised.
-        shuffle_matches: a control that must not help: matches dealt out to other queries.
+        shuffle_matches: a control, matches dealt out to other queries.
         max_rows: supervised (query, key view) rows per sample at most, drawn at random; None all.
         references: least and most reference views, drawn per batch.
         crop: side of a random square window in pixels of the shards, or None.

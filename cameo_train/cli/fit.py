@@ -60,7 +60,7 @@ HELP = {
     "target_kind": "What a query is supervised with.",
     "targets": "Matches stored in the shards, or computed from depth and pose.",
     "directions": "Query's view and key's view; repeat it.",
-    "shuffle_matches": "A control that must not help: matches dealt out to other queries.",
+    "shuffle_matches": "A control: matches dealt out to other queries.",
     "max_rows": "Supervised rows per sample at most, drawn at random.  [default: all]",
     "references": "Least and most reference views, drawn per batch.  [default: 1 to views − 1]",
     "crop": "Side of a random square window.  [default: the whole image]",

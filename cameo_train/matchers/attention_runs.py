@@ -58,7 +58,7 @@ def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -
     return [
         Job(
             spec,
-            f"{spec} step {int(path.name.removeprefix('step-'))}" if len(paths) > 1 else spec,
+            f"{spec} step {checkpoint.step_of(path)}" if len(paths) > 1 else spec,
             f"{path.resolve()} {_digest(path)} {options} {size}",
             partial(_of_checkpoint, spec, path, size == "any", options),
         )

@@ -95,6 +95,8 @@ def train(job: Job) -> None:
 
     if _stopped.is_set():
         raise loop.Stopped("stopped before this run began")
+    if is_finished(job):
+        return
     try:
         result = loop.fit(job.config)
     except loop.Stopped:
@@ -103,6 +105,20 @@ def train(job: Job) -> None:
         raise
     if not (job.out / "attention.png").exists():
         before_and_after(job.config, result.checkpoint)
+
+
+def is_finished(job: Job) -> bool:
+    """Whether all was made by this very configuration; ``fit`` says what is wrong with another."""
+    from cameo_train import checkpoint
+
+    written = job.out / "config.yaml"
+    last = checkpoint.latest(job.out / "checkpoints")
+    return (
+        (job.out / "attention.png").exists()
+        and written.read_text("utf-8") == job.config.yaml()
+        and last is not None
+        and checkpoint.step_of(last) == job.config.steps
+    )
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from cameo_train.cli.reproduce import table
 from cameo_train.precision.results import Bin, Estimate
 from cameo_train.report import reproduce_page
 from cameo_train.reproduce import arms, claims, data, geometry, noisy, presets, summary
+from cameo_train.reproduce import run as training
 from cameo_train.reproduce.arms import Arm
 from cameo_train.reproduce.experiment import Experiment, reproduce
 from cameo_train.reproduce.geometry import Geometry, Reading
@@ -329,6 +330,19 @@ def test_results_hold_every_run(made):
     assert TINY.train.seed != TINY.held_out.seed
     again = reproduce(experiment, 1, lambda stage, done, total: None)
     assert again.record() == results.record()
+
+
+def test_finished_runs_are_not_opened_again(made, monkeypatch):
+    job = made[1].jobs[0]
+    monkeypatch.setattr(loop, "fit", lambda config: pytest.fail("opened"))
+    training.train(job)
+    longer = job.config.model_copy(update={"steps": job.config.steps + 1})
+    assert not training.is_finished(replace(job, config=longer))
+    other = job.config.model_copy(update={"lr": 1.0})
+    assert not training.is_finished(replace(job, config=other))
+    (job.out / "attention.png").rename(job.out / "moved.png")
+    assert not training.is_finished(job)
+    (job.out / "moved.png").rename(job.out / "attention.png")
 
 
 def test_the_command_says_what_it_would_do(tmp_path):
