@@ -80,7 +80,9 @@ def _supervision(jobs: Sequence[Job]) -> str:
     if config is None:
         return "none"
     layer = config.layer or PRESETS[config.model].layer
-    return f"weight {config.weight:g} on layer {layer}, {config.head_mix} head"
+    until = config.weight_until
+    so_long = "" if until is None or until >= config.steps else f", for the first {until} steps"
+    return f"weight {config.weight:g} on layer {layer}, {config.head_mix} head{so_long}"
 
 
 def _machine() -> str:
