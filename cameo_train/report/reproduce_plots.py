@@ -1,13 +1,14 @@
 """Curves of the experiment: loss, precision, rotation, layers (matplotlib, no display).
 
-A thin line is a seed, a thick one the mean of all.
+A thin line is a seed, a thick one the mean of all. An arm has its colour and, where there are more
+arms than colours, its dashes.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cameo_train.report.precision_plots import COLOURS
 from cameo_train.reproduce.geometry import Geometry, Reading
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _INK, _GRID, _SOFT = "#2b2f36", "#d9dde3", "#8a929c"
 _MINUTE = 60.0
+_DASHES = ("-", "--", "-.", ":")
 Points = Sequence[tuple[float, float]]
 
 
@@ -26,7 +28,7 @@ def training(runs: Sequence[Run]) -> Figure:
     """Held-out loss against steps and against time, and precision of the layer against steps."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 4), layout="constrained")
+    figure = Figure(figsize=(13.2, 4), layout="constrained")
     loss, time, precision = figure.subplots(1, 3)
     _dress(loss, "training step", "held-out loss of target views")
     _dress(time, "minutes of training", "")
@@ -46,7 +48,7 @@ def training(runs: Sequence[Run]) -> Figure:
         if all(run.arm.against == name for run in runs if run.arm.name == name):
             level = statistics.fmean(r.final_loss for r in runs if r.arm.name == name)
             loss.axhline(level, color=_colour(number), linestyle=":", linewidth=1)
-    loss.legend(fontsize=8, frameon=False)
+    _legend(precision)
     return figure
 
 
@@ -69,10 +71,10 @@ def rotation(geometry: Geometry, steps: Sequence[int], arms: Sequence[str]) -> F
             seeds = sorted({r.seed for r in geometry.readings if r.arm == arm})
             found = [geometry.best(arm, seed, step) for seed in seeds]
             curves = [[(i, r.precision[b]) for i, b in enumerate(some)] for r in found if r]
-            _curves(axes, [_there(c) for c in curves], arm, _colour(number))
+            _curves(axes, [_there(c) for c in curves], arm, number)
         axes.plot([geometry.floor[b] for b in some], ":", color=_SOFT, label="chance")
         axes.set_ylim(0, 1.02)
-    panels[-1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    _legend(panels[-1])
     return figure
 
 
@@ -90,10 +92,10 @@ def layers(geometry: Geometry, steps: Sequence[int], arms: Sequence[str]) -> Fig
             here = [r for r in geometry.readings if (r.arm, r.step) == (arm, step)]
             seeds = sorted({r.seed for r in here})
             curves = [_there([(r.layer, r.large) for r in here if r.seed == s]) for s in seeds]
-            _curves(axes, curves, arm, _colour(number))
+            _curves(axes, curves, arm, number)
             _mark(axes, [r for r in here if r.supervised], _colour(number))
         axes.set_ylim(0, 1.02)
-    panels[-1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    _legend(panels[-1])
     return figure
 
 
@@ -120,24 +122,36 @@ def _there(points: Sequence[tuple[float, float | None]]) -> Points:
 def _lines(axes: Axes, runs: Sequence[Run], points: Callable[[Run], Points]) -> None:
     for number, name in enumerate(dict.fromkeys(run.arm.name for run in runs)):
         mine = [points(run) for run in runs if run.arm.name == name]
-        _curves(axes, mine, name, _colour(number))
+        _curves(axes, mine, name, number)
 
 
-def _curves(axes: Axes, curves: Sequence[Points], label: str, colour: str) -> None:
+def _curves(axes: Axes, curves: Sequence[Points], label: str, number: int) -> None:
     """A thin line for each, and their mean where they were measured at as many places."""
     curves = [curve for curve in curves if curve]
     if not curves:
         return
     several = len(curves) > 1
+    dashes = _DASHES[number // len(COLOURS) % len(_DASHES)]
+    style: dict[str, Any] = {"color": _colour(number), "linestyle": dashes}
     for curve in curves:
         xs, ys = zip(*curve, strict=True)
-        thin = {"alpha": 0.35, "linewidth": 0.9} if several else {"label": label, "linewidth": 1.8}
-        axes.plot(xs, ys, color=colour, **thin)
+        thin: dict[str, Any] = (
+            {"alpha": 0.35, "linewidth": 0.9} if several else {"label": label, "linewidth": 1.8}
+        )
+        axes.plot(xs, ys, **style, **thin)
     if several and len({len(curve) for curve in curves}) == 1:
         pairs = list(zip(*curves, strict=True))
         mean_x = [statistics.fmean(x for x, _ in at) for at in pairs]
         mean_y = [statistics.fmean(y for _, y in at) for at in pairs]
-        axes.plot(mean_x, mean_y, color=colour, linewidth=1.8, label=label)
+        axes.plot(mean_x, mean_y, **style, linewidth=1.8, label=label)
+
+
+def _legend(axes: Axes) -> None:
+    """Beside the last panel, where it hides no curve; in columns where there are many arms."""
+    columns = 1 + len(axes.get_legend_handles_labels()[0]) // 16
+    axes.legend(
+        fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), ncols=columns
+    )
 
 
 def _dress(axes: Axes, xlabel: str, ylabel: str) -> None:

@@ -112,7 +112,8 @@ class Line:
     Attributes:
         loss: final, of target views of held-out scenes.
         steps, seconds: until the baseline's final loss of the same seed is reached, as shares of
-            the baseline's; only of the seeds that reach it.
+            those until the baseline itself is first there, which is before its end where it gets
+            worse again; only of the seeds that reach it.
         reached: seeds that do; of ``seeds``.
         steps_by_seed: in the order of the runs; None where it never is.
         precision_early, precision: of the layer within one token, after a third of the steps and at
@@ -173,8 +174,9 @@ def _line(pairs: Sequence[tuple[Run, Run]]) -> Line:
 
 def _shares(run: Run, baseline: Run) -> tuple[float, float] | None:
     """Steps and seconds until the baseline's final loss, over the baseline's; None if never."""
-    step = crossing(run.curve("validation_loss"), baseline.final_loss)
-    if step is None:
+    step, first = (
+        crossing(one.curve("validation_loss"), baseline.final_loss) for one in (run, baseline)
+    )
+    if step is None or first is None:
         return None
-    last = len(baseline.rows)
-    return step / last, run.seconds_at(step) / baseline.seconds_at(last)
+    return step / first, run.seconds_at(step) / baseline.seconds_at(first)

@@ -64,7 +64,7 @@ def two_processes(folder: Path, commands):
         for rank in range(2)
     ]
     try:
-        ended = [process.communicate(timeout=300) for process in processes]
+        ended = [process.communicate(timeout=600) for process in processes]
     finally:  # one waits for the other for ever if that has failed
         for process in processes:
             process.kill()

@@ -82,6 +82,11 @@ def test_shares_are_of_the_same_seeds_baseline():
     assert line.steps.high - line.steps.mean == pytest.approx(12.706 * 0.125, rel=1e-3)
     assert Mean.of([0.5]).low is None
     assert Mean.of([math.nan]) is None
+    # a baseline that gets worse again was at its final loss before its end: that is the measure
+    over = run_of(plain, 2, [0.4, 0.1, 0.2, 0.4])
+    worse, same = summarise([over, run_of(fast, 2, [0.8, 0.4, 0.1, 0.1], seconds=2.0)])
+    assert worse.steps.values == (1.0,)
+    assert (same.steps.values, same.seconds.values) == ((2.0,), (4.0,))
     text = table([baseline, line, slow])
     assert "100%" in text
     assert "100% (1 of 2 seeds)" in text
