@@ -82,12 +82,12 @@ _MANY_TOKENS = "hunyuan-dit-tiny-pixel"  # 32×32 tokens of the images of 32 px
 ABLATIONS = (*_ABLATIONS, "layer", "stop", "architecture", "tokens")
 
 
-def choose(ablations: Iterable[str], *, model: str, layers: int, steps: int) -> list[Arm]:
+def choose(ablations: Iterable[str], *, model: str, layers: Iterable[int], steps: int) -> list[Arm]:
     """Baseline and cameo, then the arms of each ablation.
 
     Args:
         model: the preset's, which ``architecture`` leaves out.
-        layers: attention layers of the model, each an arm of ``layer``.
+        layers: numbers of attention layers of the model, each an arm of ``layer``.
         steps: of a run; supervision stops after a third of them in ``stop``.
 
     Raises:
@@ -96,9 +96,7 @@ def choose(ablations: Iterable[str], *, model: str, layers: int, steps: int) -> 
     arms = [_BASELINE, _CAMEO]
     for name in ablations:
         if name == "layer":
-            arms += [
-                Arm(f"layer-{n}", f"layer {n} supervised", {"layer": str(n)}) for n in range(layers)
-            ]
+            arms += [Arm(f"layer-{n}", f"layer {n} supervised", {"layer": str(n)}) for n in layers]
         elif name == "stop":
             until = max(1, steps // 3)
             arms += [

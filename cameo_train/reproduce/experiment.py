@@ -22,6 +22,7 @@ from cameo_train.reproduce.geometry import Geometry
 from cameo_train.reproduce.presets import Preset
 from cameo_train.reproduce.run import Job
 from cameo_train.reproduce.summary import Line, Run
+from cameo_train.taps import resolve
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,18 @@ class Experiment:
             UsageError: no such ablation or model.
         """
         settings = self.settings()
-        layers = len(build(settings["model"]).layers()) if "layer" in self.ablations else 0
+        layers = self._other_layers(settings) if "layer" in self.ablations else []
         found = choose(
             self.ablations, model=settings["model"], layers=layers, steps=int(settings["steps"])
         )
         return [arm for arm in found if not arm.repeats(settings)]
+
+    def _other_layers(self, settings: Mapping[str, Any]) -> list[int]:
+        """Numbers of the layers that are not supervised anyway."""
+        model = build(settings["model"])
+        layers = model.layers()
+        own = resolve(layers, settings.get("layer") or model.preset.layer)
+        return [number for number, path in enumerate(layers) if path != own]
 
     def jobs(self) -> list[Job]:
         """Every arm with every seed.

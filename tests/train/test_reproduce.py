@@ -94,7 +94,7 @@ def test_shares_are_of_the_same_seeds_baseline():
 
 
 def test_ablations_are_arms_of_one_change():
-    chosen = arms.choose(arms.ABLATIONS, model="hunyuan-dit-tiny", layers=6, steps=90)
+    chosen = arms.choose(arms.ABLATIONS, model="hunyuan-dit-tiny", layers=range(6), steps=90)
     names = [arm.name for arm in chosen]
     assert len(set(names)) == len(names)
     assert names[:2] == ["baseline", "cameo"]
@@ -105,7 +105,7 @@ def test_ablations_are_arms_of_one_change():
     assert changes["throughout"] == {"weight_until": None}
     assert "cameo@hunyuan-dit-tiny" not in names
     with pytest.raises(UsageError, match="no ablation 'controll'; did you mean 'control'"):
-        arms.choose(["controll"], model="cat3d-tiny", layers=1, steps=1)
+        arms.choose(["controll"], model="cat3d-tiny", layers=[], steps=1)
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +239,10 @@ def test_an_arm_that_changes_nothing_is_left_out():
     assert not Arm("cameo", "").repeats(settings)
     experiment = Experiment(TINY, TINY, ablations=["weight", "head", "depth"])
     names = [arm.name for arm in experiment.arms()]
+    layers = replace(experiment, preset=PRESETS["laptop"], ablations=["layer"])
+    assert [a.name for a in layers.arms()[2:]] == [f"layer-{n}" for n in (0, 1, 2, 4, 5)]
+    layers = replace(layers, overrides={"layer": "-1"})
+    assert [a.name for a in layers.arms()[2:]] == [f"layer-{n}" for n in range(5)]
     assert "weight-0.2" not in names
     assert {"weight-0.02", "head-mlp", "sensor-depth", "rough-depth"} <= set(names)
 
