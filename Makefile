@@ -10,8 +10,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 SOURCES := pyproject.toml constraints.txt
-# what failed is not run again, only what took its process with it, as a test that hangs does
-ONCE_MORE := --reruns 1 --only-rerun 'no error is like this'
 
 demo: $(VENV)/.demo
 	$(BIN)/cameo-data demo --out demo
@@ -24,7 +22,7 @@ check:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 $(ONCE_MORE)
+	$(BIN)/python -m pytest -n 2
 	if [ -f mkdocs.yml ]; then $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site; fi
 
 bench: $(VENV)/.dev

@@ -33,9 +33,14 @@ def flags(**settings):
 
 
 def free_ports(count):
-    """Ports that nobody listens on, below those that systems give to outgoing connections."""
+    """Ports that nobody listens on, below those that systems give to outgoing connections.
+
+    Each test process has a range of its own, and draws anew: the global generator starts alike in
+    all of them, so that two at a time took the same ports and waited for each other's ranks.
+    """
     found = []
-    for port in random.sample(range(20_000, 30_000), 1000):
+    start = 20_000 + 1000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10)
+    for port in random.SystemRandom().sample(range(start, start + 1000), 1000):
         with socket.socket() as one:
             if one.connect_ex(("127.0.0.1", port)) != 0:
                 found.append(str(port))
