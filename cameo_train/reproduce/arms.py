@@ -9,6 +9,7 @@ from typing import Any
 
 from cameo_data.errors import UsageError
 from cameo_train.reproduce.noisy import Source
+from cameo_train.reproduce.presets import first_third
 
 BASELINE, CAMEO, CONTROL = "baseline", "cameo", "shuffled"
 
@@ -98,7 +99,7 @@ def choose(ablations: Iterable[str], *, model: str, layers: Iterable[int], steps
         if name == "layer":
             arms += [Arm(f"layer-{n}", f"layer {n} supervised", {"layer": str(n)}) for n in layers]
         elif name == "stop":
-            until = max(1, steps // 3)
+            until = first_third(steps)
             arms += [
                 Arm("stopped", f"supervised for {until} steps", {"weight_until": until}),
                 Arm("throughout", "supervised to the end", {"weight_until": None}),

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+def first_third(steps: int) -> int:
+    """How long supervision lasts where it stops early."""
+    return max(1, steps // 3)
+
+
 @dataclass(frozen=True)
 class Scenes:
     """Procedural scenes of one split, of which groups are made.
@@ -34,7 +39,7 @@ class Preset:
             spread evenly over what lies between.
         texture_scale: patterns are to be larger than pixels, and yet unpredictable.
         train, held_out: scenes that are trained and measured on.
-        supervised: share of the steps that have supervision, from the first on.
+        stops: supervision ends after the first third of the steps.
         fit: keys of ``TrainConfig``.
         with_weights: the model where pretrained weights are given; none takes any if empty.
         note: what is said above all results, or nothing.
@@ -50,7 +55,7 @@ class Preset:
     kind: str = "bare-room"
     rotation_bins_deg: tuple[float, ...] = (30.0, 60.0, 90.0, 120.0)
     texture_scale: float = 6.0
-    supervised: float = 1.0
+    stops: bool = False
     fit: Mapping[str, Any] = field(default_factory=dict)
     with_weights: str = ""
     note: str = ""
@@ -58,8 +63,8 @@ class Preset:
     def settings(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Keys of ``TrainConfig`` for all arms, with ``overrides`` over the preset's own."""
         settings = {**self.fit, **overrides}
-        until = max(1, int(settings["steps"] * self.supervised))
-        return {"weight_until": until if self.supervised < 1 else None, **settings}
+        until = first_third(int(settings["steps"])) if self.stops else None
+        return {"weight_until": until, **settings}
 
     def scenes_text(self) -> str:
         """What is rendered, for people."""
@@ -119,13 +124,13 @@ PRESETS: dict[str, Preset] = {
             "laptop", size=32, stride=4, views=3, frames=24,
             train=Scenes(seed=0, count=400, groups=24),
             held_out=Scenes(seed=1000, count=24, groups=8),
-            supervised=1 / 3, fit=_LAPTOP_FIT,
+            stops=True, fit=_LAPTOP_FIT,
         ),
         Preset(
             "quick", size=32, stride=4, views=3, frames=12,
             train=Scenes(seed=0, count=30, groups=12),
             held_out=Scenes(seed=1000, count=6, groups=4),
-            supervised=1 / 3,
+            stops=True,
             fit={
                 **_LAPTOP_FIT, "steps": 60, "lr_warmup_steps": 10, "validate_every": 10,
                 "validation_samples": 16, "sample_every": 60, "sample_groups": 2,

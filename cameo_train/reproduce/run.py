@@ -115,6 +115,7 @@ def is_finished(job: Job) -> bool:
     last = checkpoint.latest(job.out / "checkpoints")
     return (
         (job.out / "attention.png").exists()
+        and written.exists()
         and written.read_text("utf-8") == job.config.yaml()
         and last is not None
         and checkpoint.step_of(last) == job.config.steps

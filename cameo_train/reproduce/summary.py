@@ -174,9 +174,8 @@ def _line(pairs: Sequence[tuple[Run, Run]]) -> Line:
 
 def _shares(run: Run, baseline: Run) -> tuple[float, float] | None:
     """Steps and seconds until the baseline's final loss, over the baseline's; None if never."""
-    step, first = (
-        crossing(one.curve("validation_loss"), baseline.final_loss) for one in (run, baseline)
-    )
+    step = crossing(run.curve("validation_loss"), baseline.final_loss)
+    first = crossing(baseline.curve("validation_loss"), baseline.final_loss)
     if step is None or first is None:
         return None
     return step / first, run.seconds_at(step) / baseline.seconds_at(first)

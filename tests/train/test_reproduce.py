@@ -247,7 +247,7 @@ def test_an_arm_that_changes_nothing_is_left_out():
     assert {"weight-0.02", "head-mlp", "sensor-depth", "rough-depth"} <= set(names)
 
 
-def test_supervision_ends_after_a_share_of_the_steps_however_many():
+def test_supervision_ends_after_a_third_of_the_steps_however_many():
     for preset, steps, until in (("laptop", 900, 300), ("laptop", 90, 30), ("gpu", 90, None)):
         overrides = {"steps": steps}
         experiment = Experiment(
