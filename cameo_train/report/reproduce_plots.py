@@ -138,7 +138,8 @@ def _curves(axes: Axes, curves: Sequence[Points], label: str, number: int) -> No
         thin: dict[str, Any] = (
             {"alpha": 0.35, "linewidth": 0.9} if several else {"label": label, "linewidth": 1.8}
         )
-        axes.plot(xs, ys, **style, **thin)
+        alone = "o" if len(xs) == 1 else ""  # no line goes through one point
+        axes.plot(xs, ys, marker=alone, **style, **thin)
     if several and len({len(curve) for curve in curves}) == 1:
         pairs = list(zip(*curves, strict=True))
         mean_x = [statistics.fmean(x for x, _ in at) for at in pairs]
