@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from cameo_data import transforms
 from cameo_data.errors import DataError, Failure
 from cameo_data.frames import read_image, read_view
 from cameo_data.sources import Source
-from cameo_data.types import Frame, Scene
+from cameo_data.types import Frame, Scene, Unused
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
@@ -37,6 +37,7 @@ class SceneRow:
         rotation_deg: the widest between two of its views; None of a single one.
         read: frames read; valid_share and depth are their mean share of known depth and its range.
         failed: failures of the scene and its frames.
+        notes, unused: see ``Scene``.
     """
 
     scene_id: str
@@ -51,6 +52,8 @@ class SceneRow:
     valid_share: float | None = None
     depth: tuple[float, float] | None = None
     failed: int = 0
+    notes: tuple[str, ...] = ()
+    unused: tuple[Unused, ...] = ()
 
     @property
     def found(self) -> int:
@@ -72,6 +75,8 @@ class SceneRow:
             "valid_depth_share": self.valid_share,
             "depth_range": self.depth,
             "failures": self.failed,
+            "notes": list(self.notes),
+            "unused": [asdict(unused) for unused in self.unused],
         }
 
 
@@ -92,6 +97,27 @@ class Overview:
     @property
     def failed(self) -> int:
         return sum(self.reasons.values())
+
+    @property
+    def notes(self) -> dict[str, list[str]]:
+        """Scenes by what is noted of them."""
+        found: dict[str, list[str]] = {}
+        for row in self.rows:
+            for note in row.notes:
+                found.setdefault(note, []).append(row.scene_id)
+        return found
+
+    @property
+    def unused(self) -> list[Unused]:
+        """Unused files of all scenes looked into, by kind, the most frequent first."""
+        kinds: dict[str, Unused] = {}
+        for row in self.rows:
+            for one in row.unused:
+                old = kinds.get(one.what, Unused(one.what, 0))
+                kinds[one.what] = Unused(
+                    one.what, old.count + one.count, (*old.examples, *one.examples)[:3]
+                )
+        return sorted(kinds.values(), key=lambda one: -one.count)
 
     @property
     def complete(self) -> bool:
@@ -129,6 +155,8 @@ class Overview:
             else None,
             "failures": self.failed,
             "failures_by_reason": dict(self.reasons.most_common()),
+            "notes": self.notes,
+            "unused": [asdict(unused) for unused in self.unused],
             "first_failures": [failure.record() for failure in self.failures],
             "scenes": [row.record() for row in self.rows],
         }
@@ -184,6 +212,7 @@ def _list_frames(row: SceneRow, scene: Scene) -> None:
     row.matches = scene.matches is not None
     row.sizes = Counter(frame.camera.hw for frame in scene.frames)
     row.unit = scene.unit
+    row.notes, row.unused = scene.notes, scene.unused
     if len(scene.frames) > 1:
         some = evenly(scene.frames, ROTATION_FRAMES)
         poses = np.array([frame.camera.cam_from_world for frame in some])

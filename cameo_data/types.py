@@ -213,6 +213,22 @@ class MatchTable(Protocol):
         """Matches of two frames in pixels of the images as stored, distorted where those are."""
 
 
+@dataclass(frozen=True)
+class Unused:
+    """Files of a scene's folder that no frame uses, which is not a failure but is counted.
+
+    Attributes:
+        what: the kind of file and why it is not used, in the plural: ``pictures that the model
+            does not register``.
+        count: how many there are.
+        examples: the first few names, relative to the scene's folder.
+    """
+
+    what: str
+    count: int
+    examples: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """Posed frames that share one world, in capture order.
@@ -220,6 +236,9 @@ class Scene:
     Attributes:
         failures: what listing rejected: frames found = ``frames`` + frame-level failures.
         matches: stand in for depth where none of the frames has any.
+        notes: sentences on what the source did to the data or ignored in it, each stated once per
+            scene: poses that were normalised, keys that are not read.
+        unused: files that belong to no frame.
     """
 
     dataset: str
@@ -228,6 +247,8 @@ class Scene:
     unit: Unit
     failures: tuple[Failure, ...] = ()
     matches: MatchTable | None = None
+    notes: tuple[str, ...] = ()
+    unused: tuple[Unused, ...] = ()
 
 
 @dataclass(frozen=True)
