@@ -136,8 +136,8 @@ def test_training_loader(build: Path, capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     "blocks",
     [
-        ("import glob", "import json"),
-        ("import glob", "import json", "from torch.utils.data"),
+        ("import json",),
+        ("import json", "from torch.utils.data"),
     ],
     ids=["resampled", "random access"],
 )

@@ -24,6 +24,7 @@ from cameo_train import loop
 from cameo_train.batches import batches, plan
 from cameo_train.cli import main
 from cameo_train.cli.reproduce import table
+from cameo_train.precision import intervals
 from cameo_train.precision.results import Bin, Estimate
 from cameo_train.report import reproduce_page
 from cameo_train.reproduce import arms, claims, data, geometry, noisy, presets, summary
@@ -413,7 +414,7 @@ def test_the_command_says_what_it_would_do(tmp_path):
         assert refused.exit_code == 2
         assert message in refused.output
     assert (config["model"], config["weights"]) == ("cat3d-sd21", "sd21")
-    assert summary.CONFIDENCE == 0.95
+    assert intervals.LEVEL == 0.95
 
 
 def test_a_stop_ends_runs_side_by_side_and_begins_no_other(tiny_build, tmp_path):
