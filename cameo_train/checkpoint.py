@@ -101,6 +101,15 @@ def step_of(path: Path) -> int:
     return int(path.name.removeprefix("step-"))
 
 
+def data_of(path: Path) -> Mapping[str, str] | None:
+    """``Checkpoint.data`` of a complete checkpoint; None where its record cannot be read."""
+    try:
+        found = json.loads((path / "checkpoint.json").read_text("utf-8"))["data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def latest(folder: Path) -> Path | None:
     """The newest complete checkpoint."""
     found = complete(folder)

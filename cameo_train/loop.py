@@ -85,7 +85,7 @@ def _fit(config: TrainConfig, accelerator: Accelerator, report: Report | None) -
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     out = Path(config.out)
 
-    data_hashes = _data_hashes(config)
+    data_now = data_hashes(config)
 
     # the model: the same on all ranks, from the seed or from weights
     objective = untrained(config).to(device)
@@ -121,7 +121,7 @@ def _fit(config: TrainConfig, accelerator: Accelerator, report: Report | None) -
     if (path := checkpoint.latest(out / "checkpoints")) is not None:
         saved = checkpoint.load(path)
         _check_same(config, world, saved, path)
-        _check_same_data(config, data_hashes, saved, path)
+        _check_same_data(config, data_now, saved, path)
         step, position, damaged = saved.step, saved.position, dict(saved.state["damaged"])
         sharding.load_weights(objective, saved.weights)
         sharding.load_optimizer_state(objective, adam, saved.state["optimizer"])
@@ -168,7 +168,7 @@ def _fit(config: TrainConfig, accelerator: Accelerator, report: Report | None) -
                 step,
                 position,
                 config.hash(world),
-                data_hashes,
+                data_now,
                 weights,
                 averaged,
                 state,
@@ -305,7 +305,7 @@ def _check_same(config: TrainConfig, world: int, saved: checkpoint.Checkpoint, p
     )
 
 
-def _data_hashes(config: TrainConfig) -> dict[str, str]:
+def data_hashes(config: TrainConfig) -> dict[str, str]:
     """What identifies the data of a run; a build that cannot be read shows now, not after hours."""
     builds = {"shards": config.shards, "validation": config.validation}
     return {

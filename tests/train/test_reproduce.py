@@ -27,7 +27,7 @@ from cameo_train.cli.reproduce import table
 from cameo_train.precision import intervals
 from cameo_train.precision.results import Bin, Estimate
 from cameo_train.report import reproduce_page
-from cameo_train.reproduce import arms, claims, data, geometry, noisy, presets, summary
+from cameo_train.reproduce import arms, claims, data, geometry, noisy, presets
 from cameo_train.reproduce import run as training
 from cameo_train.reproduce.arms import Arm
 from cameo_train.reproduce.claims import Outcome
@@ -378,6 +378,9 @@ def test_finished_runs_are_not_opened_again(made, monkeypatch):
     assert not training.is_finished(replace(job, config=longer))
     other = job.config.model_copy(update={"lr": 1.0})
     assert not training.is_finished(replace(job, config=other))
+    monkeypatch.setattr(loop, "data_hashes", lambda config: {"shards": "others"})
+    assert not training.is_finished(job)
+    monkeypatch.undo()
     (job.out / "attention.png").rename(job.out / "moved.png")
     assert not training.is_finished(job)
     (job.out / "moved.png").rename(job.out / "attention.png")
