@@ -131,7 +131,7 @@ class FrameReader:
     def _depth(self, record: DepthRecord, hw: tuple[int, int]) -> DepthRef:
         path = self._existing(record.path)
         if hw not in self._depth_hw:  # in v1 depth is smaller than the image; one header tells
-            self._depth_hw[hw] = depth_io.depth_hw(path)
+            self._depth_hw[hw] = depth_io.depth_hw(path, "float16_png")
         depth_hw = self._depth_hw[hw]
         mask = record.mask_path if self.depth_masks else None
         return DepthRef(

@@ -173,7 +173,7 @@ def _depth(project: Project, path: Path, kind: str) -> DepthRef:
             "a depth map for each image",
             "run patch_match_stereo for it, or leave the frame out",
         )
-    hw = depth_io.depth_hw(_checked(project, path, Reason.UNREADABLE_DEPTH))
+    hw = depth_io.depth_hw(_checked(project, path, Reason.UNREADABLE_DEPTH), "colmap")
     return DepthRef(path, "colmap", 1.0, hw=hw, source=f"colmap_{kind}")
 
 

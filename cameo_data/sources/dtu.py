@@ -119,7 +119,7 @@ def _frame(root: Path, scene_id: str, frame_id: str, image: Path) -> Frame:
     depth_path = files.inside(root, root / DEPTHS / f"{scene_id}{SUFFIX}/depth_map_{view:04d}.pfm")
     depth, depth_hw = None, (hw[0] // 4, hw[1] // 4)
     if depth_path.is_file():
-        depth_hw = depth_io.depth_hw(depth_path)
+        depth_hw = depth_io.depth_hw(depth_path, "dtu")
         depth = DepthRef(
             depth_path, codec="dtu", scale=METRES_PER_UNIT, hw=depth_hw, source="structured light"
         )

@@ -14,8 +14,6 @@ from cameo_data.types import DepthRef
 # Headers read: the commonest size of a few, so that one odd frame does not make all others look
 # wrong, and a scene of 1000 frames lists as fast as one of ten.
 _PROBES = 3
-# Their readers know no header that could be read alone.
-_WHOLE = ("npz", "hdf5", "pfm")
 
 
 def spread(count: int) -> list[int]:
@@ -54,7 +52,4 @@ def depth_hw(ref: DepthRef) -> tuple[int, int]:
     Raises:
         FileDefect: missing, unreadable, too large.
     """
-    if ref.codec in _WHOLE:
-        height, width = depth_io.CODECS[ref.codec](ref.path).shape
-        return int(height), int(width)
-    return depth_io.depth_hw(ref.path)
+    return depth_io.depth_hw(ref.path, ref.codec)

@@ -192,7 +192,7 @@ class _Reader:
             files.inside(inside, path), files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH
         )
         if folder.name == "depth":
-            return DepthRef(path, "uint16", 0.001, hw=depth_io.depth_hw(path), source="lidar")
+            return DepthRef(path, "uint16", 0.001, hw=depth_io.depth_hw(path, "uint16"), source="lidar")
         hw = image.lens.hw
         return DepthRef(path, "uint16", 0.001, hw=hw, source="rendered", shift_px=0.5)
 

@@ -77,7 +77,7 @@ class _FrameReader:
         file = f"{number:05d}.png"
         image, depth = self._existing("rgb", file), self._existing("depth", file)
         if self._depth_hw is None:
-            self._depth_hw = depth_io.depth_hw(depth)
+            self._depth_hw = depth_io.depth_hw(depth, "uint16")
         return Frame(
             frame_id=str(number),
             camera=Camera(
