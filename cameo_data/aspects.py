@@ -1,4 +1,4 @@
-"""Whether a depth map can cover its picture: without intrinsics of its own it must show all of it."""
+"""Whether a depth map can cover its picture, all of which it shows unless it has its own K."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file is that no decoder here reads, told by its first bytes: its name may say otherwise."""
+"""Kinds of files that are not read as pictures, told by their first bytes, not their names."""
 
 from __future__ import annotations
 

@@ -9,8 +9,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cameo_data import (
+    aspects,
+    depth_io,
+    image_containers,
+    image_io,
+    orientation,
+    registration,
+    undistortion,
+)
 from cameo_data import camera as cameras
-from cameo_data import aspects, depth_io, image_containers, image_io, orientation, registration, undistortion
 from cameo_data.correspondence import sample_depth
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect

@@ -189,7 +189,11 @@ def _turned(pixels: NDArray[Any], header: ImageHeader, turn: int) -> NDArray[Any
     """Decoded pixels, turned by ``turn``."""
     if header.format == "TIFF" and header.orientation != orientation.STORED:
         # OpenCV turns TIFFs whatever it is told
-        return pixels if turn != orientation.STORED else orientation.turn_back(pixels, header.orientation)
+        return (
+            pixels
+            if turn != orientation.STORED
+            else orientation.turn_back(pixels, header.orientation)
+        )
     return pixels if turn == orientation.STORED else orientation.turn(pixels, turn)
 
 
@@ -221,9 +225,7 @@ def _pillow_header(stream: IO[bytes]) -> ImageHeader:
     exif.load(image.info.get("exif", b""))
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     assert image.format is not None
-    return ImageHeader(
-        (height, width), image.format, image.mode, orientation.tag_of(exif, xmp)
-    )
+    return ImageHeader((height, width), image.format, image.mode, orientation.tag_of(exif, xmp))
 
 
 def _tiff_header(stream: IO[bytes]) -> ImageHeader:

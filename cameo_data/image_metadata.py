@@ -1,7 +1,8 @@
 """Image files without the metadata that make a reader turn their pixels; the pixels stay as coded.
 
-EXIF and XMP both hold orientation. They are taken out whole: a tag changed in one place may stand in
-another (thumbnails, XMP, profiles that ImageMagick writes), and readers differ in which they believe.
+EXIF and XMP both hold orientation. They are taken out whole: a tag changed in one place may stand
+in another (thumbnails, XMP, profiles that ImageMagick writes), and readers differ in which they
+believe.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ def _webp(data: bytes) -> bytes:
     """Without the chunks EXIF and XMP, and without the bits that announce them."""
     parts, position = [], 12
     while position + 8 <= len(data):
-        kind, (length,) = data[position : position + 4], struct.unpack_from("<I", data, position + 4)
+        kind, (length,) = (
+            data[position : position + 4],
+            struct.unpack_from("<I", data, position + 4),
+        )
         end = position + 8 + length + length % 2
         chunk = data[position:end]
         if kind == b"VP8X" and length:

@@ -75,6 +75,11 @@ def turn_back(pixels: NDArray[T], tag: int) -> NDArray[T]:
     return turn(pixels, {6: 8, 8: 6}.get(tag, tag))
 
 
+def rule_of_stated_size(option: ExifRule) -> ExifRule:
+    """What an option means where the format states the size that K is for: sizes may decide."""
+    return "by_size" if option == "refuse" else option
+
+
 def settle(
     rule: ExifRule,
     tag: int,

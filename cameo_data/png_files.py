@@ -32,7 +32,8 @@ _LAST_FILTER = 4
 
 def chunks(data: bytes) -> list[Chunk]:
     """The chunks of a PNG without ``chunk_defect``, IEND the last."""
-    found, position = [], len(SIGNATURE)
+    found: list[Chunk] = []
+    position = len(SIGNATURE)
     while not found or found[-1][0] != b"IEND":
         (length,) = struct.unpack_from(">I", data, position)
         body = data[position + 8 : position + 8 + length]
@@ -121,4 +122,4 @@ def _checked_pixels(
         if raw[start:end:row_bytes].max() > _LAST_FILTER:
             return "is damaged (a row is filtered in no known way)"
         start = end
-    return packed if len(raw) == expected else zlib.compress(raw[:expected], 1)
+    return packed if len(raw) == expected else zlib.compress(raw[:expected].tobytes(), 1)

@@ -27,6 +27,7 @@ from cameo_data import files, image_io
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.image_io import RgbFile
+from cameo_data.types import ExifRule
 
 SUFFIX = ".torch"
 # pixelSplat closes a chunk once it has 100 MB; others write larger ones.

@@ -19,8 +19,8 @@ from cameo_data.errors import Failure
 
 FloatArray = NDArray[np.float64]
 Unit = Literal["metre", "arbitrary"]
-# What is done with a picture whose EXIF asks viewers to turn it; ``by_size``: whichever of stored and
-# displayed pixels has the aspect of the camera, whose size is stated apart from the file.
+# What is done with a picture whose EXIF asks viewers to turn it; ``by_size``: whichever of stored
+# and displayed pixels has the aspect of the camera, whose size is stated apart from the file.
 ExifRule = Literal["refuse", "stored", "displayed", "by_size"]
 
 
