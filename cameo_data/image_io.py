@@ -221,11 +221,19 @@ def _pillow_header(stream: IO[bytes]) -> ImageHeader:
     image = Image.open(stream, formats=FORMATS)
     width, height = image.size
     # not image.getexif(), which decodes a PNG
-    exif = Image.Exif()
-    exif.load(image.info.get("exif", b""))
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    exif, found = Image.Exif(), dict(image.info)
     assert image.format is not None
+    if image.format == "PNG":
+        late: dict[Any, Any] = dict(png_files.late_metadata(stream))
+        found = {**late, **found}
+    exif.load(found.get("exif") or _profile_bytes(found.get("Raw profile type exif", "")))
+    xmp = found.get("xmp") or found.get("XML:com.adobe.xmp")
     return ImageHeader((height, width), image.format, image.mode, orientation.tag_of(exif, xmp))
+
+
+def _profile_bytes(text: str) -> bytes:
+    """EXIF as ImageMagick writes it into PNGs: three lines, then hexadecimal digits."""
+    return bytes.fromhex("".join(text.split("\n")[3:]))
 
 
 def _tiff_header(stream: IO[bytes]) -> ImageHeader:

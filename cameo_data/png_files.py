@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable
+from typing import IO
 
 import numpy as np
 
@@ -28,6 +29,8 @@ _PALETTE = 3
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
           (0, 1, 1, 2))  # fmt: skip
 _LAST_FILTER = 4
+# EXIF and XMP weigh kilobytes.
+_MOST_METADATA = 10_000_000
 
 
 def chunks(data: bytes) -> list[Chunk]:
@@ -67,6 +70,24 @@ def chunk_defect(data: bytes) -> str | None:
             return None
         position = end
     return f"is cut short after {len(data)} bytes"
+
+
+def late_metadata(stream: IO[bytes]) -> dict[str, bytes]:
+    """``exif`` and ``xmp`` behind a PNG's pixels, where decoders of headers do not look."""
+    found: dict[str, bytes] = {}
+    stream.seek(len(SIGNATURE))
+    seen_pixels = False
+    while len(head := stream.read(8)) == 8 and head[4:] != b"IEND":
+        length, kind = struct.unpack(">I4s", head)
+        seen_pixels |= kind == b"IDAT"
+        wanted = seen_pixels and length <= _MOST_METADATA and kind in (b"eXIf", b"iTXt")
+        body = stream.read(length) if wanted else b""
+        if kind == b"eXIf" and wanted:
+            found["exif"] = body
+        elif body.startswith(b"XML:com.adobe.xmp"):
+            found["xmp"] = body
+        stream.seek(length - len(body) + 4, 1)
+    return found
 
 
 def pixels_only(data: bytes) -> bytes | str:

@@ -145,6 +145,12 @@ def _no_group(recipe: Recipe, dataset: str, survey: SceneSurvey) -> Failure | No
             f"at least {recipe.views} for one group",
             "repair the scene's failed frames, or ask for fewer --views",
         )
+    remedy = "lower --min-overlap, or check poses and depth scale with `cameo-data inspect`"
+    if recipe.restrict_to_mask and survey.masked:
+        remedy = (
+            "look at the masks, to which matches are restricted (`cameo-data inspect` shows their "
+            f"foreground): correct them, or leave out --restrict-to-mask; else {remedy}"
+        )
     return Failure(
         Reason.NO_OVERLAP,
         dataset,
@@ -153,7 +159,7 @@ def _no_group(recipe: Recipe, dataset: str, survey: SceneSurvey) -> Failure | No
         f"no {recipe.views} of {usable} views overlap by {recipe.min_overlap:g} or more "
         f"as strategy {recipe.strategy} asks",
         "views that see the same surfaces",
-        "lower --min-overlap, or check poses and depth scale with `cameo-data inspect`",
+        remedy,
     )
 
 
