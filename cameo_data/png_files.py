@@ -26,7 +26,7 @@ _CHANNELS = {
 }
 _PALETTE = 3
 # Adam7's passes: first column, first row, step right, step down (PNG specification, 8.2).
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
           (0, 1, 1, 2))  # fmt: skip
 _LAST_FILTER = 4
 # EXIF and XMP weigh kilobytes.
@@ -125,7 +125,7 @@ def _checked_pixels(
 ) -> bytes | str:
     """The compressed pixels, without what some writers leave behind them; or what is wrong."""
     passes = []  # rows, bytes per row with the filter's number in front
-    for x, y, dx, dy in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+    for x, y, dx, dy in ADAM7 if interlaced else ((0, 0, 1, 1),):
         rows, columns = -((y - hw[0]) // dy), -((x - hw[1]) // dx)
         if rows > 0 and columns > 0:
             passes.append((rows, 1 + (columns * bits_per_pixel + 7) // 8))
