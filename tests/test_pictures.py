@@ -273,7 +273,7 @@ def test_inspect_shows_the_foreground_of_each_scene(tmp_path: Path) -> None:
     recording_with_masks(tmp_path / "masked", half)
     code, text = invoke("inspect", "rgbd", str(tmp_path), "-o", "mask=mask/*.png")
     assert code == 0
-    header, row = (line for line in text.splitlines() if line.startswith(("scene", "masked")))
+    header, row = (line for line in text.splitlines() if line.startswith(("scene ", "masked")))
     assert header.endswith("foreground")
     assert row.endswith("75 %")
     assert "note" not in text

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cameo_data import grouping, transforms
-from cameo_data.build.counts import count
+from cameo_data.build.counts import count, image_counts
 from cameo_data.build.folder import identity
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.errors import DataError, Failure, Reason
@@ -106,6 +106,7 @@ def make_plan(
     tasks = _tasks(recipe, dataset, used, samples)
     failures.sort(key=_failure_order)
     counts = count(recipe, surveys, groups, dataset_failures, failures)
+    counts["images"] = image_counts(used, groups, _image_ext(recipe, used))
     return Plan(tuple(tasks), counts, tuple(failures))
 
 
