@@ -206,7 +206,8 @@ def _header(stream: IO[bytes], name: str, reason: Reason) -> ImageHeader:
             header = _tiff_header(stream) if start[:4] in _TIFF_STARTS else _pillow_header(stream)
     except Image.DecompressionBombError:
         raise _too_large(name, "header of a huge image", reason) from None
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error, EOFError):
+    except (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError,
+            AttributeError, struct.error, EOFError):  # fmt: skip
         if (kind := file_kinds.unread_kind(start)) is not None:
             raise _unread(name, *kind, reason) from None
         found = "is not an image that can be read"

@@ -8,6 +8,7 @@ it, and no file says which; docs/conventions.md has the rule that follows from t
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -75,6 +76,22 @@ def turn_back(pixels: NDArray[T], tag: int) -> NDArray[T]:
     return turn(pixels, {6: 8, 8: 6}.get(tag, tag))
 
 
+@dataclass(eq=False)
+class TurnedPictureError(FileDefect):
+    """A picture with a tag where nothing tells which pixels K, depth and poses follow."""
+
+    hw: tuple[int, int]
+    tag: int
+
+    def beside(self, depth_hw: tuple[int, int]) -> FileDefect:
+        """The same with what the shape of its depth shows."""
+        fits = [same_aspect(shown, depth_hw) for shown in (self.hw, turned_hw(self.hw, self.tag))]
+        if fits[0] == fits[1]:
+            return self
+        whose = "stored" if fits[0] else "displayed"
+        return replace(self, found=f"{self.found}; its depth has the shape of the {whose} one")
+
+
 def rule_of_stated_size(option: ExifRule) -> ExifRule:
     """What an option means where the format states the size that K is for: sizes may decide."""
     return "by_size" if option == "refuse" else option
@@ -121,13 +138,15 @@ def refusal(name: str, tag: int, hw: tuple[int, int], reason: Reason) -> FileDef
             "depth without an orientation tag",
             "write it again without the tag",
         )
-    return FileDefect(
+    return TurnedPictureError(
         reason,
         f"{name} has EXIF orientation {tag} ({MEANINGS[tag]} to show it; {sizes})",
         "a statement whether K, depth, masks and poses are those of the stored or of the displayed "
         "picture",
         "give -o exif_orientation=stored or -o exif_orientation=displayed, and run "
         "`cameo-data check` on the result",
+        hw,
+        tag,
     )
 
 

@@ -31,6 +31,8 @@ ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (
 _LAST_FILTER = 4
 # EXIF and XMP weigh kilobytes.
 _MOST_METADATA = 10_000_000
+# The largest file that is read, in libpng's chunks of 8 kB, has 65 000.
+_MOST_CHUNKS = 200_000
 
 
 def chunks(data: bytes) -> list[Chunk]:
@@ -77,7 +79,10 @@ def late_metadata(stream: IO[bytes]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     stream.seek(len(SIGNATURE))
     seen_pixels = False
-    while len(head := stream.read(8)) == 8 and head[4:] != b"IEND":
+    for _ in range(_MOST_CHUNKS):
+        head = stream.read(8)
+        if len(head) < 8 or head[4:] == b"IEND":
+            break
         length, kind = struct.unpack(">I4s", head)
         seen_pixels |= kind == b"IDAT"
         wanted = seen_pixels and length <= _MOST_METADATA and kind in (b"eXIf", b"iTXt")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,7 @@ def test_pictures_turned_by_exif_are_refused_and_both_remedies_work(
     with pytest.raises(DataError, match=r"EXIF orientation 6 \(turn it by 90° clockwise") as caught:
         views_of("rgbd", folder)
     assert "-o exif_orientation=stored or -o exif_orientation=displayed" in str(caught.value)
+    assert ("its depth has the shape of the displayed one" in str(caught.value)) == (not square)
     scene, views = views_of("rgbd", folder, exif_orientation="displayed")
     assert_true(views)
     assert all(view.encoded is None for view in views)
@@ -362,3 +364,21 @@ def test_every_source_of_pictures_has_the_option() -> None:
 def test_sources_of_colmap_models_ignore_the_tag() -> None:
     for name in ("colmap", "scannetpp", "megadepth"):
         assert source_spec(name).options().exif_orientation == "stored"  # type: ignore[attr-defined]
+
+
+def test_videos_that_ask_to_be_turned_are_refused(tmp_path: Path) -> None:
+    from cameo_data import video_io
+
+    path = tmp_path / "v.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 48))
+    for _ in range(3):
+        writer.write(np.full((48, 64, 3), 90, np.uint8))
+    writer.release()
+    assert video_io.video_hw(path) == (48, 64)
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 44  # of a track header, version 0 (ISO 14496-12)
+    turn = (0, 0x10000, 0, -0x10000, 0, 0, 48 << 16, 0, 0x40000000)
+    data[matrix : matrix + 36] = struct.pack(">9i", *turn)
+    path.write_bytes(bytes(data))
+    with pytest.raises(FileDefect, match=r"asks players to turn it by 90°.*extract its frames"):
+        video_io.video_hw(path)

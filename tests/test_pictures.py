@@ -94,6 +94,27 @@ def test_every_kind_of_picture_that_is_read(kind: str, tmp_path: Path) -> None:
     assert file.plain == (kind in ("jpg", "png", "webp"))
 
 
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tiff", "bmp", "ppm"])
+def test_damaged_pictures_end_in_a_defect_or_a_picture(
+    kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(1)
+    recordings.save(tmp_path / f"a.{kind}", RGB)
+    whole = (tmp_path / f"a.{kind}").read_bytes()
+    path = tmp_path / "b.img"
+    for _ in range(100):
+        data = bytearray(whole)
+        for place in rng.integers(0, min(len(data), 400), rng.integers(1, 4)):
+            data[place] = rng.integers(0, 256)
+        path.write_bytes(bytes(data[: rng.integers(len(data) // 2, len(data) + 1)]))
+        for read in (image_io.read_hw, image_io.read_rgb, image_io.read_mask):
+            try:
+                read(path, "stored") if read is not image_io.read_mask else read(path)
+            except FileDefect:
+                continue
+    assert "libpng" not in capfd.readouterr().err
+
+
 # --- PNG ----------------------------------------------------------------------------------------
 
 

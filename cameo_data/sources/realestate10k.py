@@ -6,6 +6,7 @@ The dataset ships cameras only; frames are taken from public videos, and depth i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,11 +123,16 @@ class RealEstate10KSource:
 
     def _frame(self, line: CameraLine, images: ClipImages, depths: dict[int, DepthRef]) -> Frame:
         path, index = images.of(line)
+        depth = depths.get(line.timestamp_us)
+        if depth is not None and depth.hw is not None:
+            # the film's depth, whatever was done to its pictures
+            own_K = camera_lines.depth_K(line, depth.hw, images.hw)
+            depth = replace(depth, camera_K=own_K)
         return Frame(
             frame_id=str(line.timestamp_us),
             camera=camera_lines.camera(line, images.hw, self._options.frame_fit),
             image_path=path,
-            depth=depths.get(line.timestamp_us),
+            depth=depth,
             timestamp=line.timestamp_us / 1e6,
             image_index=index,
             exif_orientation=self._options.exif_orientation,

@@ -11,7 +11,7 @@ import numpy as np
 from cameo_data import aspects, depth_io, files, image_io, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.orientation import rule_of_stated_size
+from cameo_data.orientation import TurnedPictureError, rule_of_stated_size
 from cameo_data.sources import headers, rgbd_calibration, rgbd_pairs, rgbd_poses
 from cameo_data.sources.listing import Listed, is_text, list_files, printable
 from cameo_data.sources.rgbd_options import Recording
@@ -127,14 +127,19 @@ def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidat
     stated = rgbd_calibration.stated_hw(folder, recording.intrinsics, recording.intrinsics_size)
     if stated is not None:
         exif = rule_of_stated_size(exif)
-    hw = _common_hw(
-        folder, (c.color for c in candidates), lambda path: image_io.read_hw(path, exif, stated)
-    )
     depth_hw = _common_hw(
         folder,
         (c.depth for c in candidates),
         lambda path: depth_io.depth_hw(path, recording.depth_codec),
     )
+    try:
+        hw = _common_hw(
+            folder,
+            (c.color for c in candidates),
+            lambda path: image_io.read_hw(path, exif, stated),
+        )
+    except TurnedPictureError as turned:
+        raise turned.beside(depth_hw) from None
     if recording.depth_intrinsics is None:
         aspects.check_depth(recording.depth, depth_hw, hw)
     center = recording.pixel_center
