@@ -192,7 +192,7 @@ def _sure(depth: DepthRef, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def _depth_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    known = image_io.read_mask(path, threshold=0.5 / 255)  # anything but black
+    known = np.asarray(image_io.read_grey(path) > 0, np.bool_)
     if known.shape != shape:
         raise _wrong_kind(path, known, f"{shape[0]}×{shape[1]} (h×w) like the depth")
     return known

@@ -140,3 +140,16 @@ def test_any_source_is_held_to_it_when_a_frame_is_read(tmp_path: Path) -> None:
     frame = Frame("f", Camera(recordings.K, (48, 64)), tmp_path / "i.png", ref)
     with pytest.raises(DataError, match="it fits when turned by 90°"):
         read_view(frame, dataset="d", scene_id="s")
+
+
+def test_a_turned_mask_is_told_to_be_turned(tmp_path: Path) -> None:
+    recordings.save(tmp_path / "i.png", np.zeros((48, 64, 3), np.uint8))
+    recordings.save(tmp_path / "d.png", np.ones((48, 64), np.uint16))
+    recordings.save(tmp_path / "m.png", np.full((64, 48), 255, np.uint8))
+    ref = DepthRef(tmp_path / "d.png", "uint16", 1.0)
+    camera, image, mask = Camera(recordings.K, (48, 64)), tmp_path / "i.png", tmp_path / "m.png"
+    frame = Frame("f", camera, image, ref, mask_path=mask)
+    with pytest.raises(DataError, match=r"m\.png is 64×48; expected 48×64.*turn it by 90°"):
+        read_view(frame, dataset="d", scene_id="s")
+    recordings.save(mask, np.full((48, 64), 255, np.uint8))
+    assert read_view(frame, dataset="d", scene_id="s").mask is not None

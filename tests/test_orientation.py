@@ -382,3 +382,43 @@ def test_videos_that_ask_to_be_turned_are_refused(tmp_path: Path) -> None:
     path.write_bytes(bytes(data))
     with pytest.raises(FileDefect, match=r"asks players to turn it by 90°.*extract its frames"):
         video_io.video_hw(path)
+
+
+def test_colmap_counts_stored_pixels(tmp_path: Path) -> None:
+    """A tag is ignored, as COLMAP does; where that cannot be, the message says EXIF."""
+    import colmap_recordings
+
+    plain = colmap_recordings.write_dense(tmp_path / "plain")
+    root = colmap_recordings.write_dense(tmp_path / "tagged")
+    for path in (root / "images").iterdir():
+        image = Image.open(path)
+        image.save(path, exif=exif_of(6))
+    expected = views_of("colmap", plain)[1]
+    scene, found = views_of("colmap", root)
+    assert "the tag is ignored" in scene.notes[0]
+    for view, truth in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(view.image, truth.image)
+        np.testing.assert_array_equal(view.depth.z, truth.depth.z)
+        assert view.encoded is not None
+        np.testing.assert_array_equal(shown(view.encoded.data), truth.image)
+    # turned pictures of which the model says the displayed size
+    for path in (root / "images").iterdir():
+        pixels = np.asarray(Image.open(path))
+        Image.fromarray(orientation.turn_back(pixels, 6)).save(path, exif=exif_of(6))
+    with pytest.raises(DataError, match=r"EXIF orientation is 6: choose between"):
+        views_of("colmap", root)
+    for view, truth in zip(
+        views_of("colmap", root, exif_orientation="displayed")[1], expected, strict=True
+    ):
+        np.testing.assert_array_equal(view.image, truth.image)
+
+
+def test_chunks_of_jpegs_follow_the_rule(tmp_path: Path) -> None:
+    with pytest.raises(FileDefect, match="EXIF orientation 8"):
+        image_io.decode_rgb(encode(SMOOTH, 8), "chunk, scene 0")
+    file = image_io.decode_rgb(encode(SMOOTH, 8), "chunk, scene 0", "by_size", (24, 32))
+    assert file.rgb.shape == (24, 32, 3)
+    file = image_io.decode_rgb(encode(SMOOTH, 8), "chunk, scene 0", "by_size", (32, 24))
+    assert file.rgb.shape == (32, 24, 3)
+    with pytest.raises(FileDefect, match="EXIF orientation 3"):  # no size tells
+        image_io.decode_rgb(encode(SMOOTH, 3), "chunk, scene 0", "by_size", (24, 32))
