@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cameo_data import torch_chunks, video_io
-from cameo_data.image_io import ImageHeader, RgbFile
+from cameo_data.image_headers import ImageHeader
+from cameo_data.image_io import RgbFile
 from cameo_data.types import ExifRule
 
 

@@ -17,41 +17,19 @@ from typing import IO, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
-from cameo_data import file_kinds, files, image_metadata, orientation, png_files
+from cameo_data import file_kinds, files, image_headers, image_metadata, orientation, png_files
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.image_headers import ImageHeader
 from cameo_data.types import ExifRule
 
 # Larger images are refused before decoding: 100 Mpx is a 10-fold margin over any video frame.
 MAX_PIXELS = 100_000_000
-# Only these decoders ever see a file; Pillow alone knows forty more.
-FORMATS = ("JPEG", "PNG", "WEBP", "PPM", "TIFF", "BMP")
 EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 
 _READABLE = "JPEG, PNG, WebP, TIFF, BMP or PNM"
-_TIFF_STARTS = (b"II*\0", b"MM\0*")
-# Tags of TIFF 6.0
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SAMPLE_FORMAT = 256, 257, 339
-_TIFF_FLOAT = 3
-
-
-@dataclass(frozen=True)
-class ImageHeader:
-    """What an image file says of itself.
-
-    Attributes:
-        hw: of the pixels as stored.
-        format: one of ``FORMATS``.
-        mode: Pillow's name of the pixel format, e.g. ``RGB``; ``float`` of TIFFs of such numbers.
-        orientation: EXIF's, 1 to 8; 1 where viewers show the pixels as they are stored.
-    """
-
-    hw: tuple[int, int]
-    format: str
-    mode: str
-    orientation: int = orientation.STORED
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +181,7 @@ def _header(stream: IO[bytes], name: str, reason: Reason) -> ImageHeader:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on size and damaged EXIF: we judge both below
-            header = _tiff_header(stream) if start[:4] in _TIFF_STARTS else _pillow_header(stream)
+            header = image_headers.parse(stream)
     except Image.DecompressionBombError:
         raise _too_large(name, "header of a huge image", reason) from None
     except (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError,
@@ -216,39 +194,6 @@ def _header(stream: IO[bytes], name: str, reason: Reason) -> ImageHeader:
     if width * height > MAX_PIXELS:
         raise _too_large(name, f"{height}×{width} pixels (h×w)", reason)
     return header
-
-
-def _pillow_header(stream: IO[bytes]) -> ImageHeader:
-    image = Image.open(stream, formats=FORMATS)
-    width, height = image.size
-    # not image.getexif(), which decodes a PNG
-    exif, found = Image.Exif(), dict(image.info)
-    assert image.format is not None
-    if image.format == "PNG":
-        late: dict[Any, Any] = dict(png_files.late_metadata(stream))
-        found = {**late, **found}
-    exif.load(found.get("exif") or _profile_bytes(found.get("Raw profile type exif", "")))
-    xmp = found.get("xmp") or found.get("XML:com.adobe.xmp")
-    return ImageHeader((height, width), image.format, image.mode, orientation.tag_of(exif, xmp))
-
-
-def _profile_bytes(text: str) -> bytes:
-    """EXIF as ImageMagick writes it into PNGs: three lines, then hexadecimal digits."""
-    return bytes.fromhex("".join(text.split("\n")[3:]))
-
-
-def _tiff_header(stream: IO[bytes]) -> ImageHeader:
-    """As its tags say: Pillow's sizes are of displayed pixels, and it knows no 64-bit numbers."""
-    tags = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
-    stream.seek(tags.next)
-    tags.load(stream)
-    height, width = int(tags[_TIFF_HEIGHT]), int(tags[_TIFF_WIDTH])
-    if min(height, width) < 1:
-        raise ValueError(f"{height}×{width} pixels")
-    kinds = tags.get(_TIFF_SAMPLE_FORMAT, (1,))
-    floating = _TIFF_FLOAT in (kinds if isinstance(kinds, tuple) else (kinds,))
-    mode = "float" if floating else "TIFF"
-    return ImageHeader((height, width), "TIFF", mode, orientation.tag_of(tags, None))
 
 
 def _decode(

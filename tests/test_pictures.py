@@ -69,6 +69,17 @@ def test_a_recording_of_heic_pictures_and_its_remedy(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["inspect", "rgbd", str(folder)]).exit_code == 0
 
 
+def test_big_tiffs_are_tiffs(tmp_path: Path) -> None:
+    image = Image.fromarray(RGB)
+    image.save(tmp_path / "a.tif", big_tiff=True, tiffinfo={0x0112: 6})
+    assert (tmp_path / "a.tif").read_bytes()[2] == 43
+    with pytest.raises(FileDefect, match="EXIF orientation 6"):
+        image_io.read_hw(tmp_path / "a.tif")
+    file = image_io.read_rgb(tmp_path / "a.tif", "stored")
+    np.testing.assert_array_equal(file.rgb, RGB)
+    assert image_io.read_hw(tmp_path / "a.tif", "displayed") == (31, 24)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_tiffs_of_floats_are_no_pictures_and_say_so(
     dtype: type, tmp_path: Path, capfd: pytest.CaptureFixture[str]
