@@ -149,7 +149,7 @@ class Recipe(BaseModel):
         strides: query grids stored by ``corr: token``.
         size: ``WIDTHxHEIGHT`` (or one number) to resize and centre-crop to; None keeps the files.
         image_format, image_quality: of images that must be encoded anew; png loses nothing and
-            weighs over four times as much as jpg of quality 95.
+            weighs over three times as much as jpg of quality 95.
         restrict_to_mask: only foreground pixels are matched, where the source has masks.
         max_failures: a count, or a share of the frames found; more than that fails the build.
     """

@@ -281,6 +281,7 @@ def test_a_build_of_turned_pictures(tmp_path: Path) -> None:
         main, [*build, "-o", "exif_orientation=displayed", "--out", str(tmp_path / "out")]
     )
     assert done.exit_code == 0, done.output
+    assert "encoded as jpg (--image-format, --image-quality), 0 kept byte for byte" in done.output
     truth = {str(i): f.bgr[..., ::-1] for i, f in enumerate(recordings.true_frames(6))}
     checked = 0
     for shard in sorted((tmp_path / "out").rglob("*.tar")):
