@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.signal_handlers import kept_signal_handlers
 from cameo_data.types import Camera, FloatArray, Frame, Lens
 
 # Coefficient counts of OpenCV's model: (k1, k2, p1, p2[, k3[, k4, k5, k6[, s1…s4[, τx, τy]]]])
@@ -113,9 +114,11 @@ def pinhole_of(lens: Lens, focal_scale: float = 1.0) -> tuple[FloatArray, tuple[
     ), (side, side)
 
 
+@lru_cache(maxsize=1)
 def colmap() -> ModuleType:
-    """COLMAP's library, loaded when first needed."""
-    import pycolmap
+    """COLMAP's library, loaded when first needed; the only place that imports it."""
+    with kept_signal_handlers():
+        import pycolmap
 
     pycolmap.logging.minloglevel = pycolmap.logging.FATAL.value  # what it says, it raises as well
     module: ModuleType = pycolmap
