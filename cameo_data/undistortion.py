@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.image_io import MAX_PIXELS
 from cameo_data.signal_handlers import kept_signal_handlers
-from cameo_data.types import Camera, FloatArray, Frame, Lens
+from cameo_data.types import Camera, FloatArray, Frame, Lens, intrinsics_defect
 
 # Coefficient counts of OpenCV's model: (k1, k2, p1, p2[, k3[, k4, k5, k6[, s1…s4[, τx, τy]]]])
 COEFFICIENT_COUNTS = (4, 5, 8, 12, 14)
@@ -141,6 +142,14 @@ def colmap_camera(lens: Lens) -> Any:
             f"one of {', '.join(known)}",
             "undistort the images first, or convert the camera",
         )
+    height, width = lens.hw
+    if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
+        raise FileDefect(
+            Reason.BAD_INTRINSICS,
+            f"{lens.model} camera of {width}×{height} pixels (w×h)",
+            f"the size of the stored image, at most {MAX_PIXELS} pixels",
+            "correct the camera",
+        )
     try:
         camera = library.Camera(
             model=lens.model, width=lens.hw[1], height=lens.hw[0], params=list(lens.params)
@@ -154,6 +163,14 @@ def colmap_camera(lens: Lens) -> Any:
             Reason.BAD_INTRINSICS,
             f"{lens.model} camera with {len(lens.params)} parameters {list(lens.params)}",
             f"finite {info}",
+            "correct the camera",
+        )
+    K = camera.calibration_matrix()
+    if lens.model != _SPHERICAL and (defect := intrinsics_defect(K)) is not None:
+        raise FileDefect(
+            Reason.BAD_INTRINSICS,
+            f"{lens.model} camera is a {defect}",
+            "positive focal lengths, in pixels",
             "correct the camera",
         )
     return camera

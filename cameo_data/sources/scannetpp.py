@@ -105,6 +105,7 @@ class _Reader:
             )
             images = [image for image in model.images if chosen(Path(image.name).name)]
             depth_folder = self._depth_folder(images)
+            tracks = model.usable_tracks() if depth_folder is None else None
         except FileDefect as defect:
             raise defect.at(DATASET, self.scene_id) from None
         frames: dict[str, Frame] = {}
@@ -125,10 +126,10 @@ class _Reader:
                 failures.append(defect.at(DATASET, self.scene_id, name).failure)
         # the model's tracks go by the names of images, frames by what these have in common
         matches = None
-        if depth_folder is None:
+        if tracks is not None:
             spelled = {Path(image.name).stem: image.name for image in images}
-            seen = model.tracks.observations
-            matches = Tracks(model.tracks.paths, lambda frame_id: seen(spelled[frame_id]))
+            seen = tracks.observations
+            matches = Tracks(tracks.paths, lambda frame_id: seen(spelled[frame_id]))
         found = tuple(frames.values())
         return Scene(DATASET, self.scene_id, found, "metre", tuple(failures), matches)
 
