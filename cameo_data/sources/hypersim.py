@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,10 +29,12 @@ from cameo_data.sources import hypersim_tables as tables
 from cameo_data.sources.base import SourceOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
 from cameo_data.sources.listing import first_number, list_files
-from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene
+from cameo_data.sources.unused import unused_files
+from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene, Unused
 
 DATASET = "hypersim"
 FRAME = "frame.*.tonemap.jpg"
+KEYFRAME_FILES = ("camera_keyframe_orientations.hdf5", "camera_keyframe_positions.hdf5")
 _PREVIEW = re.compile(r"scene_(cam_\w+)_final_preview")
 
 
@@ -154,14 +157,41 @@ def _scene(folder: Path, scene_id: str, projection: FloatArray) -> Scene:
             frames.append(Frame(image.name, Camera(K, hw, cam_from_world), path, ref))
         except FileDefect as defect:
             failures.append(defect.at(DATASET, scene_id, image.name).failure)
-    return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures))
+    unused = _unused(folder, camera, [image.name for image in images], len(poses))
+    return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures), unused=unused)
+
+
+def _unused(folder: Path, camera: str, names: Sequence[str], keyframes: int) -> tuple[Unused, ...]:
+    """Files of the trajectory alone, and keyframes whose pictures were not released."""
+    detail, images = f"_detail/{camera}", f"images/scene_{camera}_"
+    named = [folder / detail / name for name in KEYFRAME_FILES]
+    for name in names:
+        named.append(folder / f"{images}final_preview/{FRAME.replace('*', name)}")
+        named.append(folder / f"{images}geometry_hdf5/frame.{name}.depth_meters.hdf5")
+    kinds = (
+        (f"{images}geometry_hdf5/*.depth_meters.hdf5", "depth maps without a picture"),
+        (f"{images}*", "renderings of other kinds, which this source does not read"),
+    )
+    try:
+        parts = sorted(path.name for path in (folder / "images").glob(f"scene_{camera}_*"))
+    except OSError:
+        parts = []
+    found = unused_files(
+        folder, named, kinds, within=(detail, *(f"images/{name}" for name in parts))
+    )
+    pictured = {first_number(name) for name in names}
+    alone = [number for number in range(keyframes) if number not in pictured]
+    if alone:
+        examples = tuple(f"keyframe {number}" for number in alone[:3])
+        found = (Unused("camera keyframes without a picture", len(alone), examples), *found)
+    return found
 
 
 def _poses(folder: Path, camera: str) -> FloatArray:
     """(N, 4, 4) OpenCV-axes ``cam_from_world`` of all keyframes, in metres."""
     detail = folder / "_detail" / camera
-    orientations = _keyframes(folder, detail / "camera_keyframe_orientations.hdf5", (3, 3))
-    positions = _keyframes(folder, detail / "camera_keyframe_positions.hdf5", (3,))
+    orientations = _keyframes(folder, detail / KEYFRAME_FILES[0], (3, 3))
+    positions = _keyframes(folder, detail / KEYFRAME_FILES[1], (3,))
     if len(orientations) != len(positions):
         raise FileDefect(
             Reason.BAD_POSE,

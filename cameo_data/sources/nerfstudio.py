@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +13,14 @@ from pydantic import Field
 from cameo_data import transforms
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources import headers, nerfstudio_cameras, nerfstudio_records
+from cameo_data.sources import headers, nerfstudio_cameras, nerfstudio_paths, nerfstudio_records
 from cameo_data.sources.base import SourceOptions, SourceSpec
 from cameo_data.sources.folders import find_scenes, known, looks_like
 from cameo_data.sources.listing import natural_key, printable
 from cameo_data.sources.nerfstudio_paths import DEPTH_CODECS, Paths
 from cameo_data.sources.nerfstudio_records import FILE_NAME, Entry, Transforms
-from cameo_data.types import DepthRef, FloatArray, Frame, Scene, Unit
+from cameo_data.sources.unused import kinds_beside, unused_files
+from cameo_data.types import DepthRef, FloatArray, Frame, Scene, Unit, Unused
 
 # Millimetres: the default of nerfstudio's option depth_unit_scale_factor.
 MILLI = 0.001
@@ -74,6 +76,11 @@ class _Listed:
     depth: DepthRef | None
     mask: Path | None
 
+    @property
+    def files(self) -> list[Path]:
+        paths = (self.image, self.mask, None if self.depth is None else self.depth.path)
+        return [path for path in paths if path is not None]
+
 
 class NerfstudioSource:
     """The scenes below a folder.
@@ -109,6 +116,7 @@ class NerfstudioSource:
         """
         folder = known(self._folders, scene_id)
         failures: list[Failure] = []
+        refused: list[Any] = []
         listed: dict[str, tuple[_Listed, Transforms]] = {}
         try:
             for file, values in nerfstudio_records.entries(folder, self._options.split):
@@ -118,6 +126,7 @@ class NerfstudioSource:
                         raise _duplicate(frame_id, file.name)
                     listed[frame_id] = (self._list(folder, file, frame_id, values), file)
                 except FileDefect as defect:
+                    refused.append(values)
                     failures.append(defect.at(self.dataset, scene_id, frame_id).failure)
         except FileDefect as defect:
             raise defect.at(self.dataset, scene_id) from None
@@ -131,7 +140,23 @@ class NerfstudioSource:
                 failures.append(defect.at(self.dataset, scene_id, frame_id).failure)
         frames.sort(key=lambda frame: natural_key(frame.frame_id))
         unit = self._options.unit
-        return Scene(self.dataset, scene_id, tuple(frames), unit, tuple(failures))
+        named = [path for found, _ in listed.values() for path in found.files]
+        named += nerfstudio_paths.named_files(folder, self._options.images, refused)
+        unused = self._unused(folder, frames, named)
+        return Scene(self.dataset, scene_id, tuple(frames), unit, tuple(failures), unused=unused)
+
+    def _unused(
+        self, folder: Path, frames: Sequence[Frame], named: Sequence[Path]
+    ) -> tuple[Unused, ...]:
+        split = "" if self._options.split is None else f" of the split {self._options.split}"
+        why = f"that no entry{split} names"
+        kinds = [
+            *kinds_beside(folder, frames, why),
+            (f"{escape(self._options.depth)}/*", f"depth maps {why}"),
+            ("images_*/*", "pictures of another size (choose them with -o images=…)"),
+            ("images/*", "pictures of another size (choose them with -o images=…)"),
+        ]
+        return unused_files(folder, named, kinds, read=nerfstudio_records.FILE_NAMES)
 
     def _list(self, folder: Path, file: Transforms, frame_id: str, values: Any) -> _Listed:
         entry = nerfstudio_records.read_entry(file, values)

@@ -47,6 +47,11 @@ def open_poses(folder: Path, recording: Recording, candidates: Sequence[Candidat
     return lambda candidate: to_world_from_cam(written(candidate), recording)
 
 
+def pose_files(folder: Path, recording: Recording) -> list[Listed]:
+    """Pose files, where each frame has its own; else none."""
+    return list_files(folder, recording.poses) if "*" in recording.poses else []
+
+
 def to_world_from_cam(matrix: FloatArray, recording: Recording) -> FloatArray:
     """``world_from_cam`` in OpenCV axes from a pose as written.
 
@@ -77,7 +82,7 @@ def _read(path: Path, recording: Recording) -> Trajectory:
 
 def _per_frame(folder: Path, recording: Recording) -> PoseOf:
     key = key_of(recording)
-    paths = {key(listed): listed.path for listed in list_files(folder, recording.poses)}
+    paths = {key(listed): listed.path for listed in pose_files(folder, recording)}
 
     def pose_of(candidate: Candidate) -> FloatArray:
         path = paths.get(key(_color(candidate)))

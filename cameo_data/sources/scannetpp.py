@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
-from cameo_data import depth_io, files, undistortion
+from cameo_data import colmap_files, depth_io, files, undistortion
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.matches import Tracks
@@ -27,7 +28,8 @@ from cameo_data.sources.colmap_model import ModelImage, read_model
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
 from cameo_data.sources.listing import is_text, printable
 from cameo_data.sources.scannetpp_choice import ScannetppOptions, image_filter, scenes_of_split
-from cameo_data.types import Camera, DepthRef, Frame, Scene
+from cameo_data.sources.unused import relative, unused_files
+from cameo_data.types import Camera, DepthRef, Frame, Scene, Unused
 
 DATASET = "scannetpp"
 
@@ -130,8 +132,53 @@ class _Reader:
             spelled = {Path(image.name).stem: image.name for image in images}
             seen = tracks.observations
             matches = Tracks(tracks.paths, lambda frame_id: seen(spelled[frame_id]))
-        found = tuple(frames.values())
-        return Scene(DATASET, self.scene_id, found, "metre", tuple(failures), matches)
+        return Scene(
+            DATASET,
+            self.scene_id,
+            tuple(frames.values()),
+            "metre",
+            tuple(failures),
+            matches,
+            notes=model.notes if depth_folder is None else model.notes_without_tracks(),
+            unused=self._unused(model.images, images, depth_folder),
+        )
+
+    def _unused(
+        self, images: Sequence[ModelImage], chosen: Sequence[ModelImage], depth_folder: Path | None
+    ) -> tuple[Unused, ...]:
+        """Files of the device that belong to no chosen image; depth rendered elsewhere too."""
+        device = self.options.device
+        wanted = {image.name for image in chosen}
+        left_out = [image for image in images if image.name not in wanted]
+        pictures, masks = _FOLDERS[device]
+        depth = [] if depth_folder is None else [depth_folder]
+        kinds = [
+            (f"{device}/{pictures}/*", "pictures that the model does not register"),
+            (f"{device}/{masks}/*", "masks of pictures that the model does not register"),
+        ]
+        for folder in depth:
+            where = relative(self.folder, folder)
+            kinds.append((f"{escape(where)}/*", "depth maps of pictures that are not registered"))
+        every = (*colmap_files.MODEL_FILES, *colmap_files.RIG_FILES)
+        read = [f"{device}/colmap/{name}.*" for name in every]
+        read += [f"{device}/nerfstudio/transforms.json", f"{device}/train_test_lists.json"]
+        return unused_files(
+            self.folder,
+            [path for image in chosen for path in self._files(image, depth)],
+            kinds,
+            read=read,
+            left_out={
+                "files of frames flagged as bad or outside the list of -o frames": [
+                    path for image in left_out for path in self._files(image, depth)
+                ]
+            },
+            within=(device,),
+        )
+
+    def _files(self, image: ModelImage, depth: Sequence[Path]) -> list[Path]:
+        pictures, masks = (self.device / name for name in _FOLDERS[self.options.device])
+        of_maps = [folder / _png(image) for folder in depth]
+        return [pictures / Path(image.name).name, masks / _png(image), *of_maps]
 
     def _depth_folder(self, images: Sequence[ModelImage]) -> Path | None:
         """Where depth is; of ``auto``, the first folder that holds any of it."""

@@ -14,6 +14,7 @@ from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import trajectories
 from cameo_data.sources.listing import printable
+from cameo_data.sources.unused import unused_files
 from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene, intrinsics_defect
 
 METADATA, POSES = "metadata", "cam_poses.txt"
@@ -50,7 +51,12 @@ def read_scene(dataset: str, scene_id: str, folder: Path, pixel_center: str, mas
         except FileDefect as defect:
             failures.append(defect.at(dataset, scene_id, printable(frame_id)).failure)
     ordered = tuple(frames[number] for number in sorted(frames))
-    return Scene(dataset, scene_id, ordered, "metre", tuple(failures))
+    named = [folder / kind / f"{n:05d}.png" for n in seen for kind in ("rgb", "depth", "masks")]
+    why = f"of frames without a line in {POSES}"
+    kinds = [("rgb/*", f"pictures {why}"), ("depth/*", f"depth maps {why}")]
+    kinds.append(("masks/*", f"masks {why}"))
+    unused = unused_files(folder, named, kinds, read=(METADATA, POSES))
+    return Scene(dataset, scene_id, ordered, "metre", tuple(failures), unused=unused)
 
 
 @dataclass(eq=False)
