@@ -71,14 +71,16 @@ class MegaDepthSource:
         frames: list[Frame] = []
         failures: list[Failure] = []
         try:
-            for frame_id, read in self._found(scene_id):
+            found, unused = self._found(scene_id)
+            for frame_id, read in found:
                 try:
                     frames.append(read())
                 except FileDefect as defect:
                     failures.append(defect.at(DATASET, scene_id, frame_id).failure)
         except FileDefect as defect:
             raise defect.at(DATASET, scene_id) from None
-        unused = self._unused(scene_id, frames, [str(failure.frame_id) for failure in failures])
+        failed = [str(failure.frame_id) for failure in failures]
+        unused = (*unused, *self._unused(scene_id, frames, failed))
         return Scene(DATASET, scene_id, tuple(frames), "arbitrary", tuple(failures), unused=unused)
 
     def _unused(
@@ -109,7 +111,7 @@ class MegaDepthSource:
         within = sorted(relative(self.root, folder) for folder in pictures | depths)
         return unused_files(self.root, named, kinds, within=within)
 
-    def _found(self, scene_id: str) -> Sequence[FoundFrame]:
+    def _found(self, scene_id: str) -> tuple[Sequence[FoundFrame], tuple[Unused, ...]]:
         path = files.inside(self.root, self.scenes[scene_id])
         if self.layout == "scene_info":
             return megadepth_info.frames(self.root, path)
@@ -117,7 +119,7 @@ class MegaDepthSource:
         folder = depth_folder(self.root) / scene / f"dense{part or 0}"
         if self.layout == "sfm":
             return megadepth_models.published_frames(self.root, path, folder)
-        return megadepth_models.undistorted_frames(self.root, path, folder / "depths")
+        return megadepth_models.undistorted_frames(self.root, path, folder / "depths"), ()
 
 
 def open_megadepth(root: Path, options: MegaDepthOptions) -> MegaDepthSource:

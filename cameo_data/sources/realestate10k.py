@@ -98,6 +98,7 @@ class RealEstate10KSource:
             depths = open_depths(
                 self._root / options.depth,
                 clip,
+                cameras.lines,
                 images.hw,
                 options.depth_scale,
                 options.depth_source,
@@ -127,9 +128,13 @@ class RealEstate10KSource:
         self, clip: Clip, named: Sequence[Path], timestamps: Sequence[int]
     ) -> tuple[Unused, ...]:
         """Depth without a line, and what else lies in the clip's folder of pictures."""
-        known_stems = {str(timestamp) for timestamp in timestamps}
+        wanted = set(timestamps)
         depth = clip_files.list_depth(self._root / self._options.depth, clip)
-        alone = [path.name for stem, path in depth.items() if stem not in known_stems]
+        alone = [
+            path.name
+            for stem, path in depth.items()
+            if not stem.isdecimal() or int(stem) not in wanted
+        ]
         found: tuple[Unused, ...] = ()
         if alone:
             examples = tuple(printable(name) for name in sorted(alone)[:3])
