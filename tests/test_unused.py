@@ -141,8 +141,8 @@ CASES = {
             "register",
             "data/0a5c013435/dslr/resized_anon_masks/new.png": "masks of pictures that the model "
             "does not register",
-            "data/0a5c013435/dslr/render_depth/new.png": "depth maps of pictures that are not "
-            "registered",
+            "data/0a5c013435/dslr/render_depth/new.png": "depth maps of pictures that the "
+            "model does not register",
         },
     ),
     "hypersim": Case(
@@ -303,6 +303,31 @@ def test_a_pose_file_without_a_picture_is_a_failure(tmp_path):
     assert "pose file 77.txt has no colour image" in failure.message
     (root / "pose/77.txt").unlink()  # the remedy
     assert read(CASES["scannet"], root).failures == ()
+
+
+def test_poses_of_a_trajectory_without_a_picture_are_counted(tmp_path):
+    """A recording thinned by hand keeps its trajectory: no frame is lost."""
+    root = write_scannet(tmp_path / "s", count=4)
+    rows = [f"{n} {(root / f'pose/{n}.txt').read_text()}" for n in range(4)]
+    shutil.rmtree(root / "pose")
+    (root / "all.txt").write_text("\n".join(" ".join(row.split()) for row in rows))
+    (root / "rgbd.yaml").write_text(
+        "color: color/*.jpg\ndepth: depth/*.png\nintrinsics: intrinsic/intrinsic_color.txt\n"
+        "poses: all.txt\npose_columns: name matrix\n"
+    )
+    (root / "color/3.jpg").unlink()
+    (root / "depth/3.png").unlink()
+    scene = read(Case("rgbd", write_scannet, {}), root)
+    assert (len(scene.frames), scene.failures) == (3, ())
+    assert scene.unused[0] == Unused("poses in all.txt without a colour image", 1, ("3",))
+
+
+def test_one_damaged_depth_map_is_one_frames_matter(tmp_path):
+    case = CASES["realestate10k"]
+    case.write(tmp_path)
+    first = min((tmp_path / "depth" / CLIP).iterdir())
+    first.write_bytes(b"no depth")
+    assert len(read(case, tmp_path).frames) == 3
 
 
 def test_hypersim_keyframes_without_a_picture(tmp_path):

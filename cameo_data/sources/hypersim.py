@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,15 +25,14 @@ from cameo_data import array_files, files, image_io, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import hypersim_tables as tables
+from cameo_data.sources import hypersim_unused
 from cameo_data.sources.base import SourceOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
+from cameo_data.sources.hypersim_unused import FRAME, KEYFRAME_FILES
 from cameo_data.sources.listing import first_number, list_files
-from cameo_data.sources.unused import unused_files
-from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene, Unused
+from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene
 
 DATASET = "hypersim"
-FRAME = "frame.*.tonemap.jpg"
-KEYFRAME_FILES = ("camera_keyframe_orientations.hdf5", "camera_keyframe_positions.hdf5")
 _PREVIEW = re.compile(r"scene_(cam_\w+)_final_preview")
 
 
@@ -157,34 +155,8 @@ def _scene(folder: Path, scene_id: str, projection: FloatArray) -> Scene:
             frames.append(Frame(image.name, Camera(K, hw, cam_from_world), path, ref))
         except FileDefect as defect:
             failures.append(defect.at(DATASET, scene_id, image.name).failure)
-    unused = _unused(folder, camera, [image.name for image in images], len(poses))
+    unused = hypersim_unused.unused(folder, camera, [image.name for image in images], len(poses))
     return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures), unused=unused)
-
-
-def _unused(folder: Path, camera: str, names: Sequence[str], keyframes: int) -> tuple[Unused, ...]:
-    """Files of the trajectory alone, and keyframes whose pictures were not released."""
-    detail, images = f"_detail/{camera}", f"images/scene_{camera}_"
-    named = [folder / detail / name for name in KEYFRAME_FILES]
-    for name in names:
-        named.append(folder / f"{images}final_preview/{FRAME.replace('*', name)}")
-        named.append(folder / f"{images}geometry_hdf5/frame.{name}.depth_meters.hdf5")
-    kinds = (
-        (f"{images}geometry_hdf5/*.depth_meters.hdf5", "depth maps without a picture"),
-        (f"{images}*", "renderings of other kinds, which this source does not read"),
-    )
-    try:
-        parts = sorted(path.name for path in (folder / "images").glob(f"scene_{camera}_*"))
-    except OSError:
-        parts = []
-    found = unused_files(
-        folder, named, kinds, within=(detail, *(f"images/{name}" for name in parts))
-    )
-    pictured = {first_number(name) for name in names}
-    alone = [number for number in range(keyframes) if number not in pictured]
-    if alone:
-        examples = tuple(f"keyframe {number}" for number in alone[:3])
-        found = (Unused("camera keyframes without a picture", len(alone), examples), *found)
-    return found
 
 
 def _poses(folder: Path, camera: str) -> FloatArray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +18,7 @@ from cameo_data.sources.folders import find_scenes, known, looks_like
 from cameo_data.sources.listing import natural_key, printable
 from cameo_data.sources.nerfstudio_paths import DEPTH_CODECS, Paths
 from cameo_data.sources.nerfstudio_records import FILE_NAME, Entry, Transforms
-from cameo_data.sources.unused import kinds_beside, unused_files
-from cameo_data.types import DepthRef, FloatArray, Frame, Scene, Unit, Unused
+from cameo_data.types import DepthRef, FloatArray, Frame, Scene, Unit
 
 # Millimetres: the default of nerfstudio's option depth_unit_scale_factor.
 MILLI = 0.001
@@ -142,21 +140,9 @@ class NerfstudioSource:
         unit = self._options.unit
         named = [path for found, _ in listed.values() for path in found.files]
         named += nerfstudio_paths.named_files(folder, self._options.images, refused)
-        unused = self._unused(folder, frames, named)
+        split, depth = self._options.split, self._options.depth
+        unused = nerfstudio_paths.unused(folder, frames, named, split, depth)
         return Scene(self.dataset, scene_id, tuple(frames), unit, tuple(failures), unused=unused)
-
-    def _unused(
-        self, folder: Path, frames: Sequence[Frame], named: Sequence[Path]
-    ) -> tuple[Unused, ...]:
-        split = "" if self._options.split is None else f" of the split {self._options.split}"
-        why = f"that no entry{split} names"
-        kinds = [
-            *kinds_beside(folder, frames, why),
-            (f"{escape(self._options.depth)}/*", f"depth maps {why}"),
-            ("images_*/*", "pictures of another size (choose them with -o images=…)"),
-            ("images/*", "pictures of another size (choose them with -o images=…)"),
-        ]
-        return unused_files(folder, named, kinds, read=nerfstudio_records.FILE_NAMES)
 
     def _list(self, folder: Path, file: Transforms, frame_id: str, values: Any) -> _Listed:
         entry = nerfstudio_records.read_entry(file, values)

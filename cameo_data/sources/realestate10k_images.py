@@ -62,7 +62,7 @@ def open_depths(
     scale: float | None,
     source: str,
 ) -> dict[int, DepthRef]:
-    """Depth of lines by timestamp; {} where there is none. The first readable one's size is taken for all.
+    """Depth of lines by timestamp; {} where there is none. One file's size is taken for all.
 
     Raises:
         FileDefect: a link leads out of the clip's folder, or none is readable.

@@ -44,7 +44,7 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
     """
     try:
         candidates = rgbd_pairs.pair(folder, recording)
-        pose_of = rgbd_poses.open_poses(folder, recording, candidates)
+        pose_of, rows_alone = rgbd_poses.open_poses(folder, recording, candidates)
         pose_files = rgbd_poses.pose_files(folder, recording)
         calibration = _calibrate(folder, recording, candidates)
         masks = _masks(folder, recording)
@@ -65,7 +65,9 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
         tuple(frames),
         recording.unit,
         tuple(failures),
-        unused=rgbd_unused.unused(folder, recording, candidates, pose_files, masks or {}),
+        unused=rgbd_unused.unused(
+            folder, recording, candidates, pose_files, masks or {}, rows_alone
+        ),
     )
 
 

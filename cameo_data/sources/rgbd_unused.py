@@ -10,7 +10,7 @@ from pathlib import Path
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.listing import Listed, printable
-from cameo_data.sources.rgbd_options import Recording
+from cameo_data.sources.rgbd_options import DESCRIPTION_FILE, Recording
 from cameo_data.sources.rgbd_pairs import Candidate, key_of
 from cameo_data.sources.unused import relative, unused_files
 from cameo_data.types import Unused
@@ -41,8 +41,12 @@ def unused(
     candidates: Sequence[Candidate],
     poses: Iterable[Listed],
     masks: Mapping[str, Path],
+    rows_alone: Sequence[str],
 ) -> tuple[Unused, ...]:
-    """Files that belong to no frame; those of frames that fail are counted with these."""
+    """Files, and rows of a file of poses, that belong to no frame.
+
+    Files of frames that fail are counted with these.
+    """
     frames = {candidate.frame_id for candidate in candidates}
     named = [one.path for x in candidates for one in (x.color, x.depth) if one is not None]
     named += [listed.path for listed in poses]
@@ -61,4 +65,9 @@ def unused(
         parents = {relative(folder, one.path).rpartition("/")[0] for one in listed if one}
         kind = f"files beside the {what} that {pattern} {verb}"
         kinds += [(f"{escape(parent)}/*", kind) for parent in sorted(parents - {""})]
-    return unused_files(folder, named, kinds, read=("rgbd.yaml", *read))
+    found = unused_files(folder, named, kinds, read=(DESCRIPTION_FILE, *read))
+    if not rows_alone:
+        return found
+    examples = tuple(printable(name) for name in rows_alone[:3])
+    what = f"poses in {recording.poses} without a colour image"
+    return (Unused(what, len(rows_alone), examples), *found)

@@ -15,11 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from typing import Any
 
-from cameo_data import colmap_files, depth_io, files, undistortion
+from cameo_data import depth_io, files, undistortion
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.matches import Tracks
@@ -28,13 +27,10 @@ from cameo_data.sources.colmap_model import ModelImage, read_model
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
 from cameo_data.sources.listing import is_text, printable
 from cameo_data.sources.scannetpp_choice import ScannetppOptions, image_filter, scenes_of_split
-from cameo_data.sources.unused import relative, unused_files
-from cameo_data.types import Camera, DepthRef, Frame, Scene, Unused
+from cameo_data.sources.scannetpp_unused import FOLDERS, png_of, unused
+from cameo_data.types import Camera, DepthRef, Frame, Scene
 
 DATASET = "scannetpp"
-
-# device -> (images, masks)
-_FOLDERS = {"dslr": ("resized_images", "resized_anon_masks"), "iphone": ("rgb", "rgb_masks")}
 
 
 def open_scannetpp(root: Path, options: ScannetppOptions) -> FolderSource:
@@ -140,45 +136,8 @@ class _Reader:
             tuple(failures),
             matches,
             notes=model.notes if depth_folder is None else model.notes_without_tracks(),
-            unused=self._unused(model.images, images, depth_folder),
+            unused=unused(self.folder, self.options.device, model.images, images, depth_folder),
         )
-
-    def _unused(
-        self, images: Sequence[ModelImage], chosen: Sequence[ModelImage], depth_folder: Path | None
-    ) -> tuple[Unused, ...]:
-        """Files of the device that belong to no chosen image; depth rendered elsewhere too."""
-        device = self.options.device
-        wanted = {image.name for image in chosen}
-        left_out = [image for image in images if image.name not in wanted]
-        pictures, masks = _FOLDERS[device]
-        depth = [] if depth_folder is None else [depth_folder]
-        kinds = [
-            (f"{device}/{pictures}/*", "pictures that the model does not register"),
-            (f"{device}/{masks}/*", "masks of pictures that the model does not register"),
-        ]
-        for folder in depth:
-            where = relative(self.folder, folder)
-            kinds.append((f"{escape(where)}/*", "depth maps of pictures that are not registered"))
-        every = (*colmap_files.MODEL_FILES, *colmap_files.RIG_FILES)
-        read = [f"{device}/colmap/{name}.*" for name in every]
-        read += [f"{device}/nerfstudio/transforms.json", f"{device}/train_test_lists.json"]
-        return unused_files(
-            self.folder,
-            [path for image in chosen for path in self._files(image, depth)],
-            kinds,
-            read=read,
-            left_out={
-                "files of frames flagged as bad or outside the list of -o frames": [
-                    path for image in left_out for path in self._files(image, depth)
-                ]
-            },
-            within=(device,),
-        )
-
-    def _files(self, image: ModelImage, depth: Sequence[Path]) -> list[Path]:
-        pictures, masks = (self.device / name for name in _FOLDERS[self.options.device])
-        of_maps = [folder / _png(image) for folder in depth]
-        return [pictures / Path(image.name).name, masks / _png(image), *of_maps]
 
     def _depth_folder(self, images: Sequence[ModelImage]) -> Path | None:
         """Where depth is; of ``auto``, the first folder that holds any of it."""
@@ -196,7 +155,7 @@ class _Reader:
         if self.options.depth != "auto":
             folders = {k: path for k, path in folders.items() if k == self.options.depth}
         for folder in folders.values():
-            if any((folder / _png(image)).exists() for image in images):
+            if any((folder / png_of(image)).exists() for image in images):
                 return folder
         if self.options.depth == "auto":
             return None
@@ -212,9 +171,9 @@ class _Reader:
             raise FileDefect(
                 Reason.BAD_NAME, "a name with control characters", "printable text", "rename it"
             )
-        image_folder, mask_folder = (self.device / name for name in _FOLDERS[self.options.device])
+        image_folder, mask_folder = (self.device / name for name in FOLDERS[self.options.device])
         path = self._checked(image_folder / Path(image.name).name, Reason.UNREADABLE_IMAGE)
-        mask = mask_folder / _png(image)
+        mask = mask_folder / png_of(image)
         lens = None if undistortion.is_pinhole(image.lens) else image.lens
         K, hw = undistortion.pinhole_of(image.lens, self.options.focal_scale if lens else 1.0)
         return Frame(
@@ -227,7 +186,7 @@ class _Reader:
         )
 
     def _depth(self, folder: Path, image: ModelImage) -> DepthRef:
-        path = folder / _png(image)
+        path = folder / png_of(image)
         if not path.exists():
             raise FileDefect(
                 Reason.NO_DEPTH,
@@ -249,17 +208,13 @@ class _Reader:
         return path
 
 
-def _png(image: ModelImage) -> str:
-    return f"{Path(image.name).stem}.png"
-
-
 def _is_scene(folder: Path, device: str) -> bool:
     return (folder / device / "colmap" / "cameras.txt").is_file()
 
 
 def _recognise(root: Path) -> bool:
     def of_any_device(folder: Path) -> bool:
-        return any(_is_scene(folder, device) for device in _FOLDERS)
+        return any(_is_scene(folder, device) for device in FOLDERS)
 
     return looks_like(root, of_any_device, max_depth=2)
 
