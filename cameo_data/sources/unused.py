@@ -93,6 +93,9 @@ def entry_files(folder: Path, entries: Iterable[Any], keys: Sequence[str]) -> It
 
 def relative(folder: Path, path: Path) -> str:
     """A file's path below ``folder`` as listings spell it, or its whole path where it is not."""
+    text, prefix = os.fspath(path), f"{os.fspath(folder)}{os.sep}"
+    if text.startswith(prefix) and ".." not in path.parts:  # as most are; abspath takes long
+        return text[len(prefix) :].replace(os.sep, "/")
     base, whole = os.path.abspath(folder), os.path.abspath(path)  # noqa: PTH100 - keeps links
     if not whole.startswith(f"{base}{os.sep}"):  # spelled through a link, or elsewhere
         base, whole = os.path.realpath(folder), os.path.realpath(path)
