@@ -51,7 +51,7 @@ def stored_xy(camera: Camera, distortion: tuple[float, ...] | Lens) -> FloatArra
 
     Raises:
         ValueError: not a count of coefficients that OpenCV's model has, or not finite.
-        FileDefect: COLMAP knows no such lens.
+        FileDefect: COLMAP knows no such lens, or it shows nothing of the image.
     """
     key = (camera.K.tobytes(), camera.hw)
     if isinstance(distortion, Lens):
@@ -165,8 +165,9 @@ def colmap_camera(lens: Lens) -> Any:
             f"finite {info}",
             "correct the camera",
         )
-    K = camera.calibration_matrix()
-    if lens.model != _SPHERICAL and (defect := intrinsics_defect(K)) is not None:
+    if lens.model == _SPHERICAL:  # has no K
+        return camera
+    if (defect := intrinsics_defect(camera.calibration_matrix())) is not None:
         raise FileDefect(
             Reason.BAD_INTRINSICS,
             f"{lens.model} camera is a {defect}",
@@ -213,8 +214,19 @@ def _unit_depth_rays(K: FloatArray, hw: tuple[int, int]) -> FloatArray:
 
 
 def _inside(xy: FloatArray, hw: tuple[int, int], held: NDArray[np.bool_]) -> FloatArray:
-    """``xy`` where it lies in an image of ``hw`` and the model holds, else NaN; read-only."""
+    """``xy`` where it lies in an image of ``hw`` and the model holds, else NaN; read-only.
+
+    Raises:
+        FileDefect: it does nowhere.
+    """
     inside = held & (xy >= 0).all(-1) & (xy[..., 0] < hw[1]) & (xy[..., 1] < hw[0])
+    if not inside.any():
+        raise FileDefect(
+            Reason.BAD_INTRINSICS,
+            f"by its distortion the lens saw no pixel of its {hw[1]}×{hw[0]} image (w×h)",
+            "a lens that shows a picture",
+            "correct the camera's parameters",
+        )
     found: FloatArray = np.where(inside[..., None], xy, np.nan)
     found.flags.writeable = False  # shared by all callers
     return found

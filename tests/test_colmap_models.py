@@ -25,6 +25,7 @@ from colmap_recordings import (
 
 from cameo_data.build import build
 from cameo_data.errors import DataError, Reason
+from cameo_data.frames import read_view
 from cameo_data.sources import open_source
 from cameo_data.types import Lens, Scene, Unused
 
@@ -304,6 +305,15 @@ def test_numbers_that_are_not_finite_name_their_camera(lens, tmp_path):
     rewrite(root / "sparse/0/cameras.txt", r"32\.0", "nan")
     with pytest.raises(DataError, match="camera 7 has a parameter nan") as caught:
         read(root)
+    assert caught.value.failure.reason == Reason.BAD_INTRINSICS
+
+
+def test_a_lens_that_shows_nothing_is_a_failure_and_no_black_picture(tmp_path):
+    root = write_sparse(tmp_path / "s", Lens("SIMPLE_RADIAL", LENSES["SIMPLE_RADIAL"], HW))
+    rewrite(root / "sparse/0/cameras.txt", r"-0\.15", "1e300")
+    frame = read(root).frames[0]
+    with pytest.raises(DataError, match="saw no pixel of its 64×48 image") as caught:
+        read_view(frame, dataset="colmap", scene_id="s", with_depth=False)
     assert caught.value.failure.reason == Reason.BAD_INTRINSICS
 
 
