@@ -146,6 +146,36 @@ def test_comments_and_a_byte_order_mark_in_images_txt(tmp_path):
     assert_whole(read(root))
 
 
+@pytest.mark.parametrize(
+    "name, reason",
+    [
+        (b"a\xff.png", Reason.BAD_NAME),
+        (b"a\x07b.png", Reason.BAD_NAME),
+        (b"/etc/passwd", Reason.BAD_NAME),
+        (b"../../other.png", Reason.BAD_NAME),
+        (b"..", Reason.MISSING_FILE),
+        (b"x" * 300 + b".png", Reason.UNREADABLE_IMAGE),
+        (b"x/" * 3000 + b"a.png", Reason.UNREADABLE_IMAGE),
+        (b"x" * 246 + b".png", Reason.NO_DEPTH),  # a picture may be so called, its depth may not
+    ],
+)
+@pytest.mark.parametrize("form", ["text", "binary"])
+def test_hostile_names_fail_for_themselves_alone(form, name, reason, tmp_path):
+    root = write_dense(tmp_path / "s")
+    path = as_text(root) / "images.txt"
+    if form == "binary":
+        to_binary(path.parent, path.parent)
+        path = path.with_suffix(".bin")
+    path.write_bytes(path.read_bytes().replace(b"view1.png", name))
+    if reason == Reason.NO_DEPTH:
+        (root / "images/view1.png").rename(root / "images" / name.decode())
+    scene = read(root)
+    assert [frame.frame_id for frame in scene.frames] == names()[1:]
+    (failure,) = scene.failures
+    assert failure.reason == reason
+    assert failure.message.isprintable()
+
+
 # Models without points, rigs or frames
 
 

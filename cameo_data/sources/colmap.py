@@ -167,13 +167,13 @@ def _frame(project: Project, options: ColmapOptions, image: ModelImage, kind: st
         camera=Camera(K, hw, image.pose()),
         image_path=path,
         depth=depth,
-        mask_path=_checked(project, mask, Reason.UNREADABLE_IMAGE) if mask.exists() else None,
+        mask_path=_checked(project, mask, Reason.UNREADABLE_IMAGE) if _is_there(mask) else None,
         distortion=lens,
     )
 
 
 def _depth(project: Project, path: Path, kind: str) -> DepthRef:
-    if not path.exists():
+    if not _is_there(path):
         raise FileDefect(
             Reason.NO_DEPTH,
             f"there is no {path.name}",
@@ -191,7 +191,7 @@ def _depth_kind(project: Project, options: ColmapOptions, model: Model) -> str |
     kinds = ("geometric", "photometric") if options.depth == "auto" else (options.depth,)
     for kind in kinds:
         maps = (project.depth_map(image.name, kind) for image in model.images)
-        if any(path.exists() for path in maps):
+        if any(_is_there(path) for path in maps):
             return kind
     if options.depth == "auto":
         return None
@@ -201,6 +201,13 @@ def _depth_kind(project: Project, options: ColmapOptions, model: Model) -> str |
         "one per image",
         "run patch_match_stereo, or choose another depth (-o depth=auto)",
     )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name longer than the system allows is no file's
+        return False
 
 
 def _checked(project: Project, path: Path, unreadable: Reason) -> Path:

@@ -103,7 +103,7 @@ def read_model(folder: Path) -> Model:
     staged = stage(folder, ext)
     model, defect = _load(library, staged)
     names = {} if staged.text is None else staged.text.names
-    named = [(names.get(number, x.name), x) for number, x in model.images.items()]
+    named = [(names.get(number) or _name(x), x) for number, x in model.images.items()]
     images = [_image(name, image) for name, image in named]
     images.sort(key=lambda image: natural_key(image.name))
     tracks = None
@@ -163,6 +163,13 @@ class _Observations:
             xy = np.array([point.xy for point in points], np.float64).reshape(-1, 2)
             self._known[name] = ids, xy
         return self._known[name]
+
+
+def _name(image: Any) -> str:
+    try:
+        return str(image.name)
+    except UnicodeDecodeError as error:  # stays visible: the frame is refused, not the model
+        return error.object.decode("utf-8", "surrogateescape")
 
 
 def _image(name: str, image: Any) -> ModelImage:

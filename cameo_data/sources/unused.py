@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import translate
 from glob import escape
 from heapq import nsmallest
@@ -98,7 +99,8 @@ def relative(folder: Path, path: Path) -> str:
         return text[len(prefix) :].replace(os.sep, "/")
     base, whole = os.path.abspath(folder), os.path.abspath(path)  # noqa: PTH100 - keeps links
     if not whole.startswith(f"{base}{os.sep}"):  # spelled through a link, or elsewhere
-        base, whole = os.path.realpath(folder), os.path.realpath(path)
+        with suppress(OSError, ValueError):  # a name that no system takes: it is nobody's file
+            base, whole = os.path.realpath(folder), os.path.realpath(path)
     inside = whole.startswith(f"{base}{os.sep}")
     return whole[len(base) + 1 :].replace(os.sep, "/") if inside else whole
 
