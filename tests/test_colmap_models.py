@@ -16,6 +16,7 @@ from colmap_recordings import (
     PINHOLE,
     K,
     names,
+    pose_words,
     poses,
     to_binary,
     write_dense,
@@ -250,6 +251,24 @@ def test_rigs_without_frames_and_the_reverse(missing, how, tmp_path):
         "images.bin",
     )
     assert len(scene.matches.between("view1.png", "view3.png").xy0) > 15
+
+
+def test_a_lost_file_of_rigs_is_not_read_as_poses_that_are_all_the_same(tmp_path):
+    """Where frames state the poses, tools may leave those of the images blank."""
+    root = write_sparse(tmp_path / "s")
+    model = root / "sparse/0"
+    rows = [f"{n} 1 {pose_words(pose)} 1 CAMERA 7 {n}" for n, pose in enumerate(poses(), 1)]
+    write_text_model(model, PINHOLE, poses(), tracks=False)
+    for pose in poses():
+        rewrite(model / "images.txt", re.escape(pose_words(pose)), "1 0 0 0 0 0 0")
+    (model / "frames.txt").write_text("\n".join(rows) + "\n")
+    (model / "rigs.txt").write_text("1 1 CAMERA 7\n")
+    assert_whole(read(root))
+    (model / "rigs.txt").rename(tmp_path / "rigs.txt")
+    with pytest.raises(DataError, match=r"frames.txt without rigs.txt, and every image"):
+        read(root)
+    (tmp_path / "rigs.txt").rename(model / "rigs.txt")  # the remedy
+    assert_whole(read(root))
 
 
 # Tracks that disagree

@@ -8,7 +8,7 @@ library composes the pose of each image.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,11 +105,28 @@ def read_model(folder: Path) -> Model:
     names = {} if staged.text is None else staged.text.names
     named = [(names.get(number) or _name(x), x) for number, x in model.images.items()]
     images = [_image(name, image) for name, image in named]
+    _check_posed(staged, images)
     images.sort(key=lambda image: natural_key(image.name))
     tracks = None
     if defect is None and any(image.num_points3D for _, image in named):
         tracks = Tracks(staged.track_files(), _Observations(dict(named)))
     return Model(tuple(images), tracks, defect, staged.notes)
+
+
+def _check_posed(staged: Staged, images: Sequence[ModelImage]) -> None:
+    """COLMAP composes the poses in ``images`` from rigs and frames; others leave them blank."""
+    poses = [image.cam_from_world for image in images if image.cam_from_world is not None]
+    if staged.lone is None or len(poses) < 2:
+        return
+    if all(np.array_equal(pose, poses[0]) for pose in poses):
+        other = next(name for name in colmap_files.RIG_FILES if name != staged.lone)
+        raise FileDefect(
+            Reason.BAD_POSE,
+            f"{staged.lone}.{staged.ext} without {other}.{staged.ext}, and every image has the "
+            "same pose",
+            "poses of the images, or both files",
+            f"restore {other}.{staged.ext}",
+        )
 
 
 def _load(library: Any, staged: Staged) -> tuple[Any, FileDefect | None]:

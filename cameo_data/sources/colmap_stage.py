@@ -25,6 +25,7 @@ class Staged:
     Attributes:
         text: what was found in ``images.txt``; None of a binary model.
         with_points, with_rigs: whether ``points3D``, and ``rigs`` and ``frames``, are read.
+        lone: ``rigs`` or ``frames``, where one is there without the other.
         points_defect: what is wrong with a ``points3D`` that is there.
         notes: what the files lack and how they are read.
     """
@@ -34,6 +35,7 @@ class Staged:
     text: TextImages | None
     with_points: bool
     with_rigs: bool
+    lone: str | None
     points_defect: FileDefect | None
     notes: tuple[str, ...]
 
@@ -104,4 +106,5 @@ def stage(folder: Path, ext: str) -> Staged:
             f"in images.{ext}"
         )
     whole = defect is None and colmap_files.has_content(points)
-    return Staged(folder, ext, text, whole, len(rigs) == 2, defect, tuple(notes))
+    lone = rigs[0] if len(rigs) == 1 else None
+    return Staged(folder, ext, text, whole, len(rigs) == 2, lone, defect, tuple(notes))
