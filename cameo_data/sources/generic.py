@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,7 +22,8 @@ from cameo_data.sources.folders import find_scenes, known, looks_like
 from cameo_data.sources.generic_frames import existing, make_frame
 from cameo_data.sources.generic_records import FILE_NAME, SceneRecord, read_frame, read_scene
 from cameo_data.sources.listing import is_text, printable
-from cameo_data.types import Frame, MatchTable, Scene
+from cameo_data.sources.unused import entry_files, frame_files, kinds_beside, unused_files
+from cameo_data.types import Frame, MatchTable, Scene, Unused
 
 SPLITS_FILE = "splits.json"
 
@@ -85,8 +87,22 @@ class GenericSource:
         found = tuple(frames.values())
         notes = headers.exif_notes(found)
         return Scene(
-            self.dataset, scene_id, found, record.unit, tuple(failures), table, notes=notes
+            self.dataset,
+            scene_id,
+            found,
+            record.unit,
+            tuple(failures),
+            table,
+            notes=notes,
+            unused=_unused(folder, record, found),
         )
+
+
+def _unused(folder: Path, record: SceneRecord, frames: Sequence[Frame]) -> tuple[Unused, ...]:
+    why = f"that no entry of {FILE_NAME} names"
+    named = [*frame_files(frames), *entry_files(folder, record.frames, ("image", "depth", "mask"))]
+    read = [FILE_NAME, *([] if record.matches is None else [escape(record.matches)])]
+    return unused_files(folder, named, kinds_beside(folder, frames, why), read=read)
 
 
 def _matches(folder: Path, record: SceneRecord, frame_ids: Sequence[str]) -> MatchTable | None:

@@ -13,7 +13,7 @@ from cameo_data import aspects, transforms
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.orientation import rule_of_stated_size
-from cameo_data.sources import headers, nerfstudio_cameras, nerfstudio_records
+from cameo_data.sources import headers, nerfstudio_cameras, nerfstudio_paths, nerfstudio_records
 from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import find_scenes, known, looks_like
 from cameo_data.sources.listing import natural_key, printable
@@ -75,6 +75,11 @@ class _Listed:
     depth: DepthRef | None
     mask: Path | None
 
+    @property
+    def files(self) -> list[Path]:
+        paths = (self.image, self.mask, None if self.depth is None else self.depth.path)
+        return [path for path in paths if path is not None]
+
 
 class NerfstudioSource:
     """The scenes below a folder.
@@ -110,6 +115,7 @@ class NerfstudioSource:
         """
         folder = known(self._folders, scene_id)
         failures: list[Failure] = []
+        refused: list[Any] = []
         listed: dict[str, tuple[_Listed, Transforms]] = {}
         try:
             for file, values in nerfstudio_records.entries(folder, self._options.split):
@@ -119,6 +125,7 @@ class NerfstudioSource:
                         raise _duplicate(frame_id, file.name)
                     listed[frame_id] = (self._list(folder, file, frame_id, values), file)
                 except FileDefect as defect:
+                    refused.append(values)
                     failures.append(defect.at(self.dataset, scene_id, frame_id).failure)
         except FileDefect as defect:
             raise defect.at(self.dataset, scene_id) from None
@@ -133,8 +140,19 @@ class NerfstudioSource:
             except FileDefect as defect:
                 failures.append(defect.at(self.dataset, scene_id, frame_id).failure)
         frames.sort(key=lambda frame: natural_key(frame.frame_id))
-        unit, notes = self._options.unit, headers.exif_notes(frames)
-        return Scene(self.dataset, scene_id, tuple(frames), unit, tuple(failures), notes=notes)
+        unit = self._options.unit
+        named = [path for found, _ in listed.values() for path in found.files]
+        named += nerfstudio_paths.named_files(folder, self._options.images, refused)
+        split, depth = self._options.split, self._options.depth
+        return Scene(
+            self.dataset,
+            scene_id,
+            tuple(frames),
+            unit,
+            tuple(failures),
+            notes=headers.exif_notes(frames),
+            unused=nerfstudio_paths.unused(folder, frames, named, split, depth),
+        )
 
     def _list(self, folder: Path, file: Transforms, frame_id: str, values: Any) -> _Listed:
         entry = nerfstudio_records.read_entry(file, values)

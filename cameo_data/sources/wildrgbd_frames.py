@@ -15,15 +15,8 @@ from cameo_data.files import FileDefect
 from cameo_data.orientation import rule_of_stated_size
 from cameo_data.sources import trajectories
 from cameo_data.sources.listing import printable
-from cameo_data.types import (
-    Camera,
-    DepthRef,
-    ExifRule,
-    FloatArray,
-    Frame,
-    Scene,
-    intrinsics_defect,
-)
+from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene, intrinsics_defect
+from cameo_data.sources.unused import unused_files
 
 METADATA, POSES = "metadata", "cam_poses.txt"
 METRES_PER_UNIT = 1e-3
@@ -61,7 +54,12 @@ def read_scene(
         except FileDefect as defect:
             failures.append(defect.at(dataset, scene_id, printable(frame_id)).failure)
     ordered = tuple(frames[number] for number in sorted(frames))
-    return Scene(dataset, scene_id, ordered, "metre", tuple(failures))
+    named = [folder / kind / f"{n:05d}.png" for n in seen for kind in ("rgb", "depth", "masks")]
+    why = f"of frames without a line in {POSES}"
+    kinds = [("rgb/*", f"pictures {why}"), ("depth/*", f"depth maps {why}")]
+    kinds.append(("masks/*", f"masks {why}"))
+    unused = unused_files(folder, named, kinds, read=(METADATA, POSES))
+    return Scene(dataset, scene_id, ordered, "metre", tuple(failures), unused=unused)
 
 
 @dataclass(eq=False)
