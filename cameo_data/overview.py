@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cameo_data import transforms
+from cameo_data import boundary, transforms
 from cameo_data.errors import DataError, Failure
 from cameo_data.frames import read_image, read_view
 from cameo_data.sources import Source
@@ -182,11 +182,12 @@ def overview(source: Source, look: int, read_all: bool, progress: Progress) -> O
     for number, scene_id in enumerate(chosen):
         row = SceneRow(scene_id)
         try:
-            scene = source.scene(scene_id)
+            with boundary.reading(source.dataset, scene_id):
+                scene = source.scene(scene_id)
+                _list_frames(row, scene)
         except DataError as error:
             failures = [error.failure]
         else:
-            _list_frames(row, scene)
             middle = len(scene.frames) // 2
             frames = scene.frames if read_all else scene.frames[middle : middle + 1]
             failures = [*scene.failures, *_read(row, scene, frames)]
@@ -225,14 +226,15 @@ def _read(row: SceneRow, scene: Scene, frames: Sequence[Frame]) -> list[Failure]
     dataset, scene_id = scene.dataset, scene.scene_id
     for frame in frames:
         try:
-            if frame.depth is None:
-                read_image(frame, dataset=dataset, scene_id=scene_id)
-            else:
-                depth = read_view(frame, dataset=dataset, scene_id=scene_id).depth
-                z = depth.z[depth.valid]
-                shares.append(float(depth.valid.mean()))
-                nearest.append(float(z.min()))
-                farthest.append(float(z.max()))
+            with boundary.reading(dataset, scene_id, frame.frame_id):
+                if frame.depth is None:
+                    read_image(frame, dataset=dataset, scene_id=scene_id)
+                else:
+                    depth = read_view(frame, dataset=dataset, scene_id=scene_id).depth
+                    z = depth.z[depth.valid]
+                    shares.append(float(depth.valid.mean()))
+                    nearest.append(float(z.min()))
+                    farthest.append(float(z.max()))
         except DataError as error:
             failures.append(error.failure)
         else:
