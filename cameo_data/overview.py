@@ -17,6 +17,7 @@ from cameo_data.errors import DataError, Failure
 from cameo_data.frames import read_image, read_view
 from cameo_data.sources import Source
 from cameo_data.types import Frame, Scene, Unused
+from cameo_data.unused import merged
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
@@ -110,14 +111,7 @@ class Overview:
     @property
     def unused(self) -> list[Unused]:
         """Unused files of all scenes looked into, by kind, the most frequent first."""
-        kinds: dict[str, Unused] = {}
-        for row in self.rows:
-            for one in row.unused:
-                old = kinds.get(one.what, Unused(one.what, 0))
-                kinds[one.what] = Unused(
-                    one.what, old.count + one.count, (*old.examples, *one.examples)[:3]
-                )
-        return sorted(kinds.values(), key=lambda one: -one.count)
+        return merged(one for row in self.rows for one in row.unused)
 
     @property
     def complete(self) -> bool:

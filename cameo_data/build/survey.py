@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -61,11 +61,13 @@ def survey_scene(job: SurveyJob) -> SceneSurvey:
 
 def _survey_opened(job: SurveyJob, scene: Scene) -> SceneSurvey:
     frames = [scene.frames[i] for i in candidate_positions(len(scene.frames), job.recipe)]
-    inputs = scene_survey.fingerprint(job.recipe, scene, frames)
+    marks = scene_survey.frame_marks(frames)
+    inputs = scene_survey.fingerprint(job.recipe, scene, marks)
     if job.cache is not None and (known := scene_survey.load(job.cache, inputs)) is not None:
         return known
-    survey = measure(job.recipe, scene, inputs, job.threads)
+    survey = replace(measure(job.recipe, scene, inputs, job.threads), marks=marks)
     if job.cache is not None:
+        survey = replace(survey, changed=scene_survey.differences(job.cache, marks))
         scene_survey.save(job.cache, survey)
     return survey
 
@@ -117,6 +119,8 @@ def measure(recipe: Recipe, scene: Scene, inputs: str = "", threads: int = 1) ->
         failures=(*scene.failures, *failures),
         inputs=inputs,
         matched=scene.matches is not None,
+        notes=scene.notes,
+        unused=scene.unused,
     )
 
 
