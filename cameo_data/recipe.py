@@ -143,7 +143,8 @@ class Recipe(BaseModel):
         views: V, views per sample.
         strategy: ``video`` (consecutive, bounded random gaps), ``uniform`` (any views that
             overlap) or ``balanced`` (evenly over ``rotation_bins``).
-        groups_per_scene: None makes about frames / V, so that each frame serves about once.
+        groups_per_scene: None makes about frames / V, so that each frame serves about once, and
+            more until every frame that overlaps with enough others is in a group.
         min_overlap: each view shares at least this with another of its group, as the smaller of
             the two directions' shares of VISIBLE queries.
         max_frame_gap: of ``video``, in candidate frames.

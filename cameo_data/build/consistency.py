@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
@@ -54,7 +55,8 @@ def look(
         for index, record in results:
             found[index] = record
             progress("scenes checked", len(found), len(scene_ids))
-    scenes = [found[index] for index in range(len(scene_ids))]
+    # through JSON: what is remembered and what is new are the same, down to the order of keys
+    scenes = json.loads(canonical_json([found[index] for index in range(len(scene_ids))]))
     if folder is not None:
         write_json(folder.check, {"inputs": inputs, "scenes": scenes})
     return {"scenes": scenes}

@@ -69,7 +69,7 @@ def _choice(field: str) -> click.Choice[str]:
 @_flag(
     "groups-per-scene",
     "groups_per_scene",
-    "Samples per scene.  [default: frames / views]",
+    "Samples per scene.  [default: as many as use every frame that overlaps with others]",
     type=int,
 )
 @_flag("max-frame-gap", "max_frame_gap", "Of --strategy video, in candidate frames.", type=int)
@@ -156,7 +156,7 @@ def command(
         warnings = geometry_warnings(recipe, found) if found else []
         record = {"dry_run": True, "shards": len(plan.tasks), "counts": dict(plan.counts)}
         text = f"would write {_size(plan.counts['samples'], len(plan.tasks))} to {out}"
-        lines = [text, *_chosen(recipe), *count_lines(plan.counts), *warnings]
+        lines = [text, *_chosen(recipe, plan.counts), *count_lines(plan.counts), *warnings]
         _report({**record, "warnings": warnings}, lines, as_json)
         _exit(plan.counts, ExitCode.FAILED if plan.allowance_exceeded else ExitCode.DONE)
         return
@@ -233,7 +233,7 @@ def _result_lines(recipe: Recipe, result: BuildResult) -> list[str]:
     megabytes = f"{result.bytes / 1e6:.1f} MB"
     return [
         f"{result.root}: {done}{_size(result.samples, result.shards)}{kept} ({megabytes})",
-        *_chosen(recipe),
+        *_chosen(recipe, result.counts),
         *count_lines(result.counts),
         *([f"left out: see {result.root / 'failures.jsonl'}"] if result.failures else []),
         *result.warnings,
@@ -241,8 +241,8 @@ def _result_lines(recipe: Recipe, result: BuildResult) -> list[str]:
     ]
 
 
-def _chosen(recipe: Recipe) -> list[str]:
-    """What the recipe left to be chosen, and by which flag to choose otherwise."""
+def _chosen(recipe: Recipe, counts: Mapping[str, Any]) -> list[str]:
+    """What was chosen, and by which flag to choose otherwise."""
     groups = (
         "as many as use every frame that overlaps with others (--groups-per-scene)"
         if recipe.groups_per_scene is None
@@ -250,11 +250,23 @@ def _chosen(recipe: Recipe) -> list[str]:
     )
     images = "as the files are" if recipe.size is None else f"resized to {recipe.size}"
     quality = "" if recipe.image_format == "png" else f" of quality {recipe.image_quality}"
-    return [
+    lines = [
         f"samples: {recipe.views} views each, strategy {recipe.strategy}, {groups}",
         f"images: {images}; what is encoded anew is {recipe.image_format}{quality} "
         "(--image-format)",
     ]
+    if left_out := counts["frames"]["left_out"]:
+        lines.append(f"left out: {common.plural(left_out, 'frame')}; {_why_left_out(recipe)}")
+    return lines
+
+
+def _why_left_out(recipe: Recipe) -> str:
+    if recipe.groups_per_scene is not None:
+        return "without --groups-per-scene every frame that overlaps with enough others is used"
+    return (
+        f"these share less than {recipe.min_overlap:g} with {recipe.views - 1} others "
+        "(--min-overlap, --views) or are no candidates (--frame-step, --max-frames)"
+    )
 
 
 def _size(samples: int, shards: int) -> str:
