@@ -40,7 +40,12 @@ def look(folder: Folder) -> Finished | None:
         index = read_index(folder.root)
     except DataError as error:
         return Finished(None, (f"{INDEX} is damaged ({error.failure.found})",))
-    return Finished(index, tuple(_damage(folder, index)))
+    return Finished(index, damage(folder, index))
+
+
+def damage(folder: Folder, index: BuildIndex) -> tuple[str, ...]:
+    """Files that are gone or of another size than the index says, each in a few words."""
+    return tuple(_damage(folder, index))
 
 
 def _damage(folder: Folder, index: BuildIndex) -> Iterator[str]:
@@ -74,6 +79,9 @@ def changes(
         out.append("the counts of what is found differ")
     if not out and _bytes(folder.failures) != failure_lines:
         out.append("other frames fail")
+    lost = sum(not folder.record(number).exists() for number in range(len(plan.tasks)))
+    if not out and lost:
+        out.append(f"{lost} shard{' has' if lost == 1 else 's have'} no record of it")
     return out
 
 

@@ -111,7 +111,7 @@ def _identify(folder: Folder, recipe: Recipe) -> str:
         _clear(folder)
         replaced = f"{folder.root} held a build of {other} without any shard; this one takes over"
         old = None
-    if old is None:
+    if old is None or not folder.identity.exists():
         write_json(folder.identity, new)
     if not folder.index.exists():
         write_bytes(folder.recipe, recipe.yaml().encode())
