@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from cameo_data.build.folder import Folder
@@ -13,7 +12,7 @@ from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.errors import DataError
 from cameo_data.recipe import canonical_json
 from cameo_data.shards.index import INDEX, BuildIndex, read_index
-from cameo_data.work_folder import read_json
+from cameo_data.work_folder import read_bytes_or_none, read_json
 
 # Frames named of a scene that changed.
 MAX_FRAMES = 3
@@ -77,7 +76,7 @@ def changes(
         without(plan.counts)
     ):
         out.append("the counts of what is found differ")
-    if not out and _bytes(folder.failures) != failure_lines:
+    if not out and read_bytes_or_none(folder.failures) != failure_lines:
         out.append("other frames fail")
     lost = sum(not folder.record(number).exists() for number in range(len(plan.tasks)))
     if not out and lost:
@@ -119,10 +118,3 @@ def _scene_changes(
 
 def _inputs(tasks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {scene: mark for task in tasks for scene, mark in task["inputs"].items()}
-
-
-def _bytes(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None

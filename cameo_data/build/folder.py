@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from cameo_data import __version__, recipe_file
 from cameo_data import recipe as recipes
 from cameo_data.recipe import Recipe
 from cameo_data.shards.writer import remove_partials
-from cameo_data.work_folder import locked, read_json, write_bytes, write_json
+from cameo_data.work_folder import changes, locked, read_json, write_bytes, write_json
 
 # Raised when the layout of ``.build`` changes; a folder of another one is not gone on with.
 WORK_VERSION = 1
@@ -149,22 +149,10 @@ def _difference(folder: Folder, old: dict[str, Any], new: dict[str, Any], recipe
         return "another recipe"
     changed = [
         f"{key}: {there} there, {here} here"
-        for key, there, here in _changes(before, now)
+        for key, there, here in changes(before, now)
         if key not in recipes.NOT_HASHED
     ]
     return f"another recipe ({'; '.join(changed)})"
-
-
-def _changes(
-    before: Mapping[str, Any], now: Mapping[str, Any], within: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
-    """Keys whose values differ, those of tables in tables as ``source.options.split``."""
-    for key in dict.fromkeys((*now, *before)):
-        there, here = before.get(key), now.get(key)
-        if isinstance(there, Mapping) and isinstance(here, Mapping):
-            yield from _changes(there, here, f"{within}{key}.")
-        elif there != here:
-            yield f"{within}{key}", there, here
 
 
 def sweep(folder: Folder, shard_names: set[str]) -> None:
