@@ -8,10 +8,13 @@ from typing import Any
 
 from cameo_data.sources import synthetic
 from cameo_data.sources.base import Source
-from cameo_data.types import Scene
+from cameo_data.types import Scene, Unused
 
 # (scene id, frame id), or (scene id, None) for the scene itself -> what reading it raises
 RAISES: dict[tuple[str, str | None], BaseException] = {}
+# What every scene says of itself.
+NOTES: list[str] = []
+UNUSED: list[Unused] = []
 
 
 class Trap(PosixPath):
@@ -41,7 +44,9 @@ class Trapped:
                 trap.error = error
                 frame = dataclasses.replace(frame, image_path=trap)
             frames.append(frame)
-        return dataclasses.replace(scene, frames=tuple(frames))
+        return dataclasses.replace(
+            scene, frames=tuple(frames), notes=tuple(NOTES), unused=tuple(UNUSED)
+        )
 
 
 def _open(root: Path, options: Any) -> Source:

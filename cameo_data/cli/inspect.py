@@ -111,7 +111,9 @@ def _totals(record: dict[str, Any], recipe: SourceRecipe) -> list[str]:
                 f"{scenes} with sparse matches, which a build stores in place of dense ones"
             )
         elif share < 1:
-            lines.append(f"frames without depth are left out of a build; {commands.make_depth(recipe)}")
+            lines.append(
+                f"frames without depth are left out of a build; {commands.make_depth(recipe)}"
+            )
     return lines
 
 

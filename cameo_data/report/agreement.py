@@ -87,8 +87,9 @@ class Agreement:
 
 
 # Matched colours that differ by more than this share of what colours in place do agree no better:
-# of builds with right geometry the share is at most .83, with wrong geometry at least .93 (see
-# docs/shards.md). Fewer points, or colours in place as close as noise, cannot say.
+# the share is .13 on rendered scenes and .32 to .54 on real captures (7-Scenes, HoloLens), and 1.0
+# on rendered scenes with inverted poses. Few points, or colours in place as close as noise, cannot
+# say.
 NO_BETTER = 0.9
 LEAST_POINTS = 1000
 LEAST_IN_PLACE = 6.0

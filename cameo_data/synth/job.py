@@ -65,6 +65,7 @@ class Job:
         path = self.partial / record.FILE_NAME
         with naming(path):
             path.write_text(text + "\n", "utf-8")
+        shutil.rmtree(self.out / self.settings.scene_id, ignore_errors=True)  # a damaged one
         self.partial.rename(self.out / self.settings.scene_id)
 
 
