@@ -126,7 +126,8 @@ def write_scenes(
     with ThreadPoolExecutor(workers) as pool:
         try:
             for index, settings in enumerate(todo):
-                running.append(Job.start(pool, out, settings, *make_scene(settings), oracle_stride))
+                stride = oracle_stride or _oracle_stride(out / settings.scene_id)
+                running.append(Job.start(pool, out, settings, *make_scene(settings), stride))
                 # one scene ahead of those being worked on keeps all workers busy
                 while running and (len(running) > workers + 1 or index == len(todo) - 1):
                     for future in running[0].futures:
@@ -178,13 +179,21 @@ def is_written(out: Path, settings: SceneSettings, oracle_stride: int | None = N
     return _is_whole(folder, scene)
 
 
+def _oracle_stride(folder: Path) -> int | None:
+    """That of the oracle which a damaged scene has, so that it has one again."""
+    found = sorted(folder.glob("oracle-*-xy.npy"))
+    return int(found[0].name.split("-")[1]) if found else None
+
+
 # The last chunk of a PNG file: what is cut does not have it.
 _PNG_END = b"IEND\xaeB`\x82"
 
 
 def _is_whole(folder: Path, scene: record.SceneRecord) -> bool:
     """Whether every picture and array is there and not cut, seen without decoding them."""
-    arrays = [folder / str(frame["depth"]) for frame in scene.frames] + [*folder.glob("oracle-*.npy")]
+    arrays = [folder / str(frame["depth"]) for frame in scene.frames] + [
+        *folder.glob("oracle-*.npy")
+    ]
     try:
         for frame in scene.frames:
             if not (folder / str(frame["image"])).read_bytes().endswith(_PNG_END):
