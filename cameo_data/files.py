@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cameo_data.errors import DataError, Reason
+from cameo_data.errors import MACHINE_ERRORS, DataError, Reason
 
 # A float32 image of the largest allowed size is 400 MB; anything longer is no frame.
 MAX_FRAME_BYTES = 512_000_000
@@ -127,6 +127,8 @@ def inside(folder: Path, path: Path) -> Path:
 
 
 def _denied(path: Path, error: Exception, reason: Reason) -> FileDefect:
+    if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+        raise error
     why = getattr(error, "strerror", None) or str(error)
     return FileDefect(
         reason,

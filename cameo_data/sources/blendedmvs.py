@@ -17,8 +17,8 @@ from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like, read_scene_list
 from cameo_data.sources.listing import list_files
 from cameo_data.sources.mvsnet_files import check_center, read_cam
-from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene, Unused
 from cameo_data.sources.unused import unused_files
+from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene, Unused
 
 DATASET = "blendedmvs"
 IMAGES, CAMS, DEPTHS = "blended_images", "cams", "rendered_depth_maps"

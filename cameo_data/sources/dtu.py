@@ -29,8 +29,8 @@ from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource
 from cameo_data.sources.listing import first_number, is_text, list_files, natural_key
 from cameo_data.sources.mvsnet_files import CamFile, check_center, read_cam
-from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene, Unused
 from cameo_data.sources.unused import unused_files
+from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene, Unused
 
 DATASET = "dtu"
 CAMERAS, IMAGES, DEPTHS = "Cameras/train", "Rectified", "Depths"

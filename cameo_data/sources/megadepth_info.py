@@ -19,7 +19,7 @@ import numpy as np
 from cameo_data import array_files, files, image_io, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
-from cameo_data.types import Camera, DepthRef, ExifRule, Frame, intrinsics_defect, Unused
+from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Unused, intrinsics_defect
 
 KEYS = ("image_paths", "depth_paths", "intrinsics", "poses")
 # COLMAP keeps the principal point of these photographs in the middle; a K that puts it elsewhere

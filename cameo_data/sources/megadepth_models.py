@@ -12,8 +12,8 @@ from cameo_data import files, image_io, undistortion
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.colmap_model import ModelImage, read_model
-from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Lens, Unused
 from cameo_data.sources.listing import printable
+from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Lens, Unused
 
 # COLMAP rounds an undistorted size, and again when it shrinks the image to --max_image_size.
 SIZE_TOLERANCE_PX = 1.5

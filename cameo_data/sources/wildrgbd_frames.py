@@ -15,8 +15,8 @@ from cameo_data.files import FileDefect
 from cameo_data.orientation import rule_of_stated_size
 from cameo_data.sources import trajectories
 from cameo_data.sources.listing import printable
-from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene, intrinsics_defect
 from cameo_data.sources.unused import unused_files
+from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene, intrinsics_defect
 
 METADATA, POSES = "metadata", "cam_poses.txt"
 METRES_PER_UNIT = 1e-3
