@@ -5,7 +5,9 @@ Each returns the stored values as (H, W) float32, not yet scaled to scene units;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -14,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import array_files, colmap_files, files, image_io
+from cameo_data import array_files, colmap_files, files, image_io, npy_header
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.parsing import decoding
 from cameo_data.types import DepthMap, DepthRef
 
 FloatImage = NDArray[np.float32]
@@ -25,6 +28,7 @@ FloatImage = NDArray[np.float32]
 # (get_instance… ``camera_params.m``: depthParam1 351.3, depthParam2 1092.5). 2047 means none.
 _NYU_NUMERATOR = 351.3
 _NYU_OFFSET = 1092.5
+_REMEDY = "choose the depth codec that fits, or convert the file"
 
 
 def read_uint16(path: Path) -> FloatImage:
@@ -65,10 +69,7 @@ def read_float(path: Path) -> FloatImage:
 
 def read_npy(path: Path) -> FloatImage:
     """Values of a NumPy file holding (H, W) or (H, W, 1) numbers; never unpickled."""
-    array = _map_npy(path)
-    if array.size > image_io.MAX_PIXELS:
-        raise _wrong_kind(path, array, f"at most {image_io.MAX_PIXELS} pixels")
-    return _image_of_numbers(path, array)
+    return _image_of_numbers(path, _map_npy(path))
 
 
 def read_uint8(path: Path) -> FloatImage:
@@ -256,17 +257,24 @@ def _one_channel_16(path: Path) -> NDArray[np.uint16]:
 
 def _map_npy(path: Path) -> NDArray[Any]:
     """The array in a .npy file, mapped and not yet read."""
-    files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
-        raise _unreadable(path, f"cannot be read ({error})", "a complete .npy file") from None
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise _unreadable(path, "is an archive of arrays", "one array in a .npy file")
-    if array.ndim < 2:
-        raise _wrong_kind(path, array, "an (H, W) array of numbers")
-    return array
+    size = files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
+    with _reading(path, ".npy"), path.open("rb") as stream:
+        if stream.peek(2)[:2] == b"PK":
+            raise _unreadable(path, "is an archive of arrays", "one array in a .npy file")
+        header = npy_header.read_header(stream)
+        start = stream.tell()
+        shape, dtype = header.shape, header.dtype
+        if len(shape) < 2 or dtype.hasobject or not 0 < math.prod(shape) <= image_io.MAX_PIXELS:
+            of = "×".join(str(n) for n in shape) or "()"
+            raise _unreadable(
+                path,
+                f"holds {dtype} of shape {of}",
+                f"an (H, W) array of numbers, at most {image_io.MAX_PIXELS} pixels",
+            )
+        needed = start + math.prod(shape) * dtype.itemsize
+        if size < needed:
+            raise _unreadable(path, f"holds {size} bytes", f"{needed} bytes, as its header says")
+        return np.memmap(path, dtype, "r", start, shape, "F" if header.fortran else "C")
 
 
 def _open_exr() -> ModuleType:
@@ -286,13 +294,10 @@ def _open_exr() -> ModuleType:
 def _exr_hw(path: Path) -> tuple[int, int]:
     exr = _open_exr()
     files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
-    try:
-        with exr.File(str(path), header_only=True) as file:
-            low, high = file.header()["dataWindow"]
-    except (RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
-        raise _unreadable(path, f"cannot be read ({error})", "a complete OpenEXR file") from None
-    height, width = int(high[1] - low[1]) + 1, int(high[0] - low[0]) + 1
-    if height * width > image_io.MAX_PIXELS:
+    with _reading(path, "OpenEXR"), exr.File(str(path), header_only=True) as file:
+        low, high = file.header()["dataWindow"]
+        height, width = int(high[1]) - int(low[1]) + 1, int(high[0]) - int(low[0]) + 1
+    if height < 1 or width < 1 or height * width > image_io.MAX_PIXELS:
         raise _unreadable(
             path, f"is {height}×{width} (h×w)", f"at most {image_io.MAX_PIXELS} pixels"
         )
@@ -302,11 +307,8 @@ def _exr_hw(path: Path) -> tuple[int, int]:
 def _read_exr(path: Path) -> NDArray[np.generic]:
     """Channel Z of an EXR file, else its one channel, or one of several that are equal."""
     _exr_hw(path)  # refuses too large a file before its pixels are read
-    try:
-        with _open_exr().File(str(path), separate_channels=True) as file:
-            named = {name: np.array(c.pixels) for name, c in file.channels().items()}
-    except (RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
-        raise _unreadable(path, f"cannot be read ({error})", "a complete OpenEXR file") from None
+    with _reading(path, "OpenEXR"), _open_exr().File(str(path), separate_channels=True) as file:
+        named = {name: np.array(c.pixels) for name, c in file.channels().items()}
     if "Z" in named:  # OpenEXR's reserved name for depth
         return named["Z"]
     channels = [values for name, values in named.items() if name != "A"]
@@ -320,10 +322,16 @@ def _wrong_kind(path: Path, values: NDArray[Any], expected: str) -> FileDefect:
     return _unreadable(path, f"holds {values.dtype} of shape {shape}", expected)
 
 
+def _reading(path: Path, kind: str) -> AbstractContextManager[None]:
+    """Around a library that decodes the file: whatever it raises is a defect of the file."""
+    expected = f"a complete {kind} file"
+    return decoding(path.name, Reason.UNREADABLE_DEPTH, expected, _REMEDY)
+
+
 def _unreadable(path: Path, defect: str, expected: str) -> FileDefect:
     return FileDefect(
         Reason.UNREADABLE_DEPTH,
         f"{path.name} {defect}",
         expected,
-        "choose the depth codec that fits, or convert the file",
+        _REMEDY,
     )

@@ -133,10 +133,10 @@ def saved_npy(array: np.ndarray) -> bytes:
 
 
 REFUSED = {
-    "pickle": ("npy", pickled(), "cannot be read"),
+    "pickle": ("npy", pickled(), "holds object of shape 1; expected an (H, W) array"),
     "archive": ("npy", archived(), "is an archive of arrays"),
-    "bomb": ("npy", huge_npy(), "cannot be read"),
-    "truncated array": ("npy", saved_npy(METRES)[:-8], "cannot be read"),
+    "bomb": ("npy", huge_npy(), "holds uint8 of shape 100000×100000; expected"),
+    "truncated array": ("npy", saved_npy(METRES)[:-8], "holds 888 bytes; expected 896 bytes"),
     "row": ("npy", saved_npy(METRES[0]), "holds float32 of shape 16; expected an (H, W)"),
     "stack": ("npy", saved_npy(np.ones((2, 3, 4))), "holds float64 of shape 2×3×4; expected"),
     "complex": ("npy", saved_npy(METRES + 1j), "holds complex64 of shape 12×16; expected"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cameo_data import depth_io, files, transforms
+from cameo_data import depth_io, files, parsing, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import trajectories
@@ -133,8 +132,8 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     """
     text = files.read_text(files.inside(folder, folder / name))
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        values = parsing.parse_json(text)
+    except ValueError as error:
         raise malformed(name, f"no JSON ({error})", "a JSON table") from None
     if not isinstance(values, dict):
         raise malformed(name, f"a {type(values).__name__}", "a JSON table")
