@@ -134,7 +134,10 @@ def test_flags_override_key_by_key():
         ("views: [", "while parsing a flow node"),
         ("- a\n- b\n", "holds list; expected key: value lines"),
         ("views: 3\nviews: 4\n", "key 'views' stands twice (line 1)"),
-        ("x: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
+        (
+            "x: !!python/object/apply:os.system ['true']\n",
+            "(line 1); expected plain values",
+        ),
         ("", "holds NoneType"),
     ],
 )

@@ -173,7 +173,7 @@ def load_depth(path: Path) -> EstimatedDepth:
     try:
         with np.load(path, allow_pickle=False) as file:
             unsure = "confidence" not in file.files
-    except (OSError, ValueError):
+    except Exception:  # read_npz above has read the file's depth; the rest is asked for again below
         unsure = True
     return EstimatedDepth(depth, None if unsure else depth_io.read_confidence(path))
 

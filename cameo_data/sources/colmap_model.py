@@ -79,7 +79,7 @@ def read_model(folder: Path) -> Model:
         model = library.Reconstruction()
         (model.read_binary if ext == "bin" else model.read_text)(str(folder))
         images = [_image(image) for image in model.images.values()]
-    except (ValueError, IndexError, RuntimeError, MemoryError, UnicodeDecodeError) as error:
+    except Exception as error:  # whatever the library stumbles over, MemoryError among it
         reason = " ".join(str(error).split())[:200]
         # a failed check or index of its own code says nothing about the file but that it is damaged
         internal = "Check failed" in reason or "_M_range_check" in reason

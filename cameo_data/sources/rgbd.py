@@ -114,7 +114,7 @@ def _read_description(folder: Path) -> RgbdOptions:
         if "dataset" in values:
             raise TypeError("dataset names all scenes: give it as an option")
         checked: RgbdOptions = RgbdOptions.model_validate(values)
-    except (yaml.YAMLError, ValidationError, TypeError, RecursionError) as error:
+    except (yaml.YAMLError, ValidationError, TypeError) as error:
         problem = _problems(error) if isinstance(error, ValidationError) else str(error)
         raise FileDefect(
             Reason.BAD_METADATA,

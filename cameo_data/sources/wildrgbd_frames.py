@@ -38,7 +38,7 @@ def read_scene(dataset: str, scene_id: str, folder: Path, pixel_center: str, mas
     for name, world_from_cam in zip(poses.names or (), poses.matrices, strict=True):
         frame_id = name
         try:
-            if not (name.isascii() and name.isdigit()):
+            if not (name.isascii() and name.isdigit() and len(name) <= 18):
                 raise malformed(POSES, f"frame {name[:40]!r}", "a frame number")
             number = int(name)
             if number in seen:
