@@ -188,8 +188,9 @@ def _restrict(loader: type[_Loader]) -> None:
     made: dict[Any, Any] = {
         _TAG + kind: loader.yaml_constructors[_TAG + kind] for kind in _PLAIN_TAGS
     }
-    short = dict.fromkeys((_TAG + kind for kind in _SHORT), loader.construct_short)
-    loader.yaml_constructors = {**made, **short, None: loader.refuse}
+    for kind in _SHORT:
+        made[_TAG + kind] = loader.construct_short
+    loader.yaml_constructors = {**made, None: loader.refuse}
     guesses = {_TAG + "timestamp"}
     loader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in found if tag not in guesses]
