@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ MAX_JSON_VALUES = 5_000_000
 MAX_LINES = 3_000_000
 
 _STRUCTURE = (b"[", b"{", b",", b":")
-_LONG_INTEGER = re.compile(r"[0-9]{19}")
+_LONG_INTEGER = re.compile(r"[0-9]{309}")
 _LONGEST_MESSAGE = 200
 
 
@@ -57,7 +58,7 @@ def one_line(error: BaseException) -> str:
 def parse_json(text: str | bytes) -> Any:
     """The values of JSON text, of which there are not more than memory can hold.
 
-    Integers beyond 64 bits come out as floats, as most readers of JSON have them.
+    An integer beyond the range of floating point comes out as infinity, like such a float.
 
     Raises:
         ValueError: no JSON, nested too deeply, too many values, or text that is not Unicode; one
@@ -85,8 +86,9 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _integer(digits: str) -> int | float:
+    """Also of more digits than int() takes."""
     number = float(digits)
-    return int(digits) if abs(number) < 2.0**63 else number
+    return number if math.isinf(number) else int(number if len(digits) > 400 else digits)
 
 
 def lines(text: str, name: str) -> Iterator[tuple[int, str]]:
