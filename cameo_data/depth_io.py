@@ -64,7 +64,7 @@ def read_float(path: Path) -> FloatImage:
     values = _read_exr(path) if suffix == ".exr" else _unchanged(path)
     if values.ndim != 2 or values.dtype.kind != "f":
         raise _wrong_kind(path, values, "one channel of floating point")
-    return values.astype(np.float32)
+    return _float32(values)
 
 
 def read_npy(path: Path) -> FloatImage:
@@ -82,7 +82,7 @@ def read_uint8(path: Path) -> FloatImage:
 
 def read_float16_png(path: Path) -> FloatImage:
     """Values of a 16-bit one-channel PNG whose bits are those of float16 numbers, as CO3D's."""
-    return _one_channel_16(path).view(np.float16).astype(np.float32)
+    return _float32(_one_channel_16(path).view(np.float16))
 
 
 def read_pfm(path: Path) -> FloatImage:
@@ -168,13 +168,14 @@ def read_depth(depth: DepthRef) -> DepthMap:
     values = CODECS[depth.codec](depth.path)
     for marker in depth.invalid:
         values = np.where(values == np.float32(marker), np.float32(np.nan), values)
-    values = values * np.float32(depth.scale)
-    if depth.stereo is not None:
-        values = _z_from_disparity(values, depth.stereo)
-    if depth.along_ray:
-        if depth.camera_K is None:
-            raise ValueError("distances along rays need camera_K")
-        values = _z_from_distance(values, depth.camera_K)
+    if depth.along_ray and depth.camera_K is None:
+        raise ValueError("distances along rays need camera_K")
+    with np.errstate(all="ignore"):  # what overflows is infinite, which is no depth
+        values = values * np.float32(depth.scale)
+        if depth.stereo is not None:
+            values = _z_from_disparity(values, depth.stereo)
+        if depth.along_ray and depth.camera_K is not None:
+            values = _z_from_distance(values, depth.camera_K)
     if depth.least_confidence > 0:
         values = np.where(_sure(depth, values.shape), values, np.float32(0))
     if depth.mask_path is not None:
@@ -184,7 +185,7 @@ def read_depth(depth: DepthRef) -> DepthMap:
 
 def read_confidence(path: Path) -> FloatImage:
     """(H, W) confidence in [0, 1] beside the depth in a NumPy archive, where 255 is certain."""
-    return array_files.read_npz(path, "confidence").astype(np.float32) / np.float32(255)
+    return _float32(array_files.read_npz(path, "confidence")) / np.float32(255)
 
 
 def _sure(depth: DepthRef, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -220,9 +221,15 @@ def _z_from_distance(distance: FloatImage, K: NDArray[np.float64]) -> FloatImage
 def _image_of_numbers(path: Path, array: NDArray[Any]) -> FloatImage:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    if array.ndim != 2 or array.dtype.kind not in "fiu":
+    if array.ndim != 2 or array.dtype.kind not in "fiu" or array.size == 0:
         raise _wrong_kind(path, array, "an (H, W) array of numbers")
-    return array.astype(np.float32)
+    return _float32(array)
+
+
+def _float32(array: NDArray[Any]) -> FloatImage:
+    """What float32 cannot hold is infinite or NaN, which is no depth; NumPy need not warn."""
+    with np.errstate(all="ignore"):
+        return array.astype(np.float32)
 
 
 def depth_hw(path: Path) -> tuple[int, int]:
