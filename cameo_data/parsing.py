@@ -55,6 +55,20 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
 
 
+def check_json_size(data: bytes) -> None:
+    """Nothing, if the values of JSON text are not more than memory can hold.
+
+    Raises:
+        ValueError: they are.
+    """
+    if len(data) > MAX_JSON_BYTES:
+        raise ValueError(f"{len(data)} bytes of JSON; at most {MAX_JSON_BYTES} are read")
+    if len(data) > MAX_JSON_VALUES:
+        count = sum(data.count(mark) for mark in _STRUCTURE)
+        if count > MAX_JSON_VALUES:
+            raise ValueError(f"some {count} values of JSON; at most {MAX_JSON_VALUES} are read")
+
+
 def parse_json(text: str | bytes) -> Any:
     """The values of JSON text, of which there are not more than memory can hold.
 
@@ -64,14 +78,7 @@ def parse_json(text: str | bytes) -> Any:
         ValueError: no JSON, nested too deeply, too many values, or text that is not Unicode; one
             line.
     """
-    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    if len(data) > MAX_JSON_BYTES:
-        raise ValueError(f"{len(data)} bytes of JSON; at most {MAX_JSON_BYTES} are read")
-    if len(data) > MAX_JSON_VALUES:
-        count = sum(data.count(mark) for mark in _STRUCTURE)
-        if count > MAX_JSON_VALUES:
-            raise ValueError(f"some {count} values of JSON; at most {MAX_JSON_VALUES} are read")
-    del data
+    check_json_size(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
     try:
         read = text if isinstance(text, str) else text.decode("utf-8-sig")
         hook = _integer if _LONG_INTEGER.search(read) else None

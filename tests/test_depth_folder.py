@@ -13,8 +13,9 @@ from cameo_data import depth as methods
 from cameo_data import raycast
 from cameo_data.cli import main
 from cameo_data.depth import attached, run, task, work_files
+from cameo_data.depth import folder as folders
 from cameo_data.depth.base import EstimatedDepth, MethodOptions, MethodSpec
-from cameo_data.errors import Reason
+from cameo_data.errors import DataError, Reason
 from cameo_data.files import FileDefect
 from cameo_data.frames import read_view
 from cameo_data.recipe import source_recipe
@@ -288,3 +289,19 @@ def test_a_mesh_is_seen_as_the_exact_caster_sees_it(scenes, tmp_path):
     bad = run.method_options("mesh", {"mesh": str(tmp_path / "none.ply")})
     with pytest.raises(FileDefect, match="missing"):
         spec.estimate(scene, 0, bad, {})
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "..", "", "/etc", "a\0"])
+def test_an_index_does_not_lead_out_of_the_folder(tmp_path, name):
+    record = {
+        "format_version": 1,
+        "tool_version": "0.1.0",
+        "method": "sweep",
+        "options": {},
+        "source": {},
+        "counts": {},
+        "scenes": {"room": name},
+    }
+    (tmp_path / "depth.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match=r"depth\.json: scene folder .*finished folder of depth"):
+        folders.read_index(tmp_path)

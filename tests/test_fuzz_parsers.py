@@ -488,6 +488,15 @@ PARSERS = {
         "t.yaml", text("steps: 10\nmodel: cat3d-tiny\nlearning_rate: 0.001\n"),
         lambda path: train_config.load(path, {}), (UsageError, ValueError),
     ),
+    # folders of depth
+    "depth index": Parser(
+        "depth.json",
+        lambda: json.dumps({
+            "format_version": 1, "tool_version": "0.1.0", "method": "sweep", "options": {},
+            "source": {"name": "rgbd"}, "counts": {"frames": 3}, "scenes": {"a/b": "a-b"},
+        }).encode(),
+        lambda path: depth_folder.read_index(path.parent), (DataError,),
+    ),
     # shards
     "shard": Parser("s.tar", lambda: shard_build()[0], read_shard, (DataError,), examples=150),
     "index.json": Parser(

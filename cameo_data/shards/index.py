@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from cameo_data.errors import DataError, Reason
+from cameo_data.parsing import MAX_JSON_BYTES
 from cameo_data.shards import companions, layout
 from cameo_data.shards.layout import SHARD_FOLDER
 from cameo_data.shards.writer import (
@@ -26,8 +27,8 @@ from cameo_data.shards.writer import (
 INDEX = "index.json"
 # Written by the build before the index, and covered by it where they are.
 BUILD_FILES = ("recipe.yaml", "failures.jsonl")
-# A million shards; more than that is no index of ours.
-MAX_INDEX_BYTES = 1 << 30
+# Some 400 000 shards; more than that is no index of ours.
+MAX_INDEX_BYTES = MAX_JSON_BYTES
 _UNSIGNED = "0" * 64
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from cameo_data.parsing import check_json_size
+
 # What is written; version 1, without checksums of the members, is read as well.
 FORMAT_VERSION: Literal[2] = 2
 FormatVersion = Literal[1, 2]
@@ -161,6 +163,10 @@ def parse(model: type[M], data: bytes, what: str) -> M:
     Raises:
         ValueError: not as the model demands; one line that begins with ``what``.
     """
+    try:
+        check_json_size(data)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
