@@ -34,14 +34,12 @@ from test_middlebury import calib
 
 from cameo_data import (
     array_files,
-    colmap_files,
     depth_io,
     image_io,
     matches,
     recipe,
     recipe_file,
     torch_chunks,
-    undistortion,
     video_io,
 )
 from cameo_data.depth import folder as depth_folder
@@ -182,11 +180,7 @@ def read_model(path: Path) -> None:
     for name, data in files.items():
         if name != path.name:
             (path.parent / name).write_bytes(data)
-    if path.suffix == ".bin":
-        counts = colmap_model._param_counts(undistortion.colmap())
-        colmap_files.check_model(path.parent, "bin", dict(counts.values()))
-    else:
-        colmap_model.read_model(path.parent)
+    colmap_model.read_model(path.parent)
 
 
 def read_co3d_frames(path: Path) -> None:
@@ -359,8 +353,9 @@ PARSERS = {
         examples=40,
     ),
     # COLMAP
-    **{name: Parser(name, lambda name=name: binary_model()[name], read_model) for name in
-       ("cameras.bin", "images.bin", "points3D.bin", "rigs.bin", "frames.bin")},
+    **{name: Parser(name, lambda name=name: {**text_model(), **binary_model()}[name], read_model)
+       for name in ("cameras.txt", "images.txt", "points3D.txt", "cameras.bin", "images.bin",
+                    "points3D.bin", "rigs.bin", "frames.bin")},
     # JSON
     "cameo.json": Parser(
         "cameo.json",
