@@ -42,7 +42,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """What ``write_json`` wrote, or None where nothing whole is there."""
     try:
         value = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -14,8 +14,9 @@ from cameo_data import depth as methods
 from cameo_data import raycast
 from cameo_data.cli import main
 from cameo_data.depth import attached, run, task, work_files
+from cameo_data.depth import folder as folders
 from cameo_data.depth.base import EstimatedDepth, MethodOptions, MethodSpec
-from cameo_data.errors import Reason
+from cameo_data.errors import DataError, Reason
 from cameo_data.files import FileDefect
 from cameo_data.frames import read_view
 from cameo_data.recipe import source_recipe
@@ -372,3 +373,19 @@ def test_the_next_command_holds_all_that_the_depth_was_made_with(scenes, tmp_pat
     built = call(*words[1:], "--views", 3, "--min-overlap", 0.01, "--workers", 1, "--no-check")
     assert built.exit_code == 0, built.output
     assert {sample.scene_id for sample in ShardReader(tmp_path / "SHARDS")} == {"objects-0001"}
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "..", "", "/etc", "a\0"])
+def test_an_index_does_not_lead_out_of_the_folder(tmp_path, name):
+    record = {
+        "format_version": 1,
+        "tool_version": "0.1.0",
+        "method": "sweep",
+        "options": {},
+        "source": {},
+        "counts": {},
+        "scenes": {"room": name},
+    }
+    (tmp_path / "depth.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match=r"depth\.json: scene folder .*finished folder of depth"):
+        folders.read_index(tmp_path)

@@ -23,9 +23,11 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from cameo_data import array_files, depth_io
+from cameo_data import array_files, depth_io, files
 from cameo_data.depth.base import EstimatedDepth
 from cameo_data.errors import DataError, Reason
+from cameo_data.files import FileDefect
+from cameo_data.parsing import MAX_JSON_BYTES
 from cameo_data.shards import layout
 from cameo_data.types import DepthMap
 from cameo_data.work_folder import changes, locked, read_json, write_bytes, write_json
@@ -176,7 +178,7 @@ def load_depth(path: Path) -> EstimatedDepth:
     try:
         with np.load(path, allow_pickle=False) as file:
             unsure = "confidence" not in file.files
-    except (OSError, ValueError):
+    except Exception:  # read_npz above has read the file's depth; the rest is asked for again below
         unsure = True
     return EstimatedDepth(depth, None if unsure else depth_io.read_confidence(path))
 
@@ -187,7 +189,12 @@ def read_index(root: Path) -> DepthIndex:
     Raises:
         DataError: there is none, or it is damaged.
     """
-    return _read(DepthFolder(root).index, DepthIndex, root)
+    index = _read(DepthFolder(root).index, DepthIndex, root)
+    # a folder's name leads nowhere else
+    odd = [name for name in index.scenes.values() if not _is_component(name)]
+    if odd:
+        raise _unfinished(root, f"{DepthFolder(root).index.name}: scene folder {odd[0][:80]!r}")
+    return index
 
 
 def read_scene(root: Path, name: str) -> SceneEntry:
@@ -201,12 +208,22 @@ def read_scene(root: Path, name: str) -> SceneEntry:
 
 def _read(path: Path, model: type[layout.M], root: Path) -> layout.M:
     try:
-        return layout.parse(model, path.read_bytes(), path.name)
-    except FileNotFoundError:
-        found = f"{path.relative_to(root)} is missing"
+        data = files.read_bytes(path, Reason.BAD_METADATA, MAX_JSON_BYTES)
+        return layout.parse(model, data, path.name)
+    except FileDefect as defect:
+        missing = defect.reason == Reason.MISSING_FILE
+        found = f"{path.relative_to(root)} is missing" if missing else defect.found
     except ValueError as error:
         found = str(error)
-    raise DataError(
+    raise _unfinished(root, found)
+
+
+def _is_component(name: str) -> bool:
+    return name not in ("", "..") and Path(name).name == name and "\0" not in name
+
+
+def _unfinished(root: Path, found: str) -> DataError:
+    return DataError(
         Reason.BAD_METADATA,
         dataset=str(root),
         found=found,
