@@ -191,9 +191,9 @@ _PNG_END = b"IEND\xaeB`\x82"
 
 def _is_whole(folder: Path, scene: record.SceneRecord) -> bool:
     """Whether every picture and array is there and not cut, seen without decoding them."""
-    arrays = [folder / str(frame["depth"]) for frame in scene.frames] + [
-        *folder.glob("oracle-*.npy")
-    ]
+    arrays = [folder / str(frame["depth"]) for frame in scene.frames]
+    for xy in folder.glob("oracle-*-xy.npy"):
+        arrays += [xy, folder / xy.name.replace("-xy", "-verdict")]
     try:
         for frame in scene.frames:
             if not (folder / str(frame["image"])).read_bytes().endswith(_PNG_END):
