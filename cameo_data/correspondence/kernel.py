@@ -6,9 +6,12 @@ watches only the file of the function that is called, not those of the functions
 
 Shapes and names: ``W`` is a view's inverse depth, float32, with a margin of PAD zeros on each side
 (0 = unknown); row and column indices (r, c) count from the margin's corner, so the centre of pixel
-(0, 0) lies at (PAD, PAD). A fit is six float64: value, slope along x, slope along y, half of the
-second differences along x and y, and the doubt about an extrapolation by one pixel.
+(0, 0) lies at (PAD, PAD). A fit is seven float64: value, slope along x, slope along y, half of the
+second differences along x and y, the doubt about an extrapolation by one pixel, and how much more
+the value might change per pixel because no neighbour shows a slope.
 """
+
+from typing import NamedTuple
 
 import numba as nb
 import numpy as np
@@ -48,11 +51,43 @@ ROUNDING = 1e-6
 # middle, but not at it: on regular grids pixels lie exactly there, and rounding would decide.
 LEVEL = 0.47
 
+# Of a step in which depth is stored, what rounding to it may change, and a little for the slope of
+# stairs, which cannot be read off them.
+HALF_STEP = 0.6
+# A second difference of less than this many steps is a stair.
+STAIR = 1.5
+# Where no pixel agrees, the bilinear weight of nearer ones from which on they hide the place.
+LEAST_SHARE = 0.1
+# Sigma of a pair whose noise could not be measured: what differs by less than SIGMAS of these is
+# UNKNOWN, and what agrees to within SAME is VISIBLE at half the confidence.
+UNMEASURED_NOISE = 0.02
+UNMEASURED_CONFIDENCE = 0.5
+
 NO_DEPTH, BEHIND, OUTSIDE, UNKNOWN, OCCLUDED, VISIBLE = 0, 1, 2, 3, 4, 5
 # Of a pixel around the landing place: what it shows, compared with the point
-EMPTY, AGREES, NEARER, FAR_NEARER, FARTHER = 0, 1, 2, 3, 4
+EMPTY, AGREES, NEARER, FAR_NEARER, FARTHER, VAGUE = 0, 1, 2, 3, 4, 5
 # Of a cell between four pixels
 BROKEN, PLANE, CURVED = 0, 1, 2
+
+
+class Limits(NamedTuple):
+    """How far the depths of a pair may differ and still be of one surface.
+
+    Attributes:
+        noise: relative standard deviation, 0 in clean depth.
+        loose: how much more, as a share of inverse depth, a difference must be to mean something;
+            0 where the noise was measured.
+        steps0_w, steps0_z, steps1_w, steps1_z: steps in which the depth maps of the two views
+            are stored, of inverse depth or of depth; 0 where they are not.
+    """
+
+    noise: float
+    loose: float
+    steps0_w: float
+    steps0_z: float
+    steps1_w: float
+    steps1_z: float
+
 
 jit = nb.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 # Arrays are many arguments each: a call that is not inlined costs as much as the work inside.
@@ -100,24 +135,26 @@ def roughness(W):
 
 
 @jit
-def classify_cells(W, smooth):
+def classify_cells(W, smooth, step_w, step_z):
     """uint8 of W's shape: BROKEN, PLANE or CURVED for the cell from a pixel to its lower right.
 
     A cell between four known pixels is a plane if along each of its sides one of the two second
-    differences that hold the side is below ``smooth``, so a cell beside an edge still counts.
+    differences that hold the side is below ``smooth``, so a cell beside an edge still counts. So is
+    one of stairs of a single step, where depth is stored in steps.
     """
     h, w = W.shape
     e, third_limit, edge = np.float32(smooth), np.float32(4 * smooth), np.float32(EDGE)
     two, three = np.float32(2), np.float32(3)
+    s_w, s_z = np.float32(STAIR * step_w), np.float32(STAIR * step_z)
     across = np.zeros((h, w), np.uint8)
     down = np.zeros((h, w), np.uint8)
     for i in range(1, h - 1):
         for j in range(1, w - 1):
             b = W[i, j]
             a, c = W[i, j - 1], W[i, j + 1]
-            across[i, j] = (abs(a - two * b + c) <= e * b) & (a > 0) & (c > 0)
+            across[i, j] = (abs(a - two * b + c) <= e * b + s_w + s_z * b * b) & (a > 0) & (c > 0)
             a, c = W[i - 1, j], W[i + 1, j]
-            down[i, j] = (abs(a - two * b + c) <= e * b) & (a > 0) & (c > 0)
+            down[i, j] = (abs(a - two * b + c) <= e * b + s_w + s_z * b * b) & (a > 0) & (c > 0)
     cells = np.zeros((h, w), np.uint8)
     for i in range(1, h - 2):
         for j in range(1, w - 2):
@@ -125,7 +162,7 @@ def classify_cells(W, smooth):
             least = min(min(a, b), min(c, d))
             plane = (
                 (least > 0)
-                & (abs(a - b - c + d) <= two * e * least)
+                & (abs(a - b - c + d) <= two * (e * least + s_w + s_z * least * least))
                 & (across[i, j] | across[i, j + 1])
                 & (across[i + 1, j] | across[i + 1, j + 1])
                 & (down[i, j] | down[i + 1, j])
@@ -154,7 +191,8 @@ def classify_cells(W, smooth):
 
 @inlined
 def axis_fit(a, b, c, d, e):
-    """(slope, second difference, doubt) at c, the middle of five neighbours; 0 is unknown.
+    """(slope, second difference, doubt, unseen slope) at c, the middle of five neighbours; 0 is
+    unknown.
 
     From the smoothest of the three-point stencils that hold c, so never across an edge.
     """
@@ -178,7 +216,7 @@ def axis_fit(a, b, c, d, e):
             second = q
             slope = (d - c) - 0.5 * q
     if best <= EDGE * c:
-        return slope, second, best
+        return slope, second, best, 0.0
     # a thin thing or a lonely pixel: the flatter side, if it is flat at all
     slope = 0.0
     step = np.inf
@@ -189,19 +227,20 @@ def axis_fit(a, b, c, d, e):
         step = abs(d - c)
         slope = d - c
     if step > EDGE * c:
-        return 0.0, 0.0, 0.25 * EDGE * c
-    return slope, 0.0, 0.25 * step + 0.1 * EDGE * c
+        # only if neither neighbour is known might the surface be steep
+        return 0.0, 0.0, 0.25 * EDGE * c, STEEP * c if step == np.inf else 0.0
+    return slope, 0.0, 0.25 * step + 0.1 * EDGE * c, 0.0
 
 
 @inlined
 def fit(W, r, c, out):
     """The surface through pixel (r, c) into ``out``."""
     w = np.float64(W[r, c])
-    gx, qx, ux = axis_fit(
+    gx, qx, ux, sx = axis_fit(
         np.float64(W[r, c - 2]), np.float64(W[r, c - 1]), w,
         np.float64(W[r, c + 1]), np.float64(W[r, c + 2]),
     )  # fmt: skip
-    gy, qy, uy = axis_fit(
+    gy, qy, uy, sy = axis_fit(
         np.float64(W[r - 2, c]), np.float64(W[r - 1, c]), w,
         np.float64(W[r + 1, c]), np.float64(W[r + 2, c]),
     )  # fmt: skip
@@ -211,6 +250,7 @@ def fit(W, r, c, out):
     out[3] = 0.5 * qx
     out[4] = 0.5 * qy
     out[5] = min(ux + uy, EDGE * w)
+    out[6] = max(sx, sy)
 
 
 @inlined
@@ -301,7 +341,7 @@ def lookup(W, cells, x, y, fits):
 def sample(W, cells, hw, points):
     """Inverse depth (N,) at pixels (N, 2), 0 where unknown."""
     out = np.zeros(points.shape[0])
-    fits = np.empty((4, 6))
+    fits = np.empty((4, 7))
     for i in range(points.shape[0]):
         x, y = points[i, 0], points[i, 1]
         if x >= 0 and y >= 0 and x < hw[1] and y < hw[0]:
@@ -338,7 +378,15 @@ def may_face(f, u, v, E, noise):
 
 
 @inlined
-def compare_by_fits(W, r0, c0, fx, fy, w1, same, fits, kinds):
+def rounding_of(limits, w0, w1):
+    """How far two roundings to whole steps may take apart w0, seen in view 1 as w1, and view 1."""
+    step0 = limits.steps0_w + limits.steps0_z * w0 * w0
+    step1 = limits.steps1_w + limits.steps1_z * w1 * w1
+    return HALF_STEP * (step0 * (w1 / w0) + step1)
+
+
+@inlined
+def compare_by_fits(W, r0, c0, fx, fy, w1, same, far, noise, fits, kinds):
     """What the four pixels show, each carried on to the landing place along its own surface.
 
     Returns whether a pixel disagreed that need not, were its slope known better.
@@ -349,19 +397,22 @@ def compare_by_fits(W, r0, c0, fx, fy, w1, same, fits, kinds):
         w = np.float64(W[r0 + ky, c0 + kx])
         if w <= 0:
             kinds[k] = EMPTY
-        elif w > (1 + STEEP) * w1:
+        elif w > w1 + max(STEEP * w1, far):
             kinds[k] = FAR_NEARER
-        elif w < (1 - STEEP) * w1:
+        elif w < w1 - max(STEEP * w1, far):
             kinds[k] = FARTHER
         else:
             f = fits[k]
             fit(W, r0 + ky, c0 + kx, f)
             dx, dy = fx - kx, fy - ky
             d = w1 - at(f, dx, dy)
-            if abs(d) <= same * w1 + f[5] * (abs(dx) + abs(dy)):
+            reach = abs(dx) + abs(dy)
+            if abs(d) <= same + f[5] * reach:
                 kinds[k] = AGREES
             else:
-                kinds[k] = NEARER if d < 0 else FARTHER
+                # the slope is as noisy as its pixels, or unknown
+                clear = abs(d) > far + (f[5] + f[6] + noise * w1) * reach
+                kinds[k] = (NEARER if d < 0 else FARTHER) if clear else VAGUE
                 doubtful = True
     return doubtful
 
@@ -385,10 +436,10 @@ def compare_by_tangent(W, r0, c0, fx, fy, w1, same, f0, u, v, E, N, fits, kinds)
             continue
         kx, ky = k & 1, k >> 1
         w = np.float64(W[r0 + ky, c0 + kx])
-        if abs(w - (w1 + gx * (kx - fx) + gy * (ky - fy))) <= same * w1:
+        if abs(w - (w1 + gx * (kx - fx) + gy * (ky - fy))) <= same:
             kinds[k] = AGREES
             f = fits[k]
-            f[0], f[1], f[2], f[3], f[4], f[5] = w, gx, gy, 0.0, 0.0, 0.0
+            f[0], f[1], f[2], f[3], f[4], f[5], f[6] = w, gx, gy, 0.0, 0.0, 0.0, 0.0
 
 
 @inlined
@@ -413,12 +464,12 @@ def join_creases(W, r0, c0, w1, same, a, fits, kinds):
             continue
         kx, ky = k & 1, k >> 1
         below = at(fa, kx - ax, ky - ay) - W[r0 + ky, c0 + kx]
-        if below >= -same * w1:
+        if below >= -same:
             kinds[k] = AGREES
         elif kinds[k] == NEARER:
             above = fa[0] - at(fits[k], ax - kx, ay - ky)
             small = max(abs(above), abs(below)) < CREASE * w1
-            if small and (above * below <= 0 or abs(above) < same * w1):
+            if small and (above * below <= 0 or abs(above) < same):
                 kinds[k] = AGREES
 
 
@@ -453,21 +504,34 @@ def coverage(W, r0, c0, fx, fy, a, n, fits):
 
 
 @inlined
-def judge(W0, cells0, W1, x, y, w1, u, v, stride, E, N, noise, fits, f0, kinds):
+def nearer_share(kinds, fx, fy):
+    """Bilinear weight of the nearer pixels, as a share of all four."""
+    share = 0.0
+    for k in range(4):
+        if kinds[k] == NEARER or kinds[k] == FAR_NEARER:
+            share += (fx if k & 1 else 1 - fx) * (fy if k >> 1 else 1 - fy)
+    return share
+
+
+@inlined
+def judge(W0, cells0, W1, x, y, w0, w1, u, v, stride, E, N, limits, fits, f0, kinds):
     """(verdict, confidence) of a query (u, v) whose inverse depth in view 1 is w1 at (x, y), where
     the four pixels around may see different surfaces."""
     px, py = x + (PAD - 0.5), y + (PAD - 0.5)
     c0, r0 = int(px), int(py)
     fx, fy = px - c0, py - r0
-    same = SAME + SIGMAS * noise
-    doubtful = compare_by_fits(W1, r0, c0, fx, fy, w1, same, fits, kinds)
+    noise = SIGMAS * limits.noise
+    same = (SAME + noise) * w1 + rounding_of(limits, w0, w1)
+    far = same + limits.loose * w1
+    doubtful = compare_by_fits(W1, r0, c0, fx, fy, w1, same, far, noise, fits, kinds)
     if doubtful:
         query_fit(W0, cells0, u, v, stride, fits[4:], f0)
         compare_by_tangent(W1, r0, c0, fx, fy, w1, same, f0, u, v, E, N, fits, kinds)
     a = heaviest(kinds, AGREES, AGREES, fx, fy)
     n = heaviest(kinds, NEARER, FAR_NEARER, fx, fy)
     if a < 0:
-        return (OCCLUDED, 1.0) if n >= 0 else (UNKNOWN, 0.0)
+        share = nearer_share(kinds, fx, fy)
+        return (OCCLUDED, share) if share >= LEAST_SHARE else (UNKNOWN, 0.0)
     if n >= 0:
         join_creases(W1, r0, c0, w1, same, a, fits, kinds)
         n = heaviest(kinds, NEARER, FAR_NEARER, fx, fy)
@@ -479,23 +543,40 @@ def judge(W0, cells0, W1, x, y, w1, u, v, stride, E, N, noise, fits, f0, kinds):
         confidence = 1 - 2 * covered
     if not doubtful:
         query_fit(W0, cells0, u, v, stride, fits[4:], f0)
-    if not may_face(f0, u, v, E, SIGMAS * noise):
+    if not may_face(f0, u, v, E, noise):
         # hidden by the very surface that it lies on
         return OCCLUDED, 0.5
+    if limits.loose > 0:
+        confidence *= UNMEASURED_CONFIDENCE
     return VISIBLE, confidence
 
 
 @jit
 def judge_row(
-    W0, cells0, W1, columns, x, y, w1, v, stride, E, N, noise, fits, f0, kinds, verdict, confidence
+    W0, cells0, W1, columns, x, y, w0, w1, v, stride, E, N, limits, fits, f0, kinds, verdict,
+    confidence,
 ):  # fmt: skip
     """``judge`` for some queries of a row: one call, for a call costs as much as a query."""
     for m in range(columns.shape[0]):
         j = columns[m]
         u = (j + 0.5) * stride
         verdict[j], confidence[j] = judge(
-            W0, cells0, W1, x[j], y[j], w1[j], u, v, stride, E, N, noise, fits, f0, kinds
+            W0, cells0, W1, x[j], y[j], w0[j], w1[j], u, v, stride, E, N, limits, fits, f0, kinds
         )
+
+
+@jit
+def judge_smooth(seen, w0, w1, limits):
+    """(verdict, confidence) of a query in a smooth cell that shows ``seen``, in depth that is
+    noisy, in steps, or of unknown noise."""
+    same = (SAME + SIGMAS * limits.noise) * w1 + rounding_of(limits, w0, w1)
+    d = seen - w1
+    if abs(d) <= same:
+        return VISIBLE, UNMEASURED_CONFIDENCE if limits.loose > 0 else 1.0
+    beyond = d - same - limits.loose * w1
+    if beyond <= 0:
+        return UNKNOWN, 0.0
+    return OCCLUDED, min(1.0, beyond / same)
 
 
 # --- a pair of views ----------------------------------------------------------------------------
@@ -504,7 +585,7 @@ def judge_row(
 @jit
 def query_row(W0, cells0, row, stride, mask0, w0, share):
     """Inverse depth of one row of queries and how sure it is."""
-    fits = np.empty((4, 6))
+    fits = np.empty((4, 7))
     v = (row + 0.5) * stride
     for j in range(w0.shape[0]):
         u = (j + 0.5) * stride
@@ -557,7 +638,7 @@ def place_row(w0, x, y, w1, width, height, pitch, xy, verdict, confidence, index
 
 @jit
 def run(
-    W0, cells0, W1, cells1, hw1, M, T, E, N, stride, noise, mask0, mask1, xy, verdict, confidence
+    W0, cells0, W1, cells1, hw1, M, T, E, N, stride, limits, mask0, mask1, xy, verdict, confidence
 ):  # fmt: skip
     """All queries of a pair; fills xy (h, w, 2), verdict (h, w), confidence (h, w).
 
@@ -565,15 +646,16 @@ def run(
     mean none.
     """
     h, w = verdict.shape
-    same = SAME + SIGMAS * noise
+    same = SAME
+    plain = limits.noise == 0 and limits.loose == 0 and rounding_of(limits, 1.0, 1.0) == 0
     x, y, w1 = np.empty(w), np.empty(w), np.empty(w)
     fx, fy = np.empty(w), np.empty(w)
     index = np.empty(w, np.int32)
     broken = np.empty(w, np.int64)
     w0 = np.empty(w, np.float32)
     share = np.ones(w)
-    fits = np.empty((8, 6))
-    f0 = np.empty(6)
+    fits = np.empty((8, 7))
+    f0 = np.empty(7)
     kinds = np.empty(4, np.int64)
     width, height = np.float64(hw1[1]), np.float64(hw1[0])
     pitch = W1.shape[1]
@@ -608,6 +690,9 @@ def run(
                 seen = top + py * (a + px * (b - a) - top)
             else:
                 seen = smooth_value(W1, cell, k // pitch, k % pitch, px, py)
+            if not plain:
+                verdicts[j], sure[j] = judge_smooth(seen, np.float64(w0[j]), depth1, limits)
+                continue
             d = seen - depth1
             agrees = abs(d) <= same * depth1
             found = VISIBLE if agrees else (OCCLUDED if d > 0 else UNKNOWN)
@@ -615,8 +700,8 @@ def run(
             sure[j] = np.float32(found >= OCCLUDED)
         if count:
             judge_row(
-                W0, cells0, W1, broken[:count], x, y, w1, v, stride, E, N, noise, fits, f0, kinds,
-                verdicts, sure,
+                W0, cells0, W1, broken[:count], x, y, w0, w1, v, stride, E, N, limits, fits, f0,
+                kinds, verdicts, sure,
             )  # fmt: skip
         if stride % 2 == 0:
             for j in range(w):
@@ -629,15 +714,16 @@ def run(
 
 
 @jit
-def estimate_noise(W0, W1, cells1, hw0, hw1, M, T):
-    """Relative noise between two views: the spread of what smooth cells of view 1 show, compared
-    with points of view 0, over a sparse grid. 0 where too few points meet.
+def differences(W0, W1, cells1, hw0, hw1, M, T, limits, step, alone):
+    """(N, 3): how far view 1 is from points of view 0, as a share of inverse depth; how much of it
+    steps may account for; how far away in pixels view 1's depth was taken. Over a grid of step
+    ``step``, within 10 %, because hidden points are far off.
 
-    By the median of absolute differences (× 1.4826, normal), within 10 % at first and then within
-    4 standard deviations: hidden points are far off, and a minority.
+    View 1 is looked up in smooth cells or, ``alone``, at the known pixel next to the place, carried
+    on along its own surface.
     """
-    step = max(1, int(np.sqrt(hw0[0] * hw0[1] / 1500.0)))
-    found = np.empty((hw0[0] // step + 1) * (hw0[1] // step + 1))
+    found = np.empty(((hw0[0] // step + 1) * (hw0[1] // step + 1), 3))
+    f = np.empty(7)
     n = 0
     for i in range(step // 2, hw0[0], step):
         for j in range(step // 2, hw0[1], step):
@@ -654,18 +740,44 @@ def estimate_noise(W0, W1, cells1, hw0, hw1, M, T):
                 continue
             px, py = x + (PAD - 0.5), y + (PAD - 0.5)
             c, r = int(px), int(py)
-            if cells1[r, c] == BROKEN:
+            away = 0.0
+            if alone:
+                best = 2.0
+                dx, dy = 0.0, 0.0
+                for k in range(4):
+                    kx, ky = k & 1, k >> 1
+                    reach = abs(px - c - kx) + abs(py - r - ky)
+                    if W1[r + ky, c + kx] > 0 and reach < best:
+                        best = reach
+                        dx, dy = px - c - kx, py - r - ky
+                        fit(W1, r + ky, c + kx, f)
+                if best == 2.0:
+                    continue
+                seen = at(f, dx, dy)
+                away = best
+                if seen <= 0:
+                    continue
+            elif cells1[r, c] == BROKEN:
                 continue
-            seen = smooth_value(W1, cells1[r, c], r, c, px - c, py - r)
-            d = abs(w0 / hz / seen - 1)
+            else:
+                seen = smooth_value(W1, cells1[r, c], r, c, px - c, py - r)
+            w1 = w0 / hz
+            d = abs(w1 / seen - 1)
             if d < 0.1:
-                found[n] = d
+                found[n, 0] = d
+                found[n, 1] = rounding_of(limits, w0, w1) / w1
+                found[n, 2] = away
                 n += 1
-    if n < 50:
-        return 0.0
-    sigma = 1.4826 * np.median(found[:n])
+    return found[:n]
+
+
+@jit
+def spread(found):
+    """Standard deviation of absolute differences, by their median (× 1.4826, normal), at first of
+    all and then within 4 standard deviations."""
+    sigma = 1.4826 * np.median(found)
     for _ in range(3):
-        near = found[:n][found[:n] < 4 * sigma]
+        near = found[found < 4 * sigma]
         if near.size < 20:
             break
         sigma = 1.4826 * np.median(near)

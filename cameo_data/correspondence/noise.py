@@ -1,0 +1,75 @@
+"""How much the depths of two views differ where they see the same: sensor, poses and calibration.
+
+Where it cannot be measured, it is not taken to be nothing: see ``Limits.loose``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cameo_data.correspondence import kernel
+from cameo_data.correspondence.kernel import Limits
+
+if TYPE_CHECKING:
+    from cameo_data.correspondence.core import PairGeometry, PreparedView
+
+# Noise is rounded up to a power of this: rounding of depths, as when a scene is given in another
+# unit, must not move a tolerance.
+NOISE_STEP = 1.1
+# Points that must meet in smooth cells; below, single known pixels are compared as well.
+ENOUGH = 50
+# Fewer single pixels than this tell nothing.
+LEAST = 12
+# Median absolute difference of two values rounded to the same steps, × 1.4826, as a share of the
+# largest.
+ROUNDED_SPREAD = 0.434
+
+
+def limits_between(
+    view0: PreparedView, view1: PreparedView, there: PairGeometry, back: PairGeometry | None = None
+) -> Limits:
+    """How far depths of view 1 may be from points of view 0."""
+    steps = (view0.steps.inverse, view0.steps.depth, view1.steps.inverse, view1.steps.depth)
+    limits = Limits(0.0, 0.0, *steps)
+    found = _differences(view0, view1, there, limits)
+    if len(found) >= ENOUGH:
+        return limits._replace(noise=_noise(found))
+    found = _alone(view0, view1, there, limits)
+    back = back or type(there).between(view1.camera, view0.camera)
+    swapped = Limits(0.0, 0.0, *steps[2:], *steps[:2])
+    found = np.concatenate([found, _alone(view1, view0, back, swapped)])
+    if len(found) < LEAST:
+        return limits._replace(loose=kernel.SIGMAS * kernel.UNMEASURED_NOISE)
+    # the nearer a pixel, the less its difference is that of an unknown slope
+    nearest = found[np.argsort(found[:, 2], kind="stable")][: max(ENOUGH, len(found) // 4)]
+    few = 1 + 2 / math.sqrt(len(nearest)) if len(nearest) < ENOUGH else 1.0
+    return limits._replace(noise=_noise(nearest, few))
+
+
+def _alone(view0, view1, geometry, limits):
+    h, w = view0.camera.hw
+    known = np.count_nonzero(view0.inverse_depth)
+    step = max(1, int(math.sqrt(known / 20000.0)))
+    return _differences(view0, view1, geometry, limits, step, alone=True)
+
+
+def _differences(view0, view1, geometry, limits, step=0, alone=False) -> NDArray[np.float64]:
+    h, w = view0.camera.hw
+    return kernel.differences(
+        view0.inverse_depth, view1.inverse_depth, view1.cells, view0.camera.hw, view1.camera.hw,
+        geometry.homography, geometry.epipole1, limits,
+        step or max(1, int(math.sqrt(h * w / 1500.0))), alone,
+    )  # fmt: skip
+
+
+def _noise(found: NDArray[np.float64], factor: float = 1.0) -> float:
+    sigma = factor * kernel.spread(np.ascontiguousarray(found[:, 0]))
+    steps = ROUNDED_SPREAD / kernel.HALF_STEP / 2 * float(np.median(found[:, 1]))
+    sigma = math.sqrt(max(0.0, sigma * sigma - steps * steps))
+    if sigma < kernel.LEAST_NOISE:
+        return 0.0
+    return float(NOISE_STEP ** math.ceil(math.log(sigma) / math.log(NOISE_STEP)))
