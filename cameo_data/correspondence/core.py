@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cameo_data import camera as cameras
 from cameo_data import transforms
 from cameo_data.correspondence import kernel
-from cameo_data.correspondence.noise import limits_between
+from cameo_data.correspondence.noise import traits_between
 from cameo_data.correspondence.steps import Steps, steps_of
 from cameo_data.types import Camera, Correspondence, DepthMap, PairMaps, Verdict
 
@@ -35,6 +35,7 @@ class PreparedView:
         cells: uint8 of the same shape, which cells between four pixels are smooth.
         mask: (H, W) bool or None; restricts queries in this view and targets in it.
         steps: the steps in which depth is stored, if it is.
+        sparse: whether most known pixels lack a known neighbour.
     """
 
     camera: Camera
@@ -42,6 +43,7 @@ class PreparedView:
     cells: NDArray[np.uint8]
     mask: NDArray[np.bool_] | None
     steps: Steps = Steps()
+    sparse: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,16 @@ def prepare(
         )
     inverse = kernel.padded_inverse(np.ascontiguousarray(z), valid)
     steps = steps_of(inverse)
-    return PreparedView(camera, inverse, _cells(inverse, steps), mask, steps)
+    return PreparedView(camera, inverse, _cells(inverse, steps), mask, steps, _sparse(inverse))
+
+
+def _sparse(inverse: NDArray[np.float32]) -> bool:
+    """Whether fewer than half of the known pixels know a neighbour to the right and one below."""
+    step = max(1, inverse.shape[0] // 64)
+    known, below = inverse[:-1:step] > 0, inverse[1::step] > 0
+    count = np.count_nonzero(known)
+    both = np.count_nonzero(known[:, :-1] & known[:, 1:] & below[: len(known), :-1])
+    return bool(both < 0.5 * count)
 
 
 def _cells(inverse: NDArray[np.float32], steps: Steps) -> NDArray[np.uint8]:
@@ -186,7 +197,9 @@ def sample_depth(
     """
     points = np.ascontiguousarray(np.asarray(xy, np.float64).reshape(-1, 2))
     inverse = kernel.padded_inverse(depth.z, depth.valid)
-    w = kernel.sample(inverse, _cells(inverse, steps_of(inverse)), depth.hw, points)
+    w = kernel.sample(
+        inverse, _cells(inverse, steps_of(inverse)), depth.hw, _sparse(inverse), points
+    )
     valid = w > 0
     z = np.where(valid, 1.0 / np.where(valid, w, 1.0), 0.0).astype(np.float32)
     shape = np.shape(xy)[:-1]
@@ -196,7 +209,7 @@ def sample_depth(
 def noise_between(view0: PreparedView, view1: PreparedView) -> float:
     """Relative standard deviation of what view 1's depth says about view 0's points, as it widens
     the tolerance: 0 in clean depth, else rounded up to the next of a row of fixed values."""
-    return limits_between(view0, view1, PairGeometry.between(view0.camera, view1.camera)).noise
+    return traits_between(view0, view1, PairGeometry.between(view0.camera, view1.camera)).noise
 
 
 def _grid_hw(view: PreparedView, stride: int) -> tuple[int, int]:
@@ -231,7 +244,7 @@ def _fill(
     kernel.run(
         view0.inverse_depth, view0.cells, view1.inverse_depth, view1.cells, view1.camera.hw,
         geometry.homography, geometry.epipole1, geometry.epipole0, geometry.plane_map,
-        stride, limits_between(view0, view1, geometry),
+        stride, traits_between(view0, view1, geometry),
         _NONE if view0.mask is None else view0.mask,
         _NONE if view1.mask is None else view1.mask,
         xy, verdict, confidence,

@@ -51,13 +51,21 @@ ROUNDING = 1e-6
 # middle, but not at it: on regular grids pixels lie exactly there, and rounding would decide.
 LEVEL = 0.47
 
-# Of a step in which depth is stored, what rounding to it may change, and a little for the slope of
-# stairs, which cannot be read off them.
-HALF_STEP = 0.6
+# Beyond that, and by this many more, noisy depth is clearly nearer; in between it is UNKNOWN.
+CLEAR = 1.0
+# Of a step in which depth is stored, what it may change in each view: a half by rounding, a half
+# because the slope of stairs cannot be read off them.
+STEPS = 1.0
+# A surface of which no neighbour of a pixel tells the slope is taken to change by no more per pixel.
+UNSEEN_SLOPE = 0.05
 # A second difference of less than this many steps is a stair.
 STAIR = 1.5
 # Where no pixel agrees, the bilinear weight of nearer ones from which on they hide the place.
-LEAST_SHARE = 0.1
+LEAST_SHARE = 0.05
+# In sparse depth a pixel at most this far from the landing place (|dx| + |dy|) may confirm a point
+# though it lies outside of the four around, at this confidence. It never hides one.
+FAR_CONFIRMS = 2.0
+FAR_CONFIDENCE = 0.25
 # Sigma of a pair whose noise could not be measured: what differs by less than SIGMAS of these is
 # UNKNOWN, and what agrees to within SAME is VISIBLE at half the confidence.
 UNMEASURED_NOISE = 0.02
@@ -70,8 +78,8 @@ EMPTY, AGREES, NEARER, FAR_NEARER, FARTHER, VAGUE = 0, 1, 2, 3, 4, 5
 BROKEN, PLANE, CURVED = 0, 1, 2
 
 
-class Limits(NamedTuple):
-    """How far the depths of a pair may differ and still be of one surface.
+class Traits(NamedTuple):
+    """What the depth of a pair of views is like.
 
     Attributes:
         noise: relative standard deviation, 0 in clean depth.
@@ -79,6 +87,7 @@ class Limits(NamedTuple):
             0 where the noise was measured.
         steps0_w, steps0_z, steps1_w, steps1_z: steps in which the depth maps of the two views
             are stored, of inverse depth or of depth; 0 where they are not.
+        sparse0, sparse1: whether most pixels are unknown, each known one alone.
     """
 
     noise: float
@@ -87,6 +96,8 @@ class Limits(NamedTuple):
     steps0_z: float
     steps1_w: float
     steps1_z: float
+    sparse0: bool
+    sparse1: bool
 
 
 jit = nb.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -117,9 +128,20 @@ def padded_inverse(z, valid):
 
 @jit
 def roughness(W):
-    """Median of |second difference| / value over a sparse grid; 0 where too little is known."""
+    """Median of |second difference| / value over a sparse grid, or over all pixels where that finds
+    too little; 0 if those are too few as well, and with them the cells that might be smooth."""
     h, w = W.shape
     step = max(1, int(np.sqrt(h * w / 4000.0)))
+    found = second_differences(W, step)
+    if found.size < 50 and step > 1:
+        found = second_differences(W, 1)
+    return np.median(found) if found.size >= 10 else 0.0
+
+
+@jit
+def second_differences(W, step):
+    """|second difference| / value of the pixels of a grid."""
+    h, w = W.shape
     found = np.empty((h // step + 1) * (w // step + 1) * 2)
     n = 0
     for i in range(PAD, h - PAD, step):
@@ -131,7 +153,7 @@ def roughness(W):
                 if a > 0 and b > 0:
                     found[n] = abs(a - 2 * c + b) / c
                     n += 1
-    return np.median(found[:n]) if n >= 50 else 0.0
+    return found[:n]
 
 
 @jit
@@ -228,7 +250,7 @@ def axis_fit(a, b, c, d, e):
         slope = d - c
     if step > EDGE * c:
         # only if neither neighbour is known might the surface be steep
-        return 0.0, 0.0, 0.25 * EDGE * c, STEEP * c if step == np.inf else 0.0
+        return 0.0, 0.0, 0.25 * EDGE * c, UNSEEN_SLOPE * c if step == np.inf else 0.0
     return slope, 0.0, 0.25 * step + 0.1 * EDGE * c, 0.0
 
 
@@ -288,11 +310,12 @@ def largest_bend(W, r, c):
 
 
 @jit
-def lookup(W, cells, x, y, fits):
+def lookup(W, cells, x, y, sparse, fits):
     """Inverse depth at pixel (x, y) of the surface that most of the four pixels around it see.
 
     Returns (value or 0 where less than half is known, its share of what is known, which of the
-    four pixels stands for it). Inside a smooth cell all four see it.
+    four pixels stands for it). Inside a smooth cell all four see it. Where depth is sparse, what
+    is unknown there says nothing: one known pixel will do, at a share of its weight.
     """
     px, py = x + (PAD - 0.5), y + (PAD - 0.5)
     c0, r0 = int(np.floor(px)), int(np.floor(py))
@@ -318,7 +341,7 @@ def lookup(W, cells, x, y, fits):
             guess[k] = W[r0 + ky, c0 + kx]
         weight[k] = wk
         known += wk
-    if known < 0.5:
+    if known < (LEAST_SHARE if sparse else 0.5):
         return 0.0, 0.0, 0
     best, value, chosen = -1.0, 0.0, 0
     for k in range(4):
@@ -334,18 +357,18 @@ def lookup(W, cells, x, y, fits):
         # of two surfaces with equal shares, as on an edge at a cell's centre, the nearer one
         if total > best + ROUNDING or (total > best - ROUNDING and mean > value):
             best, value, chosen = total, mean, k
-    return value, best / known, chosen
+    return value, best / max(known, 0.5), chosen
 
 
 @jit
-def sample(W, cells, hw, points):
+def sample(W, cells, hw, sparse, points):
     """Inverse depth (N,) at pixels (N, 2), 0 where unknown."""
     out = np.zeros(points.shape[0])
     fits = np.empty((4, 7))
     for i in range(points.shape[0]):
         x, y = points[i, 0], points[i, 1]
         if x >= 0 and y >= 0 and x < hw[1] and y < hw[0]:
-            out[i] = lookup(W, cells, x, y, fits)[0]
+            out[i] = lookup(W, cells, x, y, sparse, fits)[0]
     return out
 
 
@@ -353,12 +376,12 @@ def sample(W, cells, hw, points):
 
 
 @inlined
-def query_fit(W0, cells0, u, v, stride, fits, out):
+def query_fit(W0, cells0, u, v, stride, sparse, fits, out):
     """The surface of view 0 at a query, into ``out``."""
     if stride % 2 == 1:
         fit(W0, int(v) + PAD, int(u) + PAD, out)
     else:
-        value, _, k = lookup(W0, cells0, u, v, fits)
+        value, _, k = lookup(W0, cells0, u, v, sparse, fits)
         fit(W0, int(v - 0.5) + (k >> 1) + PAD, int(u - 0.5) + (k & 1) + PAD, out)
         out[0] = value
 
@@ -378,11 +401,11 @@ def may_face(f, u, v, E, noise):
 
 
 @inlined
-def rounding_of(limits, w0, w1):
+def rounding_of(traits, w0, w1):
     """How far two roundings to whole steps may take apart w0, seen in view 1 as w1, and view 1."""
-    step0 = limits.steps0_w + limits.steps0_z * w0 * w0
-    step1 = limits.steps1_w + limits.steps1_z * w1 * w1
-    return HALF_STEP * (step0 * (w1 / w0) + step1)
+    step0 = traits.steps0_w + traits.steps0_z * w0 * w0
+    step1 = traits.steps1_w + traits.steps1_z * w1 * w1
+    return STEPS * (step0 * (w1 / w0) + step1)
 
 
 @inlined
@@ -503,6 +526,24 @@ def coverage(W, r0, c0, fx, fy, a, n, fits):
     return covered / total
 
 
+@jit
+def confirmed_from_afar(W, r0, c0, fx, fy, w1, same, kinds, f):
+    """Whether none of the four pixels is known, and the nearest known one of the twelve around
+    them agrees, carried on along its own surface."""
+    for k in range(4):
+        if kinds[k] != EMPTY:
+            return False
+    best, dx, dy = FAR_CONFIRMS, 0.0, 0.0
+    for jy in range(-1, 3):
+        for jx in range(-1, 3):
+            reach = abs(fx - jx) + abs(fy - jy)
+            if W[r0 + jy, c0 + jx] > 0 and reach < best:
+                best, dx, dy = reach, fx - jx, fy - jy
+                fit(W, r0 + jy, c0 + jx, f)
+    allowed = same + f[5] * best
+    return best < FAR_CONFIRMS and abs(w1 - at(f, dx, dy)) <= allowed
+
+
 @inlined
 def nearer_share(kinds, fx, fy):
     """Bilinear weight of the nearer pixels, as a share of all four."""
@@ -514,21 +555,25 @@ def nearer_share(kinds, fx, fy):
 
 
 @inlined
-def judge(W0, cells0, W1, x, y, w0, w1, u, v, stride, E, N, limits, fits, f0, kinds):
+def judge(W0, cells0, W1, x, y, w0, w1, u, v, stride, E, N, traits, fits, f0, kinds):
     """(verdict, confidence) of a query (u, v) whose inverse depth in view 1 is w1 at (x, y), where
     the four pixels around may see different surfaces."""
     px, py = x + (PAD - 0.5), y + (PAD - 0.5)
     c0, r0 = int(px), int(py)
     fx, fy = px - c0, py - r0
-    noise = SIGMAS * limits.noise
-    same = (SAME + noise) * w1 + rounding_of(limits, w0, w1)
-    far = same + limits.loose * w1
+    noise = SIGMAS * traits.noise
+    same = (SAME + noise) * w1 + rounding_of(traits, w0, w1)
+    far = same + (traits.loose + CLEAR * traits.noise) * w1
     doubtful = compare_by_fits(W1, r0, c0, fx, fy, w1, same, far, noise, fits, kinds)
     if doubtful:
-        query_fit(W0, cells0, u, v, stride, fits[4:], f0)
+        query_fit(W0, cells0, u, v, stride, traits.sparse0, fits[4:], f0)
         compare_by_tangent(W1, r0, c0, fx, fy, w1, same, f0, u, v, E, N, fits, kinds)
     a = heaviest(kinds, AGREES, AGREES, fx, fy)
     n = heaviest(kinds, NEARER, FAR_NEARER, fx, fy)
+    if a < 0 and n < 0 and traits.sparse1 and confirmed_from_afar(
+        W1, r0, c0, fx, fy, w1, same, kinds, fits[0]
+    ):  # fmt: skip
+        return VISIBLE, FAR_CONFIDENCE
     if a < 0:
         share = nearer_share(kinds, fx, fy)
         return (OCCLUDED, share) if share >= LEAST_SHARE else (UNKNOWN, 0.0)
@@ -542,18 +587,18 @@ def judge(W0, cells0, W1, x, y, w0, w1, u, v, stride, E, N, limits, fits, f0, ki
             return OCCLUDED, 2 * covered - 1
         confidence = 1 - 2 * covered
     if not doubtful:
-        query_fit(W0, cells0, u, v, stride, fits[4:], f0)
+        query_fit(W0, cells0, u, v, stride, traits.sparse0, fits[4:], f0)
     if not may_face(f0, u, v, E, noise):
         # hidden by the very surface that it lies on
         return OCCLUDED, 0.5
-    if limits.loose > 0:
+    if traits.loose > 0:
         confidence *= UNMEASURED_CONFIDENCE
     return VISIBLE, confidence
 
 
 @jit
 def judge_row(
-    W0, cells0, W1, columns, x, y, w0, w1, v, stride, E, N, limits, fits, f0, kinds, verdict,
+    W0, cells0, W1, columns, x, y, w0, w1, v, stride, E, N, traits, fits, f0, kinds, verdict,
     confidence,
 ):  # fmt: skip
     """``judge`` for some queries of a row: one call, for a call costs as much as a query."""
@@ -561,19 +606,19 @@ def judge_row(
         j = columns[m]
         u = (j + 0.5) * stride
         verdict[j], confidence[j] = judge(
-            W0, cells0, W1, x[j], y[j], w0[j], w1[j], u, v, stride, E, N, limits, fits, f0, kinds
+            W0, cells0, W1, x[j], y[j], w0[j], w1[j], u, v, stride, E, N, traits, fits, f0, kinds
         )
 
 
 @jit
-def judge_smooth(seen, w0, w1, limits):
+def judge_smooth(seen, w0, w1, traits):
     """(verdict, confidence) of a query in a smooth cell that shows ``seen``, in depth that is
     noisy, in steps, or of unknown noise."""
-    same = (SAME + SIGMAS * limits.noise) * w1 + rounding_of(limits, w0, w1)
+    same = (SAME + SIGMAS * traits.noise) * w1 + rounding_of(traits, w0, w1)
     d = seen - w1
     if abs(d) <= same:
-        return VISIBLE, UNMEASURED_CONFIDENCE if limits.loose > 0 else 1.0
-    beyond = d - same - limits.loose * w1
+        return VISIBLE, UNMEASURED_CONFIDENCE if traits.loose > 0 else 1.0
+    beyond = d - same - (traits.loose + CLEAR * traits.noise) * w1
     if beyond <= 0:
         return UNKNOWN, 0.0
     return OCCLUDED, min(1.0, beyond / same)
@@ -583,7 +628,7 @@ def judge_smooth(seen, w0, w1, limits):
 
 
 @jit
-def query_row(W0, cells0, row, stride, mask0, w0, share):
+def query_row(W0, cells0, row, stride, sparse, mask0, w0, share):
     """Inverse depth of one row of queries and how sure it is."""
     fits = np.empty((4, 7))
     v = (row + 0.5) * stride
@@ -593,7 +638,7 @@ def query_row(W0, cells0, row, stride, mask0, w0, share):
             w0[j] = W0[int(v) + PAD, int(u) + PAD]
             share[j] = 1.0
         else:
-            value, known, _ = lookup(W0, cells0, u, v, fits)
+            value, known, _ = lookup(W0, cells0, u, v, sparse, fits)
             w0[j] = value
             share[j] = known
         if mask0.size and not mask0[int(v), int(u)]:
@@ -638,7 +683,7 @@ def place_row(w0, x, y, w1, width, height, pitch, xy, verdict, confidence, index
 
 @jit
 def run(
-    W0, cells0, W1, cells1, hw1, M, T, E, N, stride, limits, mask0, mask1, xy, verdict, confidence
+    W0, cells0, W1, cells1, hw1, M, T, E, N, stride, traits, mask0, mask1, xy, verdict, confidence
 ):  # fmt: skip
     """All queries of a pair; fills xy (h, w, 2), verdict (h, w), confidence (h, w).
 
@@ -647,7 +692,7 @@ def run(
     """
     h, w = verdict.shape
     same = SAME
-    plain = limits.noise == 0 and limits.loose == 0 and rounding_of(limits, 1.0, 1.0) == 0
+    plain = traits.noise == 0 and traits.loose == 0 and rounding_of(traits, 1.0, 1.0) == 0
     x, y, w1 = np.empty(w), np.empty(w), np.empty(w)
     fx, fy = np.empty(w), np.empty(w)
     index = np.empty(w, np.int32)
@@ -665,7 +710,7 @@ def run(
         if stride == 1 and not mask0.size:
             w0[:] = W0[i + PAD, PAD : PAD + w]
         else:
-            query_row(W0, cells0, i, stride, mask0, w0, share)
+            query_row(W0, cells0, i, stride, traits.sparse0, mask0, w0, share)
         verdicts, sure = verdict[i], confidence[i]
         project_row(w0, v, np.float64(stride), M, T, x, y, w1)
         place_row(
@@ -691,7 +736,7 @@ def run(
             else:
                 seen = smooth_value(W1, cell, k // pitch, k % pitch, px, py)
             if not plain:
-                verdicts[j], sure[j] = judge_smooth(seen, np.float64(w0[j]), depth1, limits)
+                verdicts[j], sure[j] = judge_smooth(seen, np.float64(w0[j]), depth1, traits)
                 continue
             d = seen - depth1
             agrees = abs(d) <= same * depth1
@@ -700,7 +745,7 @@ def run(
             sure[j] = np.float32(found >= OCCLUDED)
         if count:
             judge_row(
-                W0, cells0, W1, broken[:count], x, y, w0, w1, v, stride, E, N, limits, fits, f0,
+                W0, cells0, W1, broken[:count], x, y, w0, w1, v, stride, E, N, traits, fits, f0,
                 kinds, verdicts, sure,
             )  # fmt: skip
         if stride % 2 == 0:
@@ -714,7 +759,7 @@ def run(
 
 
 @jit
-def differences(W0, W1, cells1, hw0, hw1, M, T, limits, step, alone):
+def differences(W0, W1, cells1, hw0, hw1, M, T, traits, step, alone):
     """(N, 3): how far view 1 is from points of view 0, as a share of inverse depth; how much of it
     steps may account for; how far away in pixels view 1's depth was taken. Over a grid of step
     ``step``, within 10 %, because hidden points are far off.
@@ -765,7 +810,7 @@ def differences(W0, W1, cells1, hw0, hw1, M, T, limits, step, alone):
             d = abs(w1 / seen - 1)
             if d < 0.1:
                 found[n, 0] = d
-                found[n, 1] = rounding_of(limits, w0, w1) / w1
+                found[n, 1] = rounding_of(traits, w0, w1) / w1
                 found[n, 2] = away
                 n += 1
     return found[:n]

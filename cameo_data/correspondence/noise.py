@@ -1,6 +1,6 @@
 """How much the depths of two views differ where they see the same: sensor, poses and calibration.
 
-Where it cannot be measured, it is not taken to be nothing: see ``Limits.loose``.
+Where it cannot be measured, it is not taken to be nothing: see ``Traits.loose``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data.correspondence import kernel
-from cameo_data.correspondence.kernel import Limits
+from cameo_data.correspondence.kernel import Traits
 
 if TYPE_CHECKING:
     from cameo_data.correspondence.core import PairGeometry, PreparedView
@@ -29,46 +29,46 @@ LEAST = 12
 ROUNDED_SPREAD = 0.434
 
 
-def limits_between(
+def traits_between(
     view0: PreparedView, view1: PreparedView, there: PairGeometry, back: PairGeometry | None = None
-) -> Limits:
+) -> Traits:
     """How far depths of view 1 may be from points of view 0."""
-    steps = (view0.steps.inverse, view0.steps.depth, view1.steps.inverse, view1.steps.depth)
-    limits = Limits(0.0, 0.0, *steps)
-    found = _differences(view0, view1, there, limits)
+    steps0, steps1 = view0.steps, view1.steps
+    traits = Traits(0.0, 0.0, *steps0, *steps1, view0.sparse, view1.sparse)
+    found = _differences(view0, view1, there, traits)
     if len(found) >= ENOUGH:
-        return limits._replace(noise=_noise(found))
-    found = _alone(view0, view1, there, limits)
+        return traits._replace(noise=_noise(found))
+    found = _alone(view0, view1, there, traits)
     back = back or type(there).between(view1.camera, view0.camera)
-    swapped = Limits(0.0, 0.0, *steps[2:], *steps[:2])
+    swapped = Traits(0.0, 0.0, *steps1, *steps0, view1.sparse, view0.sparse)
     found = np.concatenate([found, _alone(view1, view0, back, swapped)])
     if len(found) < LEAST:
-        return limits._replace(loose=kernel.SIGMAS * kernel.UNMEASURED_NOISE)
+        return traits._replace(loose=kernel.SIGMAS * kernel.UNMEASURED_NOISE)
     # the nearer a pixel, the less its difference is that of an unknown slope
     nearest = found[np.argsort(found[:, 2], kind="stable")][: max(ENOUGH, len(found) // 4)]
     few = 1 + 2 / math.sqrt(len(nearest)) if len(nearest) < ENOUGH else 1.0
-    return limits._replace(noise=_noise(nearest, few))
+    return traits._replace(noise=_noise(nearest, few))
 
 
-def _alone(view0, view1, geometry, limits):
+def _alone(view0, view1, geometry, traits):
     h, w = view0.camera.hw
     known = np.count_nonzero(view0.inverse_depth)
     step = max(1, int(math.sqrt(known / 20000.0)))
-    return _differences(view0, view1, geometry, limits, step, alone=True)
+    return _differences(view0, view1, geometry, traits, step, alone=True)
 
 
-def _differences(view0, view1, geometry, limits, step=0, alone=False) -> NDArray[np.float64]:
+def _differences(view0, view1, geometry, traits, step=0, alone=False) -> NDArray[np.float64]:
     h, w = view0.camera.hw
     return kernel.differences(
         view0.inverse_depth, view1.inverse_depth, view1.cells, view0.camera.hw, view1.camera.hw,
-        geometry.homography, geometry.epipole1, limits,
+        geometry.homography, geometry.epipole1, traits,
         step or max(1, int(math.sqrt(h * w / 1500.0))), alone,
     )  # fmt: skip
 
 
 def _noise(found: NDArray[np.float64], factor: float = 1.0) -> float:
     sigma = factor * kernel.spread(np.ascontiguousarray(found[:, 0]))
-    steps = ROUNDED_SPREAD / kernel.HALF_STEP / 2 * float(np.median(found[:, 1]))
+    steps = ROUNDED_SPREAD / (2 * kernel.STEPS) * float(np.median(found[:, 1]))
     sigma = math.sqrt(max(0.0, sigma * sigma - steps * steps))
     if sigma < kernel.LEAST_NOISE:
         return 0.0

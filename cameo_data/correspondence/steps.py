@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 SAMPLES = 4096
 # Fewer levels are as well the few walls of a simple scene.
 LEAST_LEVELS = 10
-# Values in steps differ by no less than a step: the smallest of their differences (a quantile, for
-# float32 rounds some) is about as large as the usual one. Differences of other values are not.
-SMALLEST, ALIKE = 0.01, 0.45
+# Values in steps differ by whole multiples of a step. Of the differences of neighbouring levels, the
+# smallest (a quantile, for float32 rounds some) are one step, and those of a few steps are whole
+# multiples to within this share of a step, in the mean; those of any values a quarter.
+SMALLEST, FEW_STEPS, WHOLE = 0.01, 4.5, 0.08
 # Of the places where the slope changes at all, the share at which it changes by about one step: few
 # beside the edges of flat walls, all in stairs.
 LEAST_STAIRS = 0.25
@@ -34,14 +35,18 @@ def steps_of(inverse: NDArray[np.float32]) -> Steps:
     """The steps of a map of inverse depth, in which 0 is unknown."""
     values = inverse[inverse > 0]
     values = values[:: max(1, values.size // SAMPLES)]
-    if (size := _step(values)) and _stairs(inverse, size):
-        return Steps(inverse=size)
-    if values.size and (size := _step(np.float32(1) / values)):
+    if values.size < LEAST_LEVELS:
+        return Steps()
+    step, off = _step(values)
+    step_z, off_z = _step(np.float32(1) / values)
+    # in a narrow range steps of one kind look like steps of the other
+    if step and off <= off_z:
+        return Steps(inverse=step) if _stairs(_rows(inverse), step) else Steps()
+    if step_z:
         rows = _rows(inverse)
         with np.errstate(divide="ignore"):
-            depth = np.where(rows > 0, np.float32(1) / rows, np.float32(0))
-        if _stairs(depth, size):
-            return Steps(depth=size)
+            rows = np.where(rows > 0, np.float32(1) / rows, np.float32(0))
+        return Steps(depth=step_z) if _stairs(rows, step_z) else Steps()
     return Steps()
 
 
@@ -49,26 +54,26 @@ def _rows(a: NDArray[np.float32]) -> NDArray[np.float32]:
     return a[:: max(1, a.shape[0] // 64)]
 
 
-def _step(values: NDArray[np.float32]) -> float:
-    """The step of which all values are multiples but for an offset, or 0."""
+def _step(values: NDArray[np.float32]) -> tuple[float, float]:
+    """(step of which all differences are multiples, by what share of it they are not), or zeros."""
     ordered = np.sort(values)
-    if not ordered.size:
-        return 0.0
     gaps = np.diff(ordered)
     # the same level, rounded to float32 in different ways
     gaps = gaps[gaps > np.float32(1e-6) * ordered[-1]]
     if gaps.size < LEAST_LEVELS - 1:
-        return 0.0
-    smallest, usual = np.quantile(gaps, [SMALLEST, 0.5])
-    if smallest < ALIKE * usual:
-        return 0.0
-    return float(np.quantile(gaps, 0.1))
+        return 0.0, 1.0
+    smallest = np.quantile(gaps, SMALLEST)
+    step = np.median(gaps[gaps < 1.5 * smallest])
+    few = gaps[gaps < FEW_STEPS * step] / step
+    off = float(np.mean(np.abs(few - np.rint(few))))
+    if off > WHOLE or few.size < 0.5 * gaps.size:
+        return 0.0, 1.0
+    return float(step), off
 
 
-def _stairs(a: NDArray[np.float32], size: float) -> bool:
+def _stairs(rows: NDArray[np.float32], size: float) -> bool:
     """Whether neighbours lie on stairs of this size. A tilted plane has equal steps as well, one a
     pixel, but no treads. Where too few neighbours are known to tell, they may."""
-    rows = _rows(a)
     known = (rows[:, :-2] > 0) & (rows[:, 1:-1] > 0) & (rows[:, 2:] > 0)
     bend = np.abs(rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:])[known]
     if bend.size < 50:
