@@ -611,17 +611,36 @@ def judge_row(
 
 
 @jit
-def judge_smooth(seen, w0, w1, traits):
-    """(verdict, confidence) of a query in a smooth cell that shows ``seen``, in depth that is
-    noisy, in steps, or of unknown noise."""
-    same = (SAME + SIGMAS * traits.noise) * w1 + rounding_of(traits, w0, w1)
-    d = seen - w1
-    if abs(d) <= same:
-        return VISIBLE, UNMEASURED_CONFIDENCE if traits.loose > 0 else 1.0
-    beyond = d - same - (traits.loose + CLEAR * traits.noise) * w1
-    if beyond <= 0:
-        return UNKNOWN, 0.0
-    return OCCLUDED, min(1.0, beyond / same)
+def judge_smooth_row(W1, cells1, index, fx, fy, w0, w1, traits, verdict, confidence, broken):
+    """Verdicts of a row in smooth cells, in depth that is noisy, in steps, or of unknown noise.
+
+    Returns how many queries land in other cells; the first so many of ``broken`` are these.
+    """
+    pitch = W1.shape[1]
+    tolerated = SAME + SIGMAS * traits.noise
+    doubted = traits.loose + CLEAR * traits.noise
+    agreed = np.float32(UNMEASURED_CONFIDENCE if traits.loose > 0 else 1.0)
+    count = 0
+    for j in range(w0.shape[0]):
+        if index[j] < 0:
+            continue
+        r, c = index[j] // pitch, index[j] % pitch
+        if cells1[r, c] == BROKEN:
+            broken[count] = j
+            count += 1
+            continue
+        depth1 = w1[j]
+        same = tolerated * depth1 + rounding_of(traits, np.float64(w0[j]), depth1)
+        d = smooth_value(W1, cells1[r, c], r, c, fx[j], fy[j]) - depth1
+        beyond = d - same - doubted * depth1
+        if abs(d) <= same:
+            verdict[j], confidence[j] = VISIBLE, agreed
+        elif beyond > 0:
+            # just beyond what noise explains is little evidence
+            verdict[j], confidence[j] = OCCLUDED, np.float32(min(1.0, beyond / same))
+        else:
+            verdict[j], confidence[j] = UNKNOWN, np.float32(0)
+    return count
 
 
 # --- a pair of views ----------------------------------------------------------------------------
@@ -718,7 +737,11 @@ def run(
             index, fx, fy,
         )  # fmt: skip
         count = 0
-        for j in range(w):
+        if not plain:
+            count = judge_smooth_row(
+                W1, cells1, index, fx, fy, w0, w1, traits, verdicts, sure, broken
+            )
+        for j in range(w if plain else 0):
             k = index[j]
             if k < 0:
                 continue
@@ -735,9 +758,6 @@ def run(
                 seen = top + py * (a + px * (b - a) - top)
             else:
                 seen = smooth_value(W1, cell, k // pitch, k % pitch, px, py)
-            if not plain:
-                verdicts[j], sure[j] = judge_smooth(seen, np.float64(w0[j]), depth1, traits)
-                continue
             d = seen - depth1
             agrees = abs(d) <= same * depth1
             found = VISIBLE if agrees else (OCCLUDED if d > 0 else UNKNOWN)

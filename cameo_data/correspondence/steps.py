@@ -33,8 +33,7 @@ class Steps(NamedTuple):
 
 def steps_of(inverse: NDArray[np.float32]) -> Steps:
     """The steps of a map of inverse depth, in which 0 is unknown."""
-    values = inverse[inverse > 0]
-    values = values[:: max(1, values.size // SAMPLES)]
+    values = _sample(inverse)
     if values.size < LEAST_LEVELS:
         return Steps()
     step, off = _step(values)
@@ -50,6 +49,16 @@ def steps_of(inverse: NDArray[np.float32]) -> Steps:
     return Steps()
 
 
+def _sample(inverse: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Some known values; of a map that knows few, all."""
+    some = inverse.ravel()[:: max(1, inverse.size // SAMPLES)]
+    some = some[some > 0]
+    if some.size >= SAMPLES // 2:
+        return some
+    values = inverse[inverse > 0]
+    return values[:: max(1, values.size // SAMPLES)]
+
+
 def _rows(a: NDArray[np.float32]) -> NDArray[np.float32]:
     return a[:: max(1, a.shape[0] // 64)]
 
@@ -62,9 +71,11 @@ def _step(values: NDArray[np.float32]) -> tuple[float, float]:
     gaps = gaps[gaps > np.float32(1e-6) * ordered[-1]]
     if gaps.size < LEAST_LEVELS - 1:
         return 0.0, 1.0
-    smallest = np.quantile(gaps, SMALLEST)
-    step = np.median(gaps[gaps < 1.5 * smallest])
-    few = gaps[gaps < FEW_STEPS * step] / step
+    gaps = np.sort(gaps)
+    smallest = gaps[int(SMALLEST * gaps.size)]
+    ones = gaps[: np.searchsorted(gaps, 1.5 * smallest)]
+    step = ones[ones.size // 2]
+    few = gaps[: np.searchsorted(gaps, FEW_STEPS * step)] / step
     off = float(np.mean(np.abs(few - np.rint(few))))
     if off > WHOLE or few.size < 0.5 * gaps.size:
         return 0.0, 1.0
