@@ -6,6 +6,7 @@ Conventions: ``docs/conventions.md``; the method and its measurements: ``docs/ge
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -181,10 +182,8 @@ def correspond_group(views: Sequence[PreparedView], stride: int) -> PairMaps:
     xy = np.full((count, count, h, w, 2), np.nan, np.float32)
     verdict = np.full((count, count, h, w), Verdict.NO_DEPTH, np.uint8)
     confidence = np.zeros((count, count, h, w), np.float32)
-    for a in range(count):
-        for b in range(count):
-            if a != b:
-                _fill(views[a], views[b], stride, xy[a, b], verdict[a, b], confidence[a, b])
+    for (a, b), traits in traits_of_group(views).items():
+        _fill(views[a], views[b], stride, xy[a, b], verdict[a, b], confidence[a, b], traits)
     return PairMaps(stride, xy, verdict, confidence)
 
 
@@ -210,6 +209,22 @@ def noise_between(view0: PreparedView, view1: PreparedView) -> float:
     """Relative standard deviation of what view 1's depth says about view 0's points, as it widens
     the tolerance: 0 in clean depth, else rounded up to the next of a row of fixed values."""
     return traits_between(view0, view1, PairGeometry.between(view0.camera, view1.camera)).noise
+
+
+def traits_of_group(views: Sequence[PreparedView]) -> dict[tuple[int, int], kernel.Traits]:
+    """What the depth of each ordered pair is like. A pair that shows too little to measure its noise
+    is taken to be as noisy as the noisiest of the others."""
+    found = {
+        (a, b): traits_between(one, two, PairGeometry.between(one.camera, two.camera))
+        for (a, one), (b, two) in itertools.permutations(enumerate(views), 2)
+    }
+    measured = [traits.noise for traits in found.values() if traits.loose == 0]
+    if not measured:
+        return found
+    return {
+        pair: traits._replace(noise=max(measured), loose=0.0) if traits.loose else traits
+        for pair, traits in found.items()
+    }
 
 
 def _grid_hw(view: PreparedView, stride: int) -> tuple[int, int]:
@@ -239,12 +254,13 @@ def _fill(
     xy: NDArray[np.float32],
     verdict: NDArray[np.uint8],
     confidence: NDArray[np.float32],
+    traits: kernel.Traits | None = None,
 ) -> None:
     geometry = PairGeometry.between(view0.camera, view1.camera)
     kernel.run(
         view0.inverse_depth, view0.cells, view1.inverse_depth, view1.cells, view1.camera.hw,
         geometry.homography, geometry.epipole1, geometry.epipole0, geometry.plane_map,
-        stride, traits_between(view0, view1, geometry),
+        stride, traits or traits_between(view0, view1, geometry),
         _NONE if view0.mask is None else view0.mask,
         _NONE if view1.mask is None else view1.mask,
         xy, verdict, confidence,

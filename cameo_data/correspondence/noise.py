@@ -68,8 +68,9 @@ def _differences(view0, view1, geometry, traits, step=0, alone=False) -> NDArray
 
 def _noise(found: NDArray[np.float64], factor: float = 1.0) -> float:
     sigma = factor * kernel.spread(np.ascontiguousarray(found[:, 0]))
-    steps = ROUNDED_SPREAD / (2 * kernel.STEPS) * float(np.median(found[:, 1]))
-    sigma = math.sqrt(max(0.0, sigma * sigma - steps * steps))
+    if found[0, 1] > 0:
+        steps = ROUNDED_SPREAD / (2 * kernel.STEPS) * float(np.median(found[:, 1]))
+        sigma = math.sqrt(max(0.0, sigma * sigma - steps * steps))
     if sigma < kernel.LEAST_NOISE:
         return 0.0
     return float(NOISE_STEP ** math.ceil(math.log(sigma) / math.log(NOISE_STEP)))
