@@ -167,7 +167,9 @@ def stepped(pairs: Sequence[tuple[Case, float]], step: str) -> list[Figure]:
     for case, focal_baseline in pairs:
         depth0, depth1 = (rounded(d, focal_baseline, step) for d in (case.depth0, case.depth1))
         answer = match(replace(case, depth0=depth0, depth1=depth1))
-        points = unproject(case.pair.camera0, query_xy(case.depth0.shape), case.depth0.astype(float))
+        points = unproject(
+            case.pair.camera0, query_xy(case.depth0.shape), case.depth0.astype(float)
+        )
         z1 = project(case.pair.camera1, points)[1]
         disparity = focal_baseline / np.where(z1 > 0, z1, 1.0)
         apart = disparity * (1 / (1 - np.minimum(case.gap, 0.99)) - 1)

@@ -1,4 +1,4 @@
-"""Sparse and holey depth against exact scenes: what can be known is, and nothing else is claimed."""
+"""Sparse and holey depth against exact scenes: what can be known is known, the rest UNKNOWN."""
 
 from __future__ import annotations
 

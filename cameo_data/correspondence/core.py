@@ -18,7 +18,7 @@ from cameo_data import camera as cameras
 from cameo_data import transforms
 from cameo_data.correspondence import kernel
 from cameo_data.correspondence.noise import traits_between
-from cameo_data.correspondence.steps import Steps, steps_of
+from cameo_data.correspondence.steps import NO_STEPS, Steps, steps_of
 from cameo_data.types import Camera, Correspondence, DepthMap, PairMaps, Verdict
 
 _NONE = np.zeros((0, 0), np.bool_)
@@ -43,7 +43,7 @@ class PreparedView:
     inverse_depth: NDArray[np.float32]
     cells: NDArray[np.uint8]
     mask: NDArray[np.bool_] | None
-    steps: Steps = Steps()
+    steps: Steps = NO_STEPS
     sparse: bool = False
 
 
@@ -212,8 +212,10 @@ def noise_between(view0: PreparedView, view1: PreparedView) -> float:
 
 
 def traits_of_group(views: Sequence[PreparedView]) -> dict[tuple[int, int], kernel.Traits]:
-    """What the depth of each ordered pair is like. A pair that shows too little to measure its noise
-    is taken to be as noisy as the noisiest of the others."""
+    """What the depth of each ordered pair is like.
+
+    A pair that shows too little to measure its noise is as noisy as the noisiest of the others.
+    """
     found = {
         (a, b): traits_between(one, two, PairGeometry.between(one.camera, two.camera))
         for (a, one), (b, two) in itertools.permutations(enumerate(views), 2)

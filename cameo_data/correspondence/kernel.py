@@ -56,7 +56,7 @@ CLEAR = 1.0
 # Of a step in which depth is stored, what it may change in each view: a half by rounding, a half
 # because the slope of stairs cannot be read off them.
 STEPS = 1.0
-# A surface of which no neighbour of a pixel tells the slope is taken to change by no more per pixel.
+# Where no neighbour of a pixel shows the slope of its surface, it may be up to this per pixel.
 UNSEEN_SLOPE = 0.05
 # A second difference of less than this many steps is a stair.
 STAIR = 1.5
@@ -73,7 +73,7 @@ UNMEASURED_CONFIDENCE = 0.5
 
 NO_DEPTH, BEHIND, OUTSIDE, UNKNOWN, OCCLUDED, VISIBLE = 0, 1, 2, 3, 4, 5
 # Of a pixel around the landing place: what it shows, compared with the point
-EMPTY, AGREES, NEARER, FAR_NEARER, FARTHER, VAGUE = 0, 1, 2, 3, 4, 5
+EMPTY, AGREES, NEARER, FAR_NEARER, FARTHER, VAGUE, MAYBE_NEARER = 0, 1, 2, 3, 4, 5, 6
 # Of a cell between four pixels
 BROKEN, PLANE, CURVED = 0, 1, 2
 
@@ -409,7 +409,7 @@ def rounding_of(traits, w0, w1):
 
 
 @inlined
-def compare_by_fits(W, r0, c0, fx, fy, w1, same, far, noise, fits, kinds):
+def compare_by_fits(W, r0, c0, fx, fy, w1, same, far, noise, unmeasured, fits, kinds):
     """What the four pixels show, each carried on to the landing place along its own surface.
 
     Returns whether a pixel disagreed that need not, were its slope known better.
@@ -434,8 +434,12 @@ def compare_by_fits(W, r0, c0, fx, fy, w1, same, far, noise, fits, kinds):
                 kinds[k] = AGREES
             else:
                 # the slope is as noisy as its pixels, or unknown
-                clear = abs(d) > far + (f[5] + f[6] + noise * w1) * reach
-                kinds[k] = (NEARER if d < 0 else FARTHER) if clear else VAGUE
+                if abs(d) > far + (f[5] + f[6] + noise * w1) * reach:
+                    kinds[k] = NEARER if d < 0 else FARTHER
+                elif d < 0 and f[6] == 0 and not unmeasured:
+                    kinds[k] = MAYBE_NEARER
+                else:
+                    kinds[k] = VAGUE
                 doubtful = True
     return doubtful
 
@@ -564,11 +568,17 @@ def judge(W0, cells0, W1, x, y, w0, w1, u, v, stride, E, N, traits, fits, f0, ki
     noise = SIGMAS * traits.noise
     same = (SAME + noise) * w1 + rounding_of(traits, w0, w1)
     far = same + (traits.loose + CLEAR * traits.noise) * w1
-    doubtful = compare_by_fits(W1, r0, c0, fx, fy, w1, same, far, noise, fits, kinds)
+    doubtful = compare_by_fits(
+        W1, r0, c0, fx, fy, w1, same, far, noise, traits.loose > 0, fits, kinds
+    )
     if doubtful:
         query_fit(W0, cells0, u, v, stride, traits.sparse0, fits[4:], f0)
         compare_by_tangent(W1, r0, c0, fx, fy, w1, same, f0, u, v, E, N, fits, kinds)
     a = heaviest(kinds, AGREES, AGREES, fx, fy)
+    if a >= 0:  # beside a pixel that agrees, weaker evidence will do
+        for k in range(4):
+            if kinds[k] == MAYBE_NEARER:
+                kinds[k] = NEARER
     n = heaviest(kinds, NEARER, FAR_NEARER, fx, fy)
     if a < 0 and n < 0 and traits.sparse1 and confirmed_from_afar(
         W1, r0, c0, fx, fy, w1, same, kinds, fits[0]

@@ -29,17 +29,18 @@ LEAST = 12
 ROUNDED_SPREAD = 0.434
 
 
-def traits_between(
-    view0: PreparedView, view1: PreparedView, there: PairGeometry, back: PairGeometry | None = None
-) -> Traits:
-    """How far depths of view 1 may be from points of view 0."""
+def traits_between(view0: PreparedView, view1: PreparedView, there: PairGeometry) -> Traits:
+    """What the depth of a pair is like, with its noise as far as it can be measured.
+
+    Where too little of view 1 is smooth, single known pixels are compared, both ways.
+    """
     steps0, steps1 = view0.steps, view1.steps
     traits = Traits(0.0, 0.0, *steps0, *steps1, view0.sparse, view1.sparse)
-    found = _differences(view0, view1, there, traits)
+    found = _in_smooth_cells(view0, view1, there, traits)
     if len(found) >= ENOUGH:
         return traits._replace(noise=_noise(found))
     found = _alone(view0, view1, there, traits)
-    back = back or type(there).between(view1.camera, view0.camera)
+    back = type(there).between(view1.camera, view0.camera)
     swapped = Traits(0.0, 0.0, *steps1, *steps0, view1.sparse, view0.sparse)
     found = np.concatenate([found, _alone(view1, view0, back, swapped)])
     if len(found) < LEAST:
@@ -50,20 +51,38 @@ def traits_between(
     return traits._replace(noise=_noise(nearest, few))
 
 
-def _alone(view0, view1, geometry, traits):
-    h, w = view0.camera.hw
+def _alone(
+    view0: PreparedView, view1: PreparedView, geometry: PairGeometry, traits: Traits
+) -> NDArray[np.float64]:
+    """Differences at single known pixels, of some 20,000 points."""
     known = np.count_nonzero(view0.inverse_depth)
     step = max(1, int(math.sqrt(known / 20000.0)))
     return _differences(view0, view1, geometry, traits, step, alone=True)
 
 
-def _differences(view0, view1, geometry, traits, step=0, alone=False) -> NDArray[np.float64]:
+def _in_smooth_cells(
+    view0: PreparedView, view1: PreparedView, geometry: PairGeometry, traits: Traits
+) -> NDArray[np.float64]:
+    """Differences in smooth cells, of some 1,500 points."""
     h, w = view0.camera.hw
-    return kernel.differences(
+    step = max(1, int(math.sqrt(h * w / 1500.0)))
+    return _differences(view0, view1, geometry, traits, step, alone=False)
+
+
+def _differences(
+    view0: PreparedView,
+    view1: PreparedView,
+    geometry: PairGeometry,
+    traits: Traits,
+    step: int,
+    *,
+    alone: bool,
+) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = kernel.differences(
         view0.inverse_depth, view1.inverse_depth, view1.cells, view0.camera.hw, view1.camera.hw,
-        geometry.homography, geometry.epipole1, traits,
-        step or max(1, int(math.sqrt(h * w / 1500.0))), alone,
+        geometry.homography, geometry.epipole1, traits, step, alone,
     )  # fmt: skip
+    return found
 
 
 def _noise(found: NDArray[np.float64], factor: float = 1.0) -> float:

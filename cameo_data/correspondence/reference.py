@@ -233,7 +233,7 @@ class InverseDepth:
         return value, best / max(known, 0.5), chosen
 
 
-def _whole_steps(values: NDArray[np.float32]) -> tuple[float, float]:
+def _whole_steps(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
     """(step of which all differences of values are multiples, how far they are not)."""
     ordered = np.sort(values)
     least = np.float32(1e-6) * ordered[-1]
@@ -501,7 +501,7 @@ def _judge(
     same, clearly = pair.same(w0, w1), pair.clearly(w0, w1)
 
     # 1: each pixel, carried on to the landing place along its own surface
-    agreeing, nearer, steep, doubtful = set(), set(), set(), False
+    agreeing, nearer, steep, maybe, doubtful = set(), set(), set(), set(), False
     for c in known:
         dx, dy = fx - c[0], fy - c[1]
         difference = w1 - surface[c].at(dx, dy)
@@ -518,6 +518,8 @@ def _judge(
             slope = surface[c].doubt + surface[c].unseen_slope + SIGMAS * pair.noise * w1
             if -difference > clearly + slope * reach:
                 nearer.add(c)
+            elif difference < 0 and not surface[c].unseen_slope and not pair.loose:
+                maybe.add(c)
 
     # 2: pixels on view 0's tangent plane
     if doubtful and facing > 0:
@@ -535,6 +537,7 @@ def _judge(
     if not agreeing:
         share = sum(weight[c] for c in nearer)
         return (Verdict.OCCLUDED, share) if share >= LEAST_SHARE else (Verdict.UNKNOWN, 0.0)
+    nearer |= maybe - agreeing
     a = _heaviest(agreeing, weight)
 
     # 3: creases

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 SAMPLES = 4096
 # Fewer levels are as well the few walls of a simple scene.
 LEAST_LEVELS = 10
-# Values in steps differ by whole multiples of a step. Of the differences of neighbouring levels, the
-# smallest (a quantile, for float32 rounds some) are one step, and those of a few steps are whole
-# multiples to within this share of a step, in the mean; those of any values a quarter.
+# Values in steps differ by whole multiples of a step. The smallest differences of neighbouring
+# levels (a quantile, because float32 rounds some) are one step. Those of a few steps are whole ones
+# to within this share of a step on average; in continuous depth they are off by a quarter.
 SMALLEST, FEW_STEPS, WHOLE = 0.01, 4.5, 0.08
 # Of the places where the slope changes at all, the share at which it changes by about one step: few
 # beside the edges of flat walls, all in stairs.
@@ -31,22 +31,25 @@ class Steps(NamedTuple):
     depth: float = 0.0
 
 
+NO_STEPS = Steps()
+
+
 def steps_of(inverse: NDArray[np.float32]) -> Steps:
     """The steps of a map of inverse depth, in which 0 is unknown."""
     values = _sample(inverse)
     if values.size < LEAST_LEVELS:
-        return Steps()
+        return NO_STEPS
     step, off = _step(values)
     step_z, off_z = _step(np.float32(1) / values)
     # in a narrow range steps of one kind look like steps of the other
     if step and off <= off_z:
-        return Steps(inverse=step) if _stairs(_rows(inverse), step) else Steps()
+        return Steps(inverse=step) if _stairs(_rows(inverse), step) else NO_STEPS
     if step_z:
         rows = _rows(inverse)
         with np.errstate(divide="ignore"):
             rows = np.where(rows > 0, np.float32(1) / rows, np.float32(0))
-        return Steps(depth=step_z) if _stairs(rows, step_z) else Steps()
-    return Steps()
+        return Steps(depth=step_z) if _stairs(rows, step_z) else NO_STEPS
+    return NO_STEPS
 
 
 def _sample(inverse: NDArray[np.float32]) -> NDArray[np.float32]:
