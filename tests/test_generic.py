@@ -309,10 +309,15 @@ FRAMES: dict[str, tuple[Callable[[Path], object], str, Reason, str]] = {
     "no pose": (put(pose=None), "number 1", Reason.BAD_METADATA, "key pose"),
     "short pose": (put(pose=[[1, 0, 0, 0]]), "number 1", Reason.BAD_METADATA, "key pose"),
     "NaN in a pose": (put(pose=[[NAN] * 4] * 3), "number 1", Reason.BAD_METADATA, "key pose"),
-    "same id": (put(id="0"), "number 1", Reason.DUPLICATE_ID, "frame id '0' stands twice"),
-    "same image": (put(image="images/0.png"), "number 1", Reason.DUPLICATE_ID, "'0' stands twice"),
+    "same id": (put(id="0"), "number 1", Reason.DUPLICATE_ID, "frame id '0' appears twice"),
+    "same image": (put(image="images/0.png"), "number 1", Reason.DUPLICATE_ID, "'0' appears twice"),
     "id of control characters": (put(id="a\n"), "number 1", Reason.BAD_NAME, "control characters"),
-    "scaled pose": (put(pose=(2 * np.eye(4)).tolist()[:3]), "1", Reason.BAD_POSE, "no rotation"),
+    "scaled pose": (
+        put(pose=(2 * np.eye(4)).tolist()[:3]),
+        "1",
+        Reason.BAD_POSE,
+        "rotation times 2 (most times 1)",
+    ),
     "mirrored pose": (
         put(pose=np.diag([1, 1, -1, 1]).tolist()),
         "1",
@@ -396,7 +401,7 @@ def test_bad_scene(case: str, tmp_path: Path) -> None:
 
 
 def test_roots_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere is no folder; expected a folder with cameo"):
+    with pytest.raises(DataError, match="nowhere is not a folder; expected a folder with cameo"):
         open_source("generic", tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"no cameo.json in"):
         open_source("generic", tmp_path)

@@ -19,7 +19,6 @@ from cameo_data.sources.nerfstudio_options import NerfstudioOptions
 from cameo_data.sources.nerfstudio_paths import DEPTH_CODECS, Paths
 from cameo_data.sources.nerfstudio_records import FILE_NAME, Entry, Transforms
 from cameo_data.sources.stated_paths import StatedPaths
-from cameo_data.sources.whole_scene import usable
 from cameo_data.types import DepthRef, Frame, Scene, Unused
 
 # Millimetres: the default of nerfstudio's option depth_unit_scale_factor.
@@ -99,7 +98,7 @@ class NerfstudioSource:
         frames.sort(key=lambda frame: natural_key(frame.frame_id))
         files = list({id(file): file for file, _ in entries}.values())
         notes = [note for file in files if (note := nerfstudio_keys.unread(file)) is not None]
-        scene = Scene(
+        return Scene(
             self.dataset,
             scene_id,
             tuple(frames),
@@ -108,7 +107,6 @@ class NerfstudioSource:
             notes=(*reading.notes, *cameras.notes, *notes),
             unused=reading.unused,
         )
-        return usable(scene)
 
 
 class _Reading:

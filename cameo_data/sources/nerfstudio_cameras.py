@@ -15,7 +15,13 @@ from cameo_data.sources.listing import printable
 from cameo_data.sources.nerfstudio_keys import check_motion, stated_from_opencv
 from cameo_data.sources.nerfstudio_options import NerfstudioOptions
 from cameo_data.sources.nerfstudio_records import FISHEYE, CameraRecord, Entry, Transforms
-from cameo_data.sources.stated_intrinsics import Mirrored, check_view, other_size
+from cameo_data.sources.stated_intrinsics import (
+    Mirrored,
+    check_view,
+    other_size,
+    scale_to,
+    unsigned,
+)
 from cameo_data.sources.stated_poses import StatedPoses
 from cameo_data.types import Camera, FloatArray, Lens, intrinsics_defect
 
@@ -24,8 +30,6 @@ from cameo_data.types import Camera, FloatArray, Lens, intrinsics_defect
 PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "RADIAL", "SIMPLE_RADIAL")
 # instant-ngp's other lenses, each turned on by the presence of a key.
 _NGP_LENSES = ("ftheta_p0", "latlong", "equirectangular")
-# Sizes of reduced images are rounded to whole pixels; a turned or cropped one is off by far more.
-_ASPECT_TOLERANCE = 0.02
 
 
 @dataclass(eq=False)
@@ -100,14 +104,8 @@ class Cameras:
     def _stated_K(self, record: CameraRecord, hw: tuple[int, int]) -> FloatArray:
         """K of an image of ``hw``, scaled from the size that the record is for."""
         width, height = record.w or hw[1], record.h or hw[0]
-        scale_x, scale_y = hw[1] / width, hw[0] / height
-        if abs(scale_x / scale_y - 1) > _ASPECT_TOLERANCE:
-            raise FileDefect(
-                Reason.WRONG_SIZE,
-                f"image is {hw[0]}×{hw[1]}, its intrinsics are for {height:g}×{width:g} (h×w)",
-                "an image of that shape, of any size",
-                "correct w and h, or give the frame its own intrinsics",
-            )
+        remedy = "correct w and h, or give the frame its own intrinsics"
+        scale_x, scale_y = scale_to((height, width), hw, remedy)
         if (height, width) != hw:
             self._notes[
                 f"w and h say {width:g}×{height:g}, the pictures are {hw[1]}×{hw[0]} (w×h): K is "
@@ -121,7 +119,7 @@ class Cameras:
         cx = width / 2 if record.cx is None else record.cx
         cy = height / 2 if record.cy is None else record.cy
         K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
-        if (defect := intrinsics_defect(np.abs(K))) is not None:
+        if (defect := intrinsics_defect(unsigned(K))) is not None:
             raise nerfstudio_focal.bad_intrinsics(f"the intrinsics are a {defect}")
         if (size := other_size(K, (round(height), round(width)))) is not None:
             if record.w is None:

@@ -27,6 +27,8 @@ LEAST_FOV_DEG, LARGEST_FOV_DEG = 0.9, 170.0
 # and cy are both this many times the half, to within CENTER_TOLERANCE.
 _OTHER_SIZES = (0.125, 0.25, 0.5, 2.0, 4.0, 8.0)
 CENTER_TOLERANCE = 0.02
+# Sizes of reduced images are rounded to whole pixels; a turned or cropped one is off by far more.
+ASPECT_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,14 @@ def other_size(K: FloatArray, hw: tuple[int, int]) -> str | None:
     return None
 
 
+def unsigned(K: FloatArray) -> FloatArray:
+    """K with its focal lengths' signs taken off, to be judged apart from them."""
+    out = np.array(K, np.float64)
+    if out.ndim == 2 and min(out.shape) > 1:
+        out[[0, 1], [0, 1]] = np.abs(out[[0, 1], [0, 1]])
+    return out
+
+
 def check_size(K: FloatArray, hw: tuple[int, int], remedy: str) -> None:
     """Refuse a K that looks made for a picture of another size.
 
@@ -110,6 +120,26 @@ def check_size(K: FloatArray, hw: tuple[int, int], remedy: str) -> None:
     """
     if (found := other_size(K, hw)) is not None:
         raise FileDefect(Reason.BAD_INTRINSICS, found, "K of the picture's size", remedy)
+
+
+def scale_to(
+    made_for: tuple[float, float], hw: tuple[int, int], remedy: str
+) -> tuple[float, float]:
+    """Factors of K's rows from a picture of height and width ``made_for`` to one of ``hw``.
+
+    Raises:
+        FileDefect: pictures of another shape.
+    """
+    x, y = hw[1] / made_for[1], hw[0] / made_for[0]
+    if abs(x / y - 1) > ASPECT_TOLERANCE:
+        raise FileDefect(
+            Reason.WRONG_SIZE,
+            f"image is {hw[0]}×{hw[1]}, its intrinsics are for {made_for[0]:g}×{made_for[1]:g} "
+            "(h×w)",
+            "an image of that shape, of any size",
+            remedy,
+        )
+    return x, y
 
 
 @dataclass(eq=False)
@@ -164,6 +194,10 @@ class Mirrored:
         """F·M·F, or F·M where F is a turn."""
         turned = self.flip @ stated
         return turned if self.signs[0] == self.signs[1] else turned @ self.flip
+
+    def between(self, stated: FloatArray | None) -> FloatArray | None:
+        """A transform between two cameras that are both flipped; None stays None."""
+        return None if stated is None else self.flip @ stated @ self.flip
 
     def distortion(self, stated: tuple[float, ...]) -> tuple[float, ...]:
         """OpenCV's coefficients about the flipped axes.

@@ -76,7 +76,7 @@ class StatedPoses:
             raise self._refused(_malformed(rows), "leave the frame out")
         scale = transforms.uniform_scale(matrix)
         if scale is None or not _alike(scale, self.scale):
-            raise self._unequal(matrix, scale)
+            raise self._unequal(rows, matrix, scale)
         if not np.array_equal(matrix, np.vstack([rows, [[0.0, 0, 0, 1]]])[:4]):
             self._homogeneous += 1
         if not _alike(scale, 1.0):
@@ -111,14 +111,16 @@ class StatedPoses:
         """World units per unit of the cameras' own coordinates."""
         return self.scale if self.direction == "world_from_cam" else 1 / self.scale
 
-    def _unequal(self, matrix: FloatArray, scale: float | None) -> FileDefect:
+    def _unequal(self, rows: Any, matrix: FloatArray, scale: float | None) -> FileDefect:
         lines = "columns" if self.direction == "world_from_cam" else "rows"
         if scale is not None:
+            last = np.ravel(rows)[-1] if np.shape(rows) == (4, 4) else 1.0
+            divided = "" if last == 1 else f"matrix with last row 0 0 0 {last:g}: by that, a "
             others = (
                 "the other frames' factors differ" if self.mixed else f"most times {self.scale:.6g}"
             )
             remedy = f"divide the first three {lines} by {scale / self.scale:.6g}"
-            found = f"rotation times {scale:.6g} ({others})"
+            found = f"{divided}rotation times {scale:.6g} ({others})"
             return self._refused(found, f"{remedy}, or leave the frame out")
         lengths = _lengths(matrix, self.direction)
         if lengths is None:
