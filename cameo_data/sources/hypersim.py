@@ -28,6 +28,7 @@ from cameo_data.sources import hypersim_tables as tables
 from cameo_data.sources.base import SourceOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
 from cameo_data.sources.listing import first_number, list_files
+from cameo_data.sources.stated_intrinsics import check_view
 from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene
 
 DATASET = "hypersim"
@@ -140,6 +141,7 @@ def _scene(folder: Path, scene_id: str, projection: FloatArray) -> Scene:
         raise FileDefect(Reason.MISSING_FILE, "no image", FRAME, "unpack the archive again")
     hw = image_io.read_hw(files.inside(folder, images[0].path))
     K, new_from_cam = pinhole(projection, hw)
+    check_view(K, hw, f"restore {tables.PARAMETERS}")
     frames: list[Frame] = []
     failures: list[Failure] = []
     for image in images:

@@ -14,6 +14,8 @@ from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import trajectories
 from cameo_data.sources.listing import printable
+from cameo_data.sources.stated_intrinsics import check_size, check_view
+from cameo_data.sources.stated_poses import StatedPoses
 from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene, intrinsics_defect
 
 METADATA, POSES = "metadata", "cam_poses.txt"
@@ -32,7 +34,8 @@ def read_scene(dataset: str, scene_id: str, folder: Path, pixel_center: str, mas
         poses = trajectories.read_rows(files.inside(folder, folder / POSES), _COLUMNS)
     except FileDefect as defect:
         raise defect.at(dataset, scene_id) from None
-    reader = _FrameReader(folder, K, hw, masks)
+    stated = StatedPoses.of(poses.matrices, "world_from_cam", "pose")
+    reader = _FrameReader(folder, K, hw, masks, stated)
     frames: dict[int, Frame] = {}
     failures: list[Failure] = []
     seen: set[int] = set()
@@ -50,7 +53,7 @@ def read_scene(dataset: str, scene_id: str, folder: Path, pixel_center: str, mas
         except FileDefect as defect:
             failures.append(defect.at(dataset, scene_id, printable(frame_id)).failure)
     ordered = tuple(frames[number] for number in sorted(frames))
-    return Scene(dataset, scene_id, ordered, "metre", tuple(failures))
+    return Scene(dataset, scene_id, ordered, "metre", tuple(failures), notes=stated.notes)
 
 
 @dataclass(eq=False)
@@ -59,6 +62,7 @@ class _FrameReader:
     K: FloatArray
     hw: tuple[int, int]
     masks: bool
+    poses: StatedPoses
     _depth_hw: tuple[int, int] | None = field(default=None)
 
     def frame(self, number: int, world_from_cam: FloatArray) -> Frame:
@@ -67,22 +71,14 @@ class _FrameReader:
         Raises:
             FileDefect: no rigid pose, or a file is missing.
         """
-        if (defect := transforms.rotation_defect(world_from_cam)) is not None:
-            raise FileDefect(
-                Reason.BAD_POSE,
-                f"pose is a {defect}",
-                "a rigid camera-to-world matrix",
-                "leave the frame out or correct its pose",
-            )
+        pose = self.poses.rigid(world_from_cam)
         file = f"{number:05d}.png"
         image, depth = self._existing("rgb", file), self._existing("depth", file)
         if self._depth_hw is None:
             self._depth_hw = depth_io.depth_hw(depth)
         return Frame(
             frame_id=str(number),
-            camera=Camera(
-                self.K, self.hw, transforms.invert(transforms.nearest_rotation(world_from_cam))
-            ),
+            camera=Camera(self.K, self.hw, transforms.invert(pose)),
             image_path=image,
             depth=DepthRef(
                 depth,
@@ -122,7 +118,10 @@ def _read_camera(folder: Path, pixel_center: str) -> tuple[FloatArray, tuple[int
     if pixel_center == "integer":
         K = K.copy()
         K[:2, 2] += 0.5
-    return K, (int(values["h"]), int(values["w"]))
+    hw = (int(values["h"]), int(values["w"]))
+    check_view(K, hw, "correct the file")
+    check_size(K, hw, f"state w and h in {METADATA} that K is for")
+    return K, hw
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
