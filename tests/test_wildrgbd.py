@@ -170,7 +170,12 @@ FRAMES: dict[str, tuple[Callable[[Path], object], str, Reason, str]] = {
     "words": (rewrite_pose("one POSE"), "one", Reason.BAD_METADATA, "has frame 'one'; expected"),
     "number twice": (rewrite_pose("0 POSE"), "0 again", Reason.DUPLICATE_ID, "0 stands twice"),
     "number twice, padded": (rewrite_pose("00 POSE"), "0 again", Reason.DUPLICATE_ID, "twice"),
-    "scaled pose": (rewrite_pose(f"1 {scaled(2)}"), "1", Reason.BAD_POSE, "no rotation"),
+    "scaled pose": (
+        rewrite_pose(f"1 {scaled(2)}"),
+        "1",
+        Reason.BAD_POSE,
+        "rotation times 2 (most times 1)",
+    ),
     "NaN pose": (rewrite_pose(f"1 {scaled(float('nan'))}"), "1", Reason.BAD_POSE, "NaN"),
     "8-bit depth": (
         lambda folder: save(folder / "depth/00001.png", np.ones(HW, np.uint8)),

@@ -117,7 +117,7 @@ class StatedPoses:
             last = np.ravel(rows)[-1] if np.shape(rows) == (4, 4) else 1.0
             divided = "" if last == 1 else f"matrix with last row 0 0 0 {last:g}: by that, a "
             others = (
-                "the other frames' factors differ" if self.mixed else f"most times {self.scale:.6g}"
+                "no factor is that of most frames" if self.mixed else f"most times {self.scale:.6g}"
             )
             remedy = f"divide the first three {lines} by {scale / self.scale:.6g}"
             found = f"{divided}rotation times {scale:.6g} ({others})"
