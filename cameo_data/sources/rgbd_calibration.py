@@ -85,7 +85,7 @@ def unread_keys(folder: Path, given: str, distortion: tuple[float, ...]) -> tupl
     if not given.endswith(".json") or _numbers(given) is not None:
         return ()
     record = json.loads(files.read_text(files.inside(folder, folder / given)))
-    stated = {key: record[key] for key in _LENS if key in record and np.any(record[key])}
+    stated = {key: record[key] for key in _LENS if _any(record.get(key))}
     if stated and not distortion:
         found = ", ".join(f"{key} = {value}" for key, value in stated.items())
         raise FileDefect(
@@ -142,6 +142,11 @@ def _from_json(text: str, name: str) -> tuple[FloatArray, tuple[int, int] | None
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise _bad(f"{name} holds no intrinsics ({type(error).__name__}: {error})") from None
     return K, hw
+
+
+def _any(values: Any) -> bool:
+    """Whether any number of a value from JSON is not zero."""
+    return any(map(_any, values)) if isinstance(values, list) else values not in (None, 0, "")
 
 
 def _matrix(numbers: list[float], name: str) -> FloatArray:
