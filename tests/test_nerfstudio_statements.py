@@ -146,6 +146,24 @@ def test_negative_focal_lengths_are_read_as_the_same_picture(tmp_path: Path) -> 
     assert any(note.startswith("focal lengths 60, -61: a negative one") for note in scene.notes)
 
 
+def test_intrinsics_of_frames_beside_other_ones_at_the_top_are_noted(tmp_path: Path) -> None:
+    root = scenes.write_nerfstudio(tmp_path)
+    edit(root, lambda v: [entry.update(fl_x=60.0, fl_y=61.0) for entry in v["frames"]])
+    assert not any("differ from those at the top" in note for note in read_scene(root).notes)
+    scene = read_scene(update(root, fl_x=30.0))
+    assert_true_cameras(scene)
+    assert any(note.startswith("fl_x of frames differ from") for note in scene.notes)
+
+
+def test_two_scales_of_depth(tmp_path: Path) -> None:
+    root = scenes.write_nerfstudio(tmp_path)
+    update(root, depth_unit_scale_factor=0.001, integer_depth_scale=1 / 5000)
+    message = only_failure(read_scene(root))
+    assert "depth_unit_scale_factor = 0.001 and integer_depth_scale = 0.0002" in message
+    assert_true_cameras(read_scene(root, depth_scale=0.001))
+    assert_true_cameras(read_scene(update(root, integer_depth_scale=0.001)))
+
+
 # poses that are equivalent
 
 

@@ -111,3 +111,20 @@ def test_keys_of_a_camera_file_are_read_refused_or_named(tmp_path: Path) -> None
 
 def test_fields_of_view_beyond_reason(tmp_path: Path) -> None:
     assert "are a field of view of 177°" in refused(write(tmp_path), intrinsics="0.9,0.9,32,24")
+
+
+def test_a_flipped_recording_flips_its_depth_camera_too(tmp_path: Path) -> None:
+    """Registered depth lands where it does without the flip: C becomes F·C·F."""
+    folder = write(tmp_path)
+    options = {**BASE, "depth_intrinsics": "30,31,32,24", "color_from_depth": "0.05,0.02,0.01"}
+    plain = read_scene(folder, options).frames[0].depth
+    fx, fy, cx, cy = INTRINSICS.split(",")
+    signs = {"intrinsics": f"{fx},-{fy},{cx},{cy}", "depth_intrinsics": "30,-31,32,24"}
+    flipped = read_scene(folder, {**options, **signs}).frames[0].depth
+    assert plain is not None
+    assert flipped is not None
+    flip = np.diag([1.0, -1, 1, 1])
+    np.testing.assert_allclose(flipped.color_from_depth, flip @ plain.color_from_depth @ flip)
+    np.testing.assert_allclose(flipped.camera_K, plain.camera_K)
+    message = refused(folder, **{**options, "depth_intrinsics": "30,-31,32,24"})
+    assert "with other signs than the scene's other cameras" in message

@@ -101,7 +101,7 @@ def test_mirrored_distortion_is_the_same_picture() -> None:
 
 def test_signs_that_differ_between_frames_are_refused() -> None:
     mirrored = Mirrored.of([(60, -60), (60, -60), (60, 60)])
-    with pytest.raises(FileDefect, match="other signs than the other frames'") as caught:
+    with pytest.raises(FileDefect, match="other signs than the scene's other cameras") as caught:
         mirrored.K(np.array(K))
     assert caught.value.reason == Reason.BAD_INTRINSICS
 

@@ -267,3 +267,9 @@ def test_many_scenes_are_listed_at_once(tmp_path: Path) -> None:
     began = time.process_time()
     assert len(open_source("wildrgbd", tmp_path).scene_ids()) == 1000
     assert time.process_time() - began < 0.5  # 20 000 in 10 s
+
+
+def test_keys_of_the_metadata_that_are_not_read_are_named(tmp_path: Path) -> None:
+    source = open_source("wildrgbd", write_scene(tmp_path / "scene_000"))
+    (scene_id,) = source.scene_ids()
+    assert source.scene(scene_id).notes == ("metadata: keys that are not read: fps",)

@@ -116,13 +116,21 @@ class _Reading:
         self._options, self._folder, self._layout = options, folder, layout
         self._paths = StatedPaths(folder, "choose a folder with -o images=FOLDER")
         self._bad: list[str] = []
+        self._own: set[str] = set()
         self.listed: dict[str, _Listed] = {}
 
     @property
     def notes(self) -> tuple[str, ...]:
-        others = ", ".join(self._layout.others)
-        ignored = f"{others} not read: -o file=NAME reads another file"
-        return (*self._paths.notes, ignored) if others else self._paths.notes
+        notes = list(self._paths.notes)
+        if others := ", ".join(self._layout.others):
+            notes.append(f"{others} not read: -o file=NAME reads another file")
+        if self._own:
+            keys = ", ".join(sorted(self._own))
+            notes.append(
+                f"{keys} of frames differ from those at the top of the file: the frames' own are "
+                "read (nerfstudio itself reads those at the top)"
+            )
+        return tuple(notes)
 
     @property
     def unused(self) -> tuple[Unused, ...]:
@@ -139,6 +147,7 @@ class _Reading:
         """
         entry = nerfstudio_records.read_entry(file, values)
         frame = entry.frame
+        self._own.update(nerfstudio_keys.own_intrinsics(file, values))
         if frame.is_bad and self._options.skip_bad:
             self._bad.append(nerfstudio_records.frame_name(values, len(self._bad)))
             return
@@ -157,7 +166,7 @@ class _Reading:
         text = entry.frame.depth_file_path or entry.frame.depth_path
         if text is not None:
             path = paths.depth(text)
-            scale = record.depth_unit_scale_factor or record.integer_depth_scale or MILLI
+            scale = nerfstudio_keys.depth_scale(record, options.depth_scale) or MILLI
             # nerfstudio scales this depth by applied_scale too, which its poses already hold
             unit_scale = record.applied_scale if options.world == "stored" else 1.0
         elif (attached := paths.attached_depth(options.depth)) is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from cameo_data.sources.nerfstudio_records import (
     FrameRecord,
     Transforms,
 )
+from cameo_data.sources.stated_intrinsics import FOCAL_TOLERANCE
 from cameo_data.types import FloatArray, Unit
 
 # Names of axes, in lower case and without other characters -> stated from OpenCV's camera axes.
@@ -34,6 +36,7 @@ _AXES: dict[str, FloatArray] = {
 }
 # Mitsuba's camera has x left, y up and looks along +z.
 _MITSUBA: FloatArray = np.diag([-1.0, -1.0, 1.0, 1.0])
+_OWN = frozenset(("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "camera_angle_y"))
 # Names shown of keys that are not read.
 _MOST_KEYS = 20
 
@@ -69,6 +72,40 @@ def unit(files: Sequence[Transforms], chosen: Unit | None) -> Unit:
         return chosen
     metric = bool(files) and all(file.record.scale_type == "metric" for file in files)
     return "metre" if metric else "arbitrary"
+
+
+def depth_scale(record: FileRecord, chosen: float | None) -> float | None:
+    """Scene units per stored depth unit, as chosen or as the file has it; None where it does not.
+
+    Raises:
+        FileDefect: the file has it twice, and not alike.
+    """
+    stated = [
+        scale
+        for scale in (record.depth_unit_scale_factor, record.integer_depth_scale)
+        if scale is not None
+    ]
+    if chosen is None and len(stated) == 2 and abs(stated[0] / stated[1] - 1) > FOCAL_TOLERANCE:
+        raise FileDefect(
+            Reason.BAD_METADATA,
+            f"depth_unit_scale_factor = {stated[0]:g} and integer_depth_scale = {stated[1]:g}",
+            "one scale of depth",
+            "delete one of them, or give -o depth_scale",
+        )
+    return chosen or next(iter(stated), None)
+
+
+def own_intrinsics(file: Transforms, values: dict[str, Any]) -> list[str]:
+    """Keys of an entry that state something else than the same keys at the top of the file."""
+    found = []
+    for key in _OWN & values.keys() & file.shared.keys():
+        own, shared = values[key], file.shared[key]
+        if all(isinstance(value, (int, float)) for value in (own, shared)):
+            if abs(own - shared) > FOCAL_TOLERANCE * abs(shared):
+                found.append(key)
+        elif own != shared:
+            found.append(key)
+    return found
 
 
 def check_motion(entry: Entry) -> None:

@@ -181,9 +181,9 @@ class Mirrored:
             raise FileDefect(
                 Reason.BAD_INTRINSICS,
                 f"focal lengths {stated[0, 0]:g}, {stated[1, 1]:g} with other signs than the "
-                "other frames'",
-                "the same signs in all frames of a scene",
-                "correct the frame's intrinsics",
+                "scene's other cameras",
+                "the same signs in all cameras of a scene",
+                "correct these intrinsics",
             )
         if self.signs == (1, 1):
             return stated

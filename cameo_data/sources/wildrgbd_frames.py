@@ -30,7 +30,7 @@ def read_scene(dataset: str, scene_id: str, folder: Path, pixel_center: str, mas
         DataError: its camera or its poses cannot be read.
     """
     try:
-        K, hw = _read_camera(folder, pixel_center)
+        K, hw, unread = _read_camera(folder, pixel_center)
         poses = trajectories.read_rows(files.inside(folder, folder / POSES), _COLUMNS)
     except FileDefect as defect:
         raise defect.at(dataset, scene_id) from None
@@ -53,7 +53,9 @@ def read_scene(dataset: str, scene_id: str, folder: Path, pixel_center: str, mas
         except FileDefect as defect:
             failures.append(defect.at(dataset, scene_id, printable(frame_id)).failure)
     ordered = tuple(frames[number] for number in sorted(frames))
-    return Scene(dataset, scene_id, ordered, "metre", tuple(failures), notes=stated.notes)
+    return Scene(
+        dataset, scene_id, ordered, "metre", tuple(failures), notes=(*stated.notes, *unread)
+    )
 
 
 @dataclass(eq=False)
@@ -98,8 +100,10 @@ class _FrameReader:
         return path
 
 
-def _read_camera(folder: Path, pixel_center: str) -> tuple[FloatArray, tuple[int, int]]:
-    """K under docs/conventions.md and (height, width), the same for all frames of a scene."""
+def _read_camera(
+    folder: Path, pixel_center: str
+) -> tuple[FloatArray, tuple[int, int], tuple[str, ...]]:
+    """K under docs/conventions.md and (height, width) of all frames, and a note on other keys."""
     values = read_json(folder, METADATA)
     size = values.get("w"), values.get("h")
     if not all(isinstance(side, int) and side > 0 for side in size):
@@ -121,7 +125,9 @@ def _read_camera(folder: Path, pixel_center: str) -> tuple[FloatArray, tuple[int
     hw = (int(values["h"]), int(values["w"]))
     check_view(K, hw, "correct the file")
     check_size(K, hw, f"state w and h in {METADATA} that K is for")
-    return K, hw
+    other = sorted(printable(key[:40]) for key in values.keys() - {"K", "w", "h"})
+    unread = (f"{METADATA}: keys that are not read: {', '.join(other[:20])}",) if other else ()
+    return K, hw, unread
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
