@@ -19,6 +19,9 @@ from cameo_data.errors import Failure
 
 FloatArray = NDArray[np.float64]
 Unit = Literal["metre", "arbitrary"]
+# What is done with a picture whose EXIF asks viewers to turn it; ``by_size``: whichever of stored
+# and displayed pixels has the aspect of the camera, whose size is stated apart from the file.
+ExifRule = Literal["refuse", "stored", "displayed", "by_size"]
 
 
 class Verdict(IntEnum):
@@ -177,6 +180,8 @@ class Frame:
         timestamp: seconds, where the dataset has them; frames are in capture order regardless.
         image_index: which image of ``image_path`` it is where that file holds many: (frame,) of a
             video, (scene, frame) of a ``.torch`` chunk; counted from 0 (``image_containers``).
+        exif_orientation: what is done where image or mask have an EXIF orientation (see
+            ``orientation``); ``displayed`` turns them before anything else.
     """
 
     frame_id: str
@@ -188,6 +193,7 @@ class Frame:
     timestamp: float | None = None
     mask_threshold: float | None = None
     image_index: tuple[int, ...] | None = None
+    exif_orientation: ExifRule = "refuse"
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,17 +12,17 @@ from typing import Any, Literal
 from cameo_data import files, image_io
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like, read_scene_list
 from cameo_data.sources.listing import list_files
 from cameo_data.sources.mvsnet_files import check_center, read_cam
-from cameo_data.types import Camera, DepthRef, Frame, Scene
+from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene
 
 DATASET = "blendedmvs"
 IMAGES, CAMS, DEPTHS = "blended_images", "cams", "rendered_depth_maps"
 
 
-class BlendedMvsOptions(SourceOptions):
+class BlendedMvsOptions(PictureOptions):
     """Which images of which scenes.
 
     Attributes:
@@ -76,22 +76,23 @@ def _scene(folder: Path, scene_id: str, options: BlendedMvsOptions) -> Scene:
     for cam in cams:
         try:
             image = folder / IMAGES / f"{cam.name}{suffix}.jpg"
-            frames.append(_frame(folder, cam.name, cam.path, image))
+            frames.append(_frame(folder, cam.name, cam.path, image, options.exif_orientation))
         except FileDefect as defect:
             failures.append(defect.at(DATASET, scene_id, cam.name).failure)
     failures += _without_camera(folder, scene_id, {cam.name for cam in cams})
     return Scene(DATASET, scene_id, tuple(frames), "arbitrary", tuple(failures))
 
 
-def _frame(folder: Path, frame_id: str, cam_path: Path, image: Path) -> Frame:
+def _frame(folder: Path, frame_id: str, cam_path: Path, image: Path, exif: ExifRule) -> Frame:
     cam = read_cam(files.inside(folder, cam_path))
-    hw = image_io.read_hw(files.inside(folder, image))
+    hw = image_io.read_hw(files.inside(folder, image), exif)
     check_center(cam_path, cam.K, hw)
     depth = files.inside(folder, folder / DEPTHS / f"{frame_id}.pfm")
     ref = None
     if depth.is_file():
         ref = DepthRef(depth, codec="pfm", scale=1.0, source="rendered mesh")
-    return Frame(frame_id, Camera(cam.K, hw, cam.cam_from_world), image, ref)
+    camera = Camera(cam.K, hw, cam.cam_from_world)
+    return Frame(frame_id, camera, image, ref, exif_orientation=exif)
 
 
 def _without_camera(folder: Path, scene_id: str, known: set[str]) -> list[Failure]:

@@ -14,6 +14,7 @@ from typing import Any
 from cameo_data import files
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
+from cameo_data.orientation import rule_of_stated_size
 from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.co3d_annotations import (
     FRAMES,
@@ -75,7 +76,11 @@ class Co3dSource:
         except FileDefect as defect:
             raise defect.at(DATASET, scene_id) from None
         reader = FrameReader(
-            entry.category.parent, folder, self._options.mask_threshold, self._options.depth_masks
+            entry.category.parent,
+            folder,
+            self._options.mask_threshold,
+            self._options.depth_masks,
+            rule_of_stated_size(self._options.exif_orientation),
         )
         frames, defects = _read(reader, values, entry)
         return Scene(

@@ -12,7 +12,7 @@ from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.co3d_annotations import DepthRecord, FrameRecord, ViewpointRecord
 from cameo_data.sources.stated_intrinsics import check_view
-from cameo_data.types import Camera, DepthRef, Frame, intrinsics_defect
+from cameo_data.types import Camera, DepthRef, ExifRule, Frame, intrinsics_defect
 
 # PyTorch3D cameras have x left, y up, z forward; OpenCV cameras x right, y down, z forward.
 OPENCV_FROM_PYTORCH3D = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -83,12 +83,14 @@ class FrameReader:
         folder: the sequence's folder, which they may not leave.
         mask_threshold: least probability of foreground.
         depth_masks: whether pixels outside the depth mask lose their depth.
+        exif: see ``Frame.exif_orientation``; records state the size that the viewpoint is for.
     """
 
     root: Path
     folder: Path
     mask_threshold: float
     depth_masks: bool
+    exif: ExifRule
     _depth_hw: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 
     def frame(self, record: FrameRecord) -> Frame:
@@ -116,6 +118,7 @@ class FrameReader:
             mask_path=None if record.mask is None else self._existing(record.mask.path),
             mask_threshold=self.mask_threshold,
             timestamp=record.frame_timestamp,
+            exif_orientation=self.exif,
         )
 
     def _image(self, record: FrameRecord) -> Path:
@@ -133,7 +136,7 @@ class FrameReader:
     def _depth(self, record: DepthRecord, hw: tuple[int, int]) -> DepthRef:
         path = self._existing(record.path)
         if hw not in self._depth_hw:  # in v1 depth is smaller than the image; one header tells
-            self._depth_hw[hw] = depth_io.depth_hw(path)
+            self._depth_hw[hw] = depth_io.depth_hw(path, "float16_png")
         depth_hw = self._depth_hw[hw]
         mask = record.mask_path if self.depth_masks else None
         return DepthRef(
@@ -159,7 +162,7 @@ def _is_black(path: Path, hw: tuple[int, int]) -> bool:
     try:
         if path.stat().st_size > hw[0] * hw[1] * _BLACK_BYTES_PER_PIXEL + _BLACK_BYTES:
             return False
-        return int(image_io.read_rgb(path).rgb.max()) <= _BLACK_LEVEL
+        return int(image_io.read_rgb(path, "stored").rgb.max()) <= _BLACK_LEVEL
     except (OSError, FileDefect):
         return False  # what is wrong with it is found, and said, when the frame is read
 

@@ -19,6 +19,7 @@ from cameo_data import depth_io, files, undistortion
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.matches import read_pairs
+from cameo_data.sources import headers
 from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.colmap_model import Model, ModelImage, read_model
 from cameo_data.sources.colmap_options import ColmapOptions
@@ -127,8 +128,15 @@ def read_scene(project: Project, options: ColmapOptions, scene_id: str) -> Scene
             frames[image.name] = _frame(project, options, image, kind)
         except FileDefect as defect:
             failures.append(defect.at(options.dataset, scene_id, printable(image.name)).failure)
+    found = tuple(frames.values())
     return Scene(
-        options.dataset, scene_id, tuple(frames.values()), options.unit, tuple(failures), matches
+        options.dataset,
+        scene_id,
+        found,
+        options.unit,
+        tuple(failures),
+        matches,
+        notes=headers.exif_notes(found),
     )
 
 
@@ -162,6 +170,7 @@ def _frame(project: Project, options: ColmapOptions, image: ModelImage, kind: st
         depth=depth,
         mask_path=_checked(project, mask, Reason.UNREADABLE_IMAGE) if mask.exists() else None,
         distortion=lens,
+        exif_orientation=options.exif_orientation,
     )
 
 
@@ -173,7 +182,7 @@ def _depth(project: Project, path: Path, kind: str) -> DepthRef:
             "a depth map for each image",
             "run patch_match_stereo for it, or leave the frame out",
         )
-    hw = depth_io.depth_hw(_checked(project, path, Reason.UNREADABLE_DEPTH))
+    hw = depth_io.depth_hw(_checked(project, path, Reason.UNREADABLE_DEPTH), "colmap")
     return DepthRef(path, "colmap", 1.0, hw=hw, source=f"colmap_{kind}")
 
 

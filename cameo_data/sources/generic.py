@@ -15,7 +15,8 @@ from pydantic import Field
 from cameo_data import files, matches
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources import headers
+from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import find_scenes, known, looks_like
 from cameo_data.sources.generic_frames import Shared, existing, make_frame
 from cameo_data.sources.generic_records import FILE_NAME, FrameRecord, read_frame, read_scene
@@ -26,7 +27,7 @@ from cameo_data.types import Frame, MatchTable, Scene
 SPLITS_FILE = "splits.json"
 
 
-class GenericOptions(SourceOptions):
+class GenericOptions(PictureOptions):
     """What to call the data, and which split of it."""
 
     dataset: str = Field("generic", min_length=1, description="name in samples and messages")
@@ -44,6 +45,7 @@ class GenericSource:
 
     def __init__(self, root: Path, options: GenericOptions) -> None:
         self.dataset = options.dataset
+        self._exif = options.exif_orientation
         self._folders, failures = find_scenes(root, options.dataset, _is_scene)
         self.failures: Sequence[Failure] = failures
         if options.split is not None:
@@ -82,21 +84,23 @@ class GenericSource:
                 if frame_id in frames:
                     raise _duplicate(frame_id)
                 label = frame_id
-                frames[frame_id] = make_frame(shared, entry, frame_id)
+                frames[frame_id] = make_frame(shared, entry, frame_id, self._exif)
             except FileDefect as defect:
                 failed(defect, label)
         try:
             table = _matches(shared, list(frames))
         except FileDefect as defect:
             raise defect.at(self.dataset, scene_id) from None
+        found = tuple(frames.values())
+        notes = headers.exif_notes(found)
         return Scene(
             self.dataset,
             scene_id,
-            tuple(frames.values()),
+            found,
             record.unit,
             tuple(failures),
             table,
-            notes=shared.notes,
+            notes=(*notes, *shared.notes),
         )
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cameo_data import depth_io, files, image_io, transforms
+from cameo_data import aspects, depth_io, files, image_io, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.generic_records import FILE_NAME, FrameRecord, SceneRecord
+from cameo_data.orientation import rule_of_stated_size
+from cameo_data.sources.generic_records import FILE_NAME, FrameRecord, Intrinsics, SceneRecord
 from cameo_data.sources.stated_intrinsics import (
     Mirrored,
     check_size,
@@ -21,7 +22,7 @@ from cameo_data.sources.stated_intrinsics import (
 )
 from cameo_data.sources.stated_paths import StatedPaths, safe_name
 from cameo_data.sources.stated_poses import StatedPoses
-from cameo_data.types import Camera, DepthRef, FloatArray, Frame, intrinsics_defect
+from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, intrinsics_defect
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ class Shared:
         return (*self.poses.notes, *self.mirrored.notes, *self.paths.notes)
 
 
-def make_frame(shared: Shared, record: FrameRecord, frame_id: str) -> Frame:
+def make_frame(shared: Shared, record: FrameRecord, frame_id: str, exif: ExifRule) -> Frame:
     """The frame; of its files only headers are read.
 
     Raises:
@@ -55,7 +56,11 @@ def make_frame(shared: Shared, record: FrameRecord, frame_id: str) -> Frame:
     """
     scene, mirrored = shared.scene, shared.mirrored
     image = existing(shared.paths, record.image, "image")
-    hw = image_io.read_hw(image)
+    _, size = _stated_K(scene, record)
+    rule, like_hw = exif, None
+    if size is not None and min(size) > 0:
+        rule, like_hw = rule_of_stated_size(exif), (size[1], size[0])
+    hw = image_io.read_hw(image, rule, like_hw)
     K = mirrored.K(_intrinsics(scene, record, hw))
     check_view(K, hw, f"correct K in {FILE_NAME}, or state K_size if the images were resized")
     camera = Camera(K, hw, mirrored.cam_from_world(_cam_from_world(scene, shared.poses, record)))
@@ -69,12 +74,13 @@ def make_frame(shared: Shared, record: FrameRecord, frame_id: str) -> Frame:
         mask_threshold=scene.mask_threshold,
         distortion=mirrored.distortion(distortion) if distortion else None,
         timestamp=record.timestamp,
+        exif_orientation=rule,
     )
 
 
 def _intrinsics(scene: SceneRecord, record: FrameRecord, hw: tuple[int, int]) -> FloatArray:
     """K in pixels of the image, the first pixel's centre at (0.5, 0.5), signs as stated."""
-    given, size = (record.K, record.K_size) if record.K is not None else (scene.K, scene.K_size)
+    given, size = _stated_K(scene, record)
     if given is None:
         raise FileDefect(
             Reason.BAD_INTRINSICS,
@@ -104,6 +110,13 @@ def _intrinsics(scene: SceneRecord, record: FrameRecord, hw: tuple[int, int]) ->
     return K
 
 
+def _stated_K(
+    scene: SceneRecord, record: FrameRecord
+) -> tuple[Intrinsics | None, tuple[int, int] | None]:
+    """The K that is given for a frame, and the (width, height) that it is for."""
+    return (record.K, record.K_size) if record.K is not None else (scene.K, scene.K_size)
+
+
 def _cam_from_world(scene: SceneRecord, poses: StatedPoses, record: FrameRecord) -> FloatArray:
     pose = poses.rigid(record.pose)
     cam_from_world = pose if scene.poses == "cam_from_world" else transforms.invert(pose)
@@ -125,7 +138,8 @@ def _depth(shared: Shared, record: FrameRecord, camera: Camera) -> DepthRef | No
             f"add depth_scale to {FILE_NAME}",
         )
     path = existing(shared.paths, record.depth, "depth")
-    hw = depth_io.depth_hw(path)
+    hw = depth_io.depth_hw(path, scene.depth_codec)
+    aspects.check_depth(safe_name(record.depth), hw, camera.hw)
     own_K = camera.K * [[hw[1] / camera.hw[1]], [hw[0] / camera.hw[0]], [1.0]]
     return DepthRef(
         path,

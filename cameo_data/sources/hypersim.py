@@ -25,18 +25,18 @@ from cameo_data import array_files, files, image_io, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import hypersim_tables as tables
-from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
 from cameo_data.sources.listing import first_number, list_files
 from cameo_data.sources.stated_intrinsics import check_view
-from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene
+from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene
 
 DATASET = "hypersim"
 FRAME = "frame.*.tonemap.jpg"
 _PREVIEW = re.compile(r"scene_(cam_\w+)_final_preview")
 
 
-class HypersimOptions(SourceOptions):
+class HypersimOptions(PictureOptions):
     """Which scenes, and where their projections stand.
 
     Attributes:
@@ -82,7 +82,7 @@ def open_hypersim(root: Path, options: HypersimOptions) -> FolderSource:
                 "a row for every scene",
                 "restore the publisher's table",
             )
-        return _scene(folder, scene_id, projection)
+        return _scene(folder, scene_id, projection, options.exif_orientation)
 
     return FolderSource(DATASET, folders, failures, read)
 
@@ -132,14 +132,14 @@ def _cameras(folder: Path) -> list[str]:
     return sorted(match[1] for match in found if match is not None)
 
 
-def _scene(folder: Path, scene_id: str, projection: FloatArray) -> Scene:
+def _scene(folder: Path, scene_id: str, projection: FloatArray, exif: ExifRule) -> Scene:
     camera = scene_id.rpartition("/")[2]
     files.inside(folder, folder / "_detail" / camera)
     poses = _poses(folder, camera)
     images = list_files(folder, f"images/scene_{camera}_final_preview/{FRAME}")
     if not images:
         raise FileDefect(Reason.MISSING_FILE, "no image", FRAME, "unpack the archive again")
-    hw = image_io.read_hw(files.inside(folder, images[0].path))
+    hw = image_io.read_hw(files.inside(folder, images[0].path), exif)
     K, new_from_cam = pinhole(projection, hw)
     check_view(K, hw, f"restore {tables.PARAMETERS}")
     frames: list[Frame] = []
@@ -153,7 +153,8 @@ def _scene(folder: Path, scene_id: str, projection: FloatArray) -> Scene:
             if depth.is_file():
                 ref = DepthRef(depth, "hdf5", 1.0, camera_K=K, source="exact", along_ray=True)
             path = files.inside(folder, image.path)
-            frames.append(Frame(image.name, Camera(K, hw, cam_from_world), path, ref))
+            found = Camera(K, hw, cam_from_world)
+            frames.append(Frame(image.name, found, path, ref, exif_orientation=exif))
         except FileDefect as defect:
             failures.append(defect.at(DATASET, scene_id, image.name).failure)
     return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures))

@@ -22,8 +22,8 @@ from typing import Any, Literal
 from cameo_data import files
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources import megadepth_info, megadepth_models
-from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources import headers, megadepth_info, megadepth_models
+from cameo_data.sources.base import ExifOption, PictureOptions, SourceSpec, exif_field
 from cameo_data.sources.folders import known, read_scene_list
 from cameo_data.sources.listing import is_text, list_files, natural_key
 from cameo_data.types import Frame, Scene
@@ -36,7 +36,7 @@ SFM, UNDISTORTED = "MegaDepth_v1_SfM", "Undistorted_SfM"
 FoundFrame = tuple[str, Callable[[], Frame]]
 
 
-class MegaDepthOptions(SourceOptions):
+class MegaDepthOptions(PictureOptions):
     """Which form, which scenes.
 
     Attributes:
@@ -49,6 +49,8 @@ class MegaDepthOptions(SourceOptions):
     layout: Literal["auto", "sfm", "undistorted", "scene_info"] = "auto"
     scene_info: str | None = None
     split: str | None = None
+    # its cameras are COLMAP's, which ignores the tag
+    exif_orientation: ExifOption = exif_field("stored")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,7 @@ class MegaDepthSource:
     root: Path
     layout: str
     scenes: dict[str, Path]
+    exif: ExifOption
     failures: tuple[Failure, ...] = ()
     dataset: str = DATASET
 
@@ -76,17 +79,18 @@ class MegaDepthSource:
                     failures.append(defect.at(DATASET, scene_id, frame_id).failure)
         except FileDefect as defect:
             raise defect.at(DATASET, scene_id) from None
-        return Scene(DATASET, scene_id, tuple(frames), "arbitrary", tuple(failures))
+        notes = headers.exif_notes(frames)
+        return Scene(DATASET, scene_id, tuple(frames), "arbitrary", tuple(failures), notes=notes)
 
     def _found(self, scene_id: str) -> Sequence[FoundFrame]:
         path = files.inside(self.root, self.scenes[scene_id])
         if self.layout == "scene_info":
-            return megadepth_info.frames(self.root, path)
+            return megadepth_info.frames(self.root, path, self.exif)
         scene, _, part = scene_id.partition("/")
         folder = depth_folder(self.root) / scene / f"dense{part or 0}"
         if self.layout == "sfm":
-            return megadepth_models.published_frames(self.root, path, folder)
-        return megadepth_models.undistorted_frames(self.root, path, folder / "depths")
+            return megadepth_models.published_frames(self.root, path, folder, self.exif)
+        return megadepth_models.undistorted_frames(self.root, path, folder / "depths", self.exif)
 
 
 def open_megadepth(root: Path, options: MegaDepthOptions) -> MegaDepthSource:
@@ -112,7 +116,7 @@ def open_megadepth(root: Path, options: MegaDepthOptions) -> MegaDepthSource:
             f"{' or '.join(DEPTH_FOLDERS)}; or -o scene_info='index/scene_info_*/*.npz'",
             remedy="give the folder that the archives were unpacked in",
         )
-    return MegaDepthSource(root, layout, scenes)
+    return MegaDepthSource(root, layout, scenes, options.exif_orientation)
 
 
 def depth_folder(root: Path) -> Path:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cameo_data import aspects
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
+from cameo_data.orientation import rule_of_stated_size
 from cameo_data.sources import headers, nerfstudio_files, nerfstudio_keys, nerfstudio_records
 from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.folders import find_scenes, known, looks_like
@@ -19,7 +21,7 @@ from cameo_data.sources.nerfstudio_options import NerfstudioOptions
 from cameo_data.sources.nerfstudio_paths import DEPTH_CODECS, Paths
 from cameo_data.sources.nerfstudio_records import FILE_NAME, Entry, Transforms
 from cameo_data.sources.stated_paths import StatedPaths
-from cameo_data.types import DepthRef, Frame, Scene, Unused
+from cameo_data.types import DepthRef, ExifRule, Frame, Scene, Unused
 
 # Millimetres: the default of nerfstudio's option depth_unit_scale_factor.
 MILLI = 0.001
@@ -88,7 +90,8 @@ class NerfstudioSource:
                 label = nerfstudio_records.frame_name(values, number)
                 failures.append(defect.at(self.dataset, scene_id, label).failure)
         frames = []
-        sizes = _Sizes(folder, list(reading.listed.values()))
+        exif_rule = self._options.exif_orientation
+        sizes = _Sizes(folder, list(reading.listed.values()), exif_rule)
         cameras = Cameras.of(self._options, [one.entry for one in reading.listed.values()])
         for frame_id, one in reading.listed.items():
             try:
@@ -98,13 +101,14 @@ class NerfstudioSource:
         frames.sort(key=lambda frame: natural_key(frame.frame_id))
         files = list({id(file): file for file, _ in entries}.values())
         notes = [note for file in files if (note := nerfstudio_keys.unread(file)) is not None]
+        exif = headers.exif_notes(frames)
         return Scene(
             self.dataset,
             scene_id,
             tuple(frames),
             nerfstudio_keys.unit(files, self._options.unit),
             tuple(failures),
-            notes=(*reading.notes, *cameras.notes, *notes),
+            notes=(*exif, *reading.notes, *cameras.notes, *notes),
             unused=reading.unused,
         )
 
@@ -195,6 +199,7 @@ class _Reading:
         camera, distortion = cameras.camera(found.entry.camera, hw, pose)
         depth = found.depth
         if depth is not None and (depth_hw := sizes.depth(depth)) != hw:
+            aspects.check_depth(depth.path.name, depth_hw, hw)
             depth = replace(depth, hw=depth_hw)
         return Frame(
             frame_id=found.frame_id,
@@ -203,14 +208,15 @@ class _Reading:
             depth=depth,
             mask_path=found.mask,
             distortion=distortion,
+            exif_orientation=sizes.rule(found),
         )
 
 
 class _Sizes:
     """Sizes of images and depth maps, from a few headers of each folder."""
 
-    def __init__(self, folder: Path, listed: Sequence[_Listed]) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, listed: Sequence[_Listed], exif: ExifRule) -> None:
+        self._folder, self._exif = folder, exif
         self._alike: dict[tuple[Any, ...], list[Path]] = {}
         for found in listed:
             self._alike.setdefault(self._key(found), []).append(found.image)
@@ -220,8 +226,13 @@ class _Sizes:
         """Size of most images of the frame's folder that are stated to be alike."""
         key = self._key(found)
         if key not in self._hws:
-            self._hws[key] = headers.common_hw(self._folder, self._alike[key])
+            paths, like_hw = self._alike[key], _stated_hw(found)
+            self._hws[key] = headers.common_hw(self._folder, paths, self.rule(found), like_hw)
         return self._hws[key]
+
+    def rule(self, found: _Listed) -> ExifRule:
+        """What is done about EXIF orientation: w and h may tell which pixels K is for."""
+        return self._exif if _stated_hw(found) is None else rule_of_stated_size(self._exif)
 
     def depth(self, ref: DepthRef) -> tuple[int, int]:
         """Size of one depth map of the frame's folder; ``read_view`` finds those that differ."""
@@ -232,6 +243,14 @@ class _Sizes:
 
     def _key(self, found: _Listed) -> tuple[Any, ...]:
         return (found.image.parent, found.entry.camera.w, found.entry.camera.h)
+
+
+def _stated_hw(found: _Listed) -> tuple[int, int] | None:
+    """The size that the entry's intrinsics are for."""
+    width, height = found.entry.camera.w, found.entry.camera.h
+    if width is None or height is None:
+        return None
+    return max(1, round(height)), max(1, round(width))
 
 
 def _duplicate(frame_id: str, name: str) -> FileDefect:

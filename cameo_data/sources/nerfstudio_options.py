@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cameo_data.sources.base import SourceOptions
+from cameo_data.sources.base import PictureOptions
 from cameo_data.types import Unit
 
 Axes = Literal["stated", "opengl", "opencv"]
@@ -14,7 +14,7 @@ FocalChoice = Literal["agreed", "pixels", "angle"]
 AngleSide = Literal["own", "longer"]
 
 
-class NerfstudioOptions(SourceOptions):
+class NerfstudioOptions(PictureOptions):
     """What the files leave open."""
 
     dataset: str = Field("nerfstudio", min_length=1, description="name in samples and messages")

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from cameo_data import depth_io, files, image_io, transforms
+from cameo_data import aspects, depth_io, files, image_io, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources import rgbd_calibration, rgbd_pairs, rgbd_poses
+from cameo_data.orientation import TurnedPictureError, rule_of_stated_size
+from cameo_data.sources import headers, rgbd_calibration, rgbd_pairs, rgbd_poses
 from cameo_data.sources.listing import Listed, is_text, list_files, printable
 from cameo_data.sources.rgbd_options import Recording
 from cameo_data.sources.rgbd_pairs import Candidate
 from cameo_data.sources.stated_intrinsics import Mirrored
-from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene
+from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene
 
 # Models that ``undistortion`` knows; a pinhole has no coefficients.
 CAMERA_MODELS = ("pinhole", "opencv")
@@ -35,6 +36,7 @@ class Calibration:
     depth_K: FloatArray | None
     depth_hw: tuple[int, int]
     color_from_depth: FloatArray | None
+    exif: ExifRule
     mirrored: Mirrored
     notes: tuple[str, ...] = ()
 
@@ -59,8 +61,10 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
             frames.append(_frame(folder, recording, calibration, candidate, pose_of, masks))
         except FileDefect as defect:
             failures.append(defect.at(dataset, scene_id, printable(candidate.frame_id)).failure)
-    notes = (*pose_of.stated.notes, *calibration.mirrored.notes, *calibration.notes)
-    return Scene(dataset, scene_id, tuple(frames), recording.unit, tuple(failures), notes=notes)
+    found = tuple(frames)
+    stated = (*pose_of.stated.notes, *calibration.mirrored.notes, *calibration.notes)
+    notes = (*headers.exif_notes(frames), *stated)
+    return Scene(dataset, scene_id, found, recording.unit, tuple(failures), notes=notes)
 
 
 def _frame(
@@ -94,6 +98,7 @@ def _frame(
         mask_path=None if masks is None else _mask(folder, masks, candidate.frame_id),
         distortion=mirrored.distortion(recording.distortion) or None,
         timestamp=candidate.time,
+        exif_orientation=calibration.exif,
     )
 
 
@@ -125,8 +130,25 @@ def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidat
             " or ".join(CAMERA_MODELS),
             "undistort the recording first",
         )
-    hw = _common_hw(folder, (c.color for c in candidates), image_io.read_hw)
-    depth_hw = _common_hw(folder, (c.depth for c in candidates), depth_io.depth_hw)
+    exif: ExifRule = recording.exif_orientation
+    stated = rgbd_calibration.stated_hw(folder, recording.intrinsics, recording.intrinsics_size)
+    if stated is not None:
+        exif = rule_of_stated_size(exif)
+    depth_hw = _common_hw(
+        folder,
+        (c.depth for c in candidates),
+        lambda path: depth_io.depth_hw(path, recording.depth_codec),
+    )
+    try:
+        hw = _common_hw(
+            folder,
+            (c.color for c in candidates),
+            lambda path: image_io.read_hw(path, exif, stated),
+        )
+    except TurnedPictureError as turned:
+        raise turned.beside(depth_hw) from None
+    if recording.depth_intrinsics is None:
+        aspects.check_depth(recording.depth, depth_hw, hw)
     center = recording.pixel_center
     K = rgbd_calibration.read_intrinsics(
         folder, recording.intrinsics, center, hw, recording.intrinsics_size
@@ -150,7 +172,7 @@ def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidat
     ):
         depth_K = None  # one and the same camera: its pixels stay untouched
     notes = rgbd_calibration.unread_keys(folder, recording.intrinsics, recording.distortion)
-    return Calibration(K, hw, depth_K, depth_hw, color_from_depth, mirrored, notes)
+    return Calibration(K, hw, depth_K, depth_hw, color_from_depth, exif, mirrored, notes)
 
 
 def _common_hw(

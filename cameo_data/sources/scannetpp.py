@@ -22,6 +22,7 @@ from cameo_data import depth_io, files, undistortion
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.matches import Tracks
+from cameo_data.sources import headers
 from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.colmap_model import ModelImage, read_model
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
@@ -130,7 +131,8 @@ class _Reader:
             seen = model.tracks.observations
             matches = Tracks(model.tracks.paths, lambda frame_id: seen(spelled[frame_id]))
         found = tuple(frames.values())
-        return Scene(DATASET, self.scene_id, found, "metre", tuple(failures), matches)
+        notes = headers.exif_notes(found)
+        return Scene(DATASET, self.scene_id, found, "metre", tuple(failures), matches, notes=notes)
 
     def _depth_folder(self, images: Sequence[ModelImage]) -> Path | None:
         """Where depth is; of ``auto``, the first folder that holds any of it."""
@@ -176,6 +178,7 @@ class _Reader:
             depth=None if depth_folder is None else self._depth(depth_folder, image),
             mask_path=self._checked(mask, Reason.UNREADABLE_IMAGE) if mask.exists() else None,
             distortion=lens,
+            exif_orientation=self.options.exif_orientation,
         )
 
     def _depth(self, folder: Path, image: ModelImage) -> DepthRef:
@@ -192,7 +195,9 @@ class _Reader:
             files.inside(inside, path), files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH
         )
         if folder.name == "depth":
-            return DepthRef(path, "uint16", 0.001, hw=depth_io.depth_hw(path), source="lidar")
+            return DepthRef(
+                path, "uint16", 0.001, hw=depth_io.depth_hw(path, "uint16"), source="lidar"
+            )
         hw = image.lens.hw
         return DepthRef(path, "uint16", 0.001, hw=hw, source="rendered", shift_px=0.5)
 
