@@ -363,8 +363,9 @@ def test_scannetpps_published_pictures_and_its_own_source_first(tmp_path: Path) 
     assert scene.frames[0].distortion is not None
     (dslr / "colmap").mkdir()
     (dslr / "colmap/cameras.txt").write_text("# COLMAP\n")
-    assert source_spec("scannetpp").recognise(tmp_path)
-    assert not source_spec("nerfstudio").recognise(tmp_path)
+    for root in (tmp_path, tmp_path / "8b5c"):
+        assert source_spec("scannetpp").recognise(root)
+        assert not source_spec("nerfstudio").recognise(root)
 
 
 def rename(to: Callable[[str], str], *keys: str) -> Callable[[dict[str, Any]], None]:

@@ -64,7 +64,8 @@ def is_scene(folder: Path, file: str | None = None) -> bool:
 
 def belongs_to_scannetpp(folder: Path) -> bool:
     """Whether the source ``scannetpp`` reads the scene, from the model that the files are from."""
-    return _scannetpp(folder) is not None and (folder / "colmap" / "cameras.txt").is_file()
+    scene = folder.absolute().parent if folder.name == _PUBLISHED else folder
+    return _scannetpp(scene) is not None and (scene / "colmap" / "cameras.txt").is_file()
 
 
 def layout(folder: Path, file: str | None, split: str | None) -> Layout:
