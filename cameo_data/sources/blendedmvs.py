@@ -6,6 +6,7 @@ Layout (github.com/YoYo000/BlendedMVS, README, "Dataset Structure"): ``PID/blend
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,8 @@ from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like, read_scene_list
 from cameo_data.sources.listing import list_files
 from cameo_data.sources.mvsnet_files import check_center, read_cam
-from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene
+from cameo_data.sources.unused import unused_files
+from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene, Unused
 
 DATASET = "blendedmvs"
 IMAGES, CAMS, DEPTHS = "blended_images", "cams", "rendered_depth_maps"
@@ -79,8 +81,27 @@ def _scene(folder: Path, scene_id: str, options: BlendedMvsOptions) -> Scene:
             frames.append(_frame(folder, cam.name, cam.path, image, options.exif_orientation))
         except FileDefect as defect:
             failures.append(defect.at(DATASET, scene_id, cam.name).failure)
-    failures += _without_camera(folder, scene_id, {cam.name for cam in cams})
-    return Scene(DATASET, scene_id, tuple(frames), "arbitrary", tuple(failures))
+    lost = _without_camera(folder, scene_id, {cam.name for cam in cams})
+    names = [*(cam.name for cam in cams), *(str(failure.frame_id) for failure in lost)]
+    unused = _unused(folder, names, suffix)
+    return Scene(DATASET, scene_id, tuple(frames), "arbitrary", (*failures, *lost), unused=unused)
+
+
+def _unused(folder: Path, names: Iterable[str], suffix: str) -> tuple[Unused, ...]:
+    named = [
+        path
+        for name in names
+        for path in (
+            folder / IMAGES / f"{name}{suffix}.jpg",
+            folder / CAMS / f"{name}_cam.txt",
+            folder / DEPTHS / f"{name}.pfm",
+        )
+    ]
+    kinds = (
+        (f"{IMAGES}/*.jpg", "copies of the pictures (choose masked or blended: -o images=…)"),
+        (f"{DEPTHS}/*", "depth maps without a camera file"),
+    )
+    return unused_files(folder, named, kinds)
 
 
 def _frame(folder: Path, frame_id: str, cam_path: Path, image: Path, exif: ExifRule) -> Frame:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,14 @@ from cameo_data.types import Camera, DepthRef, ExifRule, Frame, intrinsics_defec
 
 # PyTorch3D cameras have x left, y up, z forward; OpenCV cameras x right, y down, z forward.
 OPENCV_FROM_PYTORCH3D = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+# Folders of a sequence, and what lies in them.
+FILE_PLACES = {
+    "images": "pictures",
+    "depths": "depth maps",
+    "depth_masks": "masks of depth maps",
+    "masks": "masks",
+}
 
 # A JPEG of one colour takes 6 bits a block of luma and at most 8 of chroma, 0.03 bytes a pixel, and
 # some tables. Larger files are not opened to see whether they are black.
@@ -155,6 +165,19 @@ class FrameReader:
                 Reason.MISSING_FILE, f"{name} is missing", "a file", "download its chunk again"
             )
         return path
+
+
+def record_files(root: Path, values: Iterable[Any]) -> list[Path]:
+    """Every file that raw records name, there or not."""
+    places = (("image", "path"), ("depth", "path"), ("depth", "mask_path"), ("mask", "path"))
+    paths = []
+    for value in values:
+        for part, key in places:
+            record = value.get(part)
+            text = record.get(key) if isinstance(record, dict) else None
+            if isinstance(text, str) and text and "\0" not in text:
+                paths.append(root / text)
+    return paths
 
 
 def _is_black(path: Path, hw: tuple[int, int]) -> bool:

@@ -15,6 +15,7 @@ become 1446, 331.6, 265.5, which is the calibration's 2892, 823.2, 619.1 halved 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,9 +27,10 @@ from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource
-from cameo_data.sources.listing import is_text, list_files, natural_key
+from cameo_data.sources.listing import first_number, is_text, list_files, natural_key
 from cameo_data.sources.mvsnet_files import CamFile, check_center, read_cam
-from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene
+from cameo_data.sources.unused import unused_files
+from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene, Unused
 
 DATASET = "dtu"
 CAMERAS, IMAGES, DEPTHS = "Cameras/train", "Rectified", "Depths"
@@ -105,7 +107,23 @@ def _scene(root: Path, folder: Path, scene_id: str, options: DtuOptions) -> Scen
             frames.append(_frame(root, scene_id, image.name, image.path, exif))
         except FileDefect as defect:
             failures.append(defect.at(DATASET, scene_id, image.name).failure)
-    return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures))
+    unused = _unused(root, scene_id, [image.path for image in images])
+    return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures), unused=unused)
+
+
+def _unused(root: Path, scene_id: str, images: Sequence[Path]) -> tuple[Unused, ...]:
+    pictures, depths = (f"{place}/{scene_id}{SUFFIX}" for place in (IMAGES, DEPTHS))
+    named = list(images)
+    for image in images:
+        view = first_number(image.name.removeprefix("rect_"))
+        if view is not None:
+            for name in (f"depth_map_{view - 1:04d}.pfm", f"depth_visual_{view - 1:04d}.png"):
+                named.append(root / depths / name)
+    kinds = (
+        (f"{IMAGES}/*", "pictures under another light (choose it with -o light=…)"),
+        (f"{DEPTHS}/*", "depth maps without a picture"),
+    )
+    return unused_files(root, named, kinds, within=(pictures, depths))
 
 
 def _frame(root: Path, scene_id: str, frame_id: str, image: Path, exif: ExifRule) -> Frame:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,10 +20,17 @@ from cameo_data.sources import headers
 from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import find_scenes, known, looks_like
 from cameo_data.sources.generic_frames import Shared, existing, make_frame
-from cameo_data.sources.generic_records import FILE_NAME, FrameRecord, read_frame, read_scene
+from cameo_data.sources.generic_records import (
+    FILE_NAME,
+    FrameRecord,
+    SceneRecord,
+    read_frame,
+    read_scene,
+)
 from cameo_data.sources.listing import is_text, printable
 from cameo_data.sources.stated_paths import is_absolute, safe_name
-from cameo_data.types import Frame, MatchTable, Scene
+from cameo_data.sources.unused import entry_files, frame_files, kinds_beside, unused_files
+from cameo_data.types import Frame, MatchTable, Scene, Unused
 
 SPLITS_FILE = "splits.json"
 
@@ -101,6 +109,7 @@ class GenericSource:
             tuple(failures),
             table,
             notes=(*notes, *shared.notes),
+            unused=_unused(folder, record, found),
         )
 
 
@@ -116,6 +125,13 @@ def _frame_id(entry: FrameRecord) -> str:
             "leave id out, or take a part of the path",
         )
     return frame_id
+
+
+def _unused(folder: Path, record: SceneRecord, frames: Sequence[Frame]) -> tuple[Unused, ...]:
+    why = f"that no entry of {FILE_NAME} names"
+    named = [*frame_files(frames), *entry_files(folder, record.frames, ("image", "depth", "mask"))]
+    read = [FILE_NAME, *([] if record.matches is None else [escape(record.matches)])]
+    return unused_files(folder, named, kinds_beside(folder, frames, why), read=read)
 
 
 def _matches(shared: Shared, frame_ids: Sequence[str]) -> MatchTable | None:

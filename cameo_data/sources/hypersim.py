@@ -25,14 +25,15 @@ from cameo_data import array_files, files, image_io, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import hypersim_tables as tables
+from cameo_data.sources import hypersim_unused
 from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
+from cameo_data.sources.hypersim_unused import FRAME, KEYFRAME_FILES
 from cameo_data.sources.listing import first_number, list_files
 from cameo_data.sources.stated_intrinsics import check_view
 from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene
 
 DATASET = "hypersim"
-FRAME = "frame.*.tonemap.jpg"
 _PREVIEW = re.compile(r"scene_(cam_\w+)_final_preview")
 
 
@@ -157,14 +158,15 @@ def _scene(folder: Path, scene_id: str, projection: FloatArray, exif: ExifRule) 
             frames.append(Frame(image.name, found, path, ref, exif_orientation=exif))
         except FileDefect as defect:
             failures.append(defect.at(DATASET, scene_id, image.name).failure)
-    return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures))
+    unused = hypersim_unused.unused(folder, camera, [image.name for image in images], len(poses))
+    return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures), unused=unused)
 
 
 def _poses(folder: Path, camera: str) -> FloatArray:
     """(N, 4, 4) OpenCV-axes ``cam_from_world`` of all keyframes, in metres."""
     detail = folder / "_detail" / camera
-    orientations = _keyframes(folder, detail / "camera_keyframe_orientations.hdf5", (3, 3))
-    positions = _keyframes(folder, detail / "camera_keyframe_positions.hdf5", (3,))
+    orientations = _keyframes(folder, detail / KEYFRAME_FILES[0], (3, 3))
+    positions = _keyframes(folder, detail / KEYFRAME_FILES[1], (3,))
     if len(orientations) != len(positions):
         raise FileDefect(
             Reason.BAD_POSE,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,8 @@ from cameo_data.sources import headers, megadepth_info, megadepth_models
 from cameo_data.sources.base import ExifOption, PictureOptions, SourceSpec, exif_field
 from cameo_data.sources.folders import known, read_scene_list
 from cameo_data.sources.listing import is_text, list_files, natural_key
-from cameo_data.types import Frame, Scene
+from cameo_data.sources.unused import frame_files, relative, unused_files
+from cameo_data.types import Frame, Scene, Unused
 
 DATASET = "megadepth"
 # The archive unpacks to the authors' own path.
@@ -72,17 +74,55 @@ class MegaDepthSource:
         frames: list[Frame] = []
         failures: list[Failure] = []
         try:
-            for frame_id, read in self._found(scene_id):
+            found, unused = self._found(scene_id)
+            for frame_id, read in found:
                 try:
                     frames.append(read())
                 except FileDefect as defect:
                     failures.append(defect.at(DATASET, scene_id, frame_id).failure)
         except FileDefect as defect:
             raise defect.at(DATASET, scene_id) from None
-        notes = headers.exif_notes(frames)
-        return Scene(DATASET, scene_id, tuple(frames), "arbitrary", tuple(failures), notes=notes)
+        failed = [str(failure.frame_id) for failure in failures]
+        unused = (*unused, *self._unused(scene_id, frames, failed))
+        return Scene(
+            DATASET,
+            scene_id,
+            tuple(frames),
+            "arbitrary",
+            tuple(failures),
+            notes=headers.exif_notes(frames),
+            unused=unused,
+        )
 
-    def _found(self, scene_id: str) -> Sequence[FoundFrame]:
+    def _unused(
+        self, scene_id: str, frames: Sequence[Frame], failed: Sequence[str]
+    ) -> tuple[Unused, ...]:
+        """Pictures and depth maps in the folders of the scene that belong to none of its images."""
+        scene, _, part = scene_id.partition("/")
+        dense = depth_folder(self.root) / scene / f"dense{part or 0}"
+        pictures, depths = {dense / "imgs"}, {dense / "depths"}
+        if self.layout == "undistorted":
+            pictures = {self.root / UNDISTORTED / scene / "images"}
+        elif self.layout == "scene_info":
+            pictures = {frame.image_path.parent for frame in frames}
+            depths = {frame.depth.path.parent for frame in frames if frame.depth is not None}
+        named = frame_files(frames)
+        for name in failed:
+            named += [folder / name for folder in pictures]
+            named += [folder / f"{Path(name).stem}.h5" for folder in depths]
+        places = {
+            "pictures that the model or index does not name": pictures,
+            "depth maps without a picture": depths,
+        }
+        kinds = [
+            (f"{escape(relative(self.root, folder))}/*", what)
+            for what, folders in places.items()
+            for folder in sorted(folders)
+        ]
+        within = sorted(relative(self.root, folder) for folder in pictures | depths)
+        return unused_files(self.root, named, kinds, within=within)
+
+    def _found(self, scene_id: str) -> tuple[Sequence[FoundFrame], tuple[Unused, ...]]:
         path = files.inside(self.root, self.scenes[scene_id])
         if self.layout == "scene_info":
             return megadepth_info.frames(self.root, path, self.exif)
@@ -90,7 +130,8 @@ class MegaDepthSource:
         folder = depth_folder(self.root) / scene / f"dense{part or 0}"
         if self.layout == "sfm":
             return megadepth_models.published_frames(self.root, path, folder, self.exif)
-        return megadepth_models.undistorted_frames(self.root, path, folder / "depths", self.exif)
+        depths = folder / "depths"
+        return megadepth_models.undistorted_frames(self.root, path, depths, self.exif), ()
 
 
 def open_megadepth(root: Path, options: MegaDepthOptions) -> MegaDepthSource:

@@ -20,7 +20,7 @@ from cameo_data import array_files, files, image_io, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.stated_intrinsics import check_view
-from cameo_data.types import Camera, DepthRef, ExifRule, Frame, intrinsics_defect
+from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Unused, intrinsics_defect
 
 KEYS = ("image_paths", "depth_paths", "intrinsics", "poses")
 # COLMAP keeps the principal point of these photographs in the middle; a K that puts it elsewhere
@@ -30,8 +30,10 @@ CENTER_TOLERANCE = 0.02
 FoundFrame = tuple[str, Callable[[], Frame]]
 
 
-def frames(root: Path, archive: Path, exif: ExifRule) -> Sequence[FoundFrame]:
-    """Frames of the images that the archive gives a path of, in its order."""
+def frames(
+    root: Path, archive: Path, exif: ExifRule
+) -> tuple[Sequence[FoundFrame], tuple[Unused, ...]]:
+    """Frames of the images that the archive gives a path of, in its order; others are counted."""
     columns = []
     for key in KEYS:
         try:
@@ -48,7 +50,9 @@ def frames(root: Path, archive: Path, exif: ExifRule) -> Sequence[FoundFrame]:
         if image is not None:
             name = PurePosixPath(str(image)).name
             found.append((name, partial(_frame, root, str(image), depth, K, pose, exif)))
-    return found
+    alone = len(columns[0]) - len(found)
+    unused = (Unused("entries of the index that name no picture", alone),) if alone else ()
+    return found, unused
 
 
 def _frame(root: Path, image: str, depth: Any, K: Any, pose: Any, exif: ExifRule) -> Frame:

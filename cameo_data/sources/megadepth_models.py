@@ -12,7 +12,8 @@ from cameo_data import files, image_io, undistortion
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.colmap_model import ModelImage, read_model
-from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Lens
+from cameo_data.sources.listing import printable
+from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Lens, Unused
 
 # COLMAP rounds an undistorted size, and again when it shrinks the image to --max_image_size.
 SIZE_TOLERANCE_PX = 1.5
@@ -21,10 +22,12 @@ _PINHOLES = ("PINHOLE", "SIMPLE_PINHOLE")
 FoundFrame = tuple[str, Callable[[], Frame]]
 
 
-def published_frames(root: Path, model: Path, dense: Path, exif: ExifRule) -> Sequence[FoundFrame]:
+def published_frames(
+    root: Path, model: Path, dense: Path, exif: ExifRule
+) -> tuple[Sequence[FoundFrame], tuple[Unused, ...]]:
     """Frames of the images in ``dense/imgs``, whose cameras are undistorted from the model's.
 
-    The model holds all photographs; those without depth were not published and are no frames.
+    The model holds all photographs; those without depth were not published and are only counted.
     """
     found = read_model(model).images
     # published names end in .jpg whatever the photograph's did
@@ -38,7 +41,14 @@ def published_frames(root: Path, model: Path, dense: Path, exif: ExifRule) -> Se
             "undistorted images",
             "unpack MegaDepth_v1.tar.gz beside the models",
         )
-    return [(name, partial(_published, root, images, dense, name, exif)) for name in present]
+    published = set(present) | {images[name].name for name in present if name in images}
+    alone = [x.name for x in found if x.name not in published]
+    unused: tuple[Unused, ...] = ()
+    if alone:
+        examples = tuple(printable(name) for name in alone[:3])
+        unused = (Unused("photographs of the model without a picture", len(alone), examples),)
+    frames = [(name, partial(_published, root, images, dense, name, exif)) for name in present]
+    return frames, unused
 
 
 def _published(

@@ -31,6 +31,7 @@ from cameo_data.sources.middlebury_files import (
     read_dmin,
 )
 from cameo_data.sources.stated_intrinsics import check_view
+from cameo_data.sources.unused import unused_files
 from cameo_data.types import Camera, DepthRef, Frame, Scene, Unit
 
 DATASET = "middlebury"
@@ -116,7 +117,8 @@ def _scene(folder: Path, scene_id: str, options: MiddleburyOptions) -> Scene:
         Frame(pair.left.stem, cameras[0], pair.left, left, exif_orientation=exif),
         Frame(pair.right.stem, cameras[1], pair.right, right, exif_orientation=exif),
     )
-    return Scene(DATASET, scene_id, frames, calibration.unit)
+    unused = unused_files(folder, pair.paths(), ())
+    return Scene(DATASET, scene_id, frames, calibration.unit, unused=unused)
 
 
 def _disparity(path: Path, calibration: Calibration, pair: Pair, factor: float) -> DepthRef:

@@ -11,7 +11,13 @@ from cameo_data import aspects
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.orientation import rule_of_stated_size
-from cameo_data.sources import headers, nerfstudio_files, nerfstudio_keys, nerfstudio_records
+from cameo_data.sources import (
+    headers,
+    nerfstudio_files,
+    nerfstudio_keys,
+    nerfstudio_paths,
+    nerfstudio_records,
+)
 from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.folders import find_scenes, known, looks_like
 from cameo_data.sources.listing import natural_key, printable
@@ -37,6 +43,11 @@ class _Listed:
     image: Path
     depth: DepthRef | None
     mask: Path | None
+
+    @property
+    def files(self) -> list[Path]:
+        paths = (self.image, self.mask, None if self.depth is None else self.depth.path)
+        return [path for path in paths if path is not None]
 
 
 class NerfstudioSource:
@@ -87,6 +98,7 @@ class NerfstudioSource:
             try:
                 reading.list(file, values)
             except FileDefect as defect:
+                reading.refused.append(values)
                 label = nerfstudio_records.frame_name(values, number)
                 failures.append(defect.at(self.dataset, scene_id, label).failure)
         frames = []
@@ -102,6 +114,7 @@ class NerfstudioSource:
         files = list({id(file): file for file, _ in entries}.values())
         notes = [note for file in files if (note := nerfstudio_keys.unread(file)) is not None]
         exif = headers.exif_notes(frames)
+        split, depth = self._options.split, self._options.depth
         return Scene(
             self.dataset,
             scene_id,
@@ -109,7 +122,10 @@ class NerfstudioSource:
             nerfstudio_keys.unit(files, self._options.unit),
             tuple(failures),
             notes=(*exif, *reading.notes, *cameras.notes, *notes),
-            unused=reading.unused,
+            unused=(
+                *reading.unused,
+                *nerfstudio_paths.unused(folder, frames, reading.named(), split, depth),
+            ),
         )
 
 
@@ -122,6 +138,13 @@ class _Reading:
         self._bad: list[str] = []
         self._own: set[str] = set()
         self.listed: dict[str, _Listed] = {}
+        self.refused: list[Any] = []  # entries that are no frames, or flagged ones
+
+    def named(self) -> list[Path]:
+        """Files that entries name, whatever became of them."""
+        found = [path for one in self.listed.values() for path in one.files]
+        images = self._options.images or self._layout.images
+        return [*found, *nerfstudio_paths.named_files(self._folder, images, self.refused)]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -153,6 +176,7 @@ class _Reading:
         frame = entry.frame
         self._own.update(nerfstudio_keys.own_intrinsics(file, values))
         if frame.is_bad and self._options.skip_bad:
+            self.refused.append(values)
             self._bad.append(nerfstudio_records.frame_name(values, len(self._bad)))
             return
         paths = Paths(

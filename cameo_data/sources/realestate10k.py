@@ -20,9 +20,10 @@ from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import known
 from cameo_data.sources.listing import printable
 from cameo_data.sources.realestate10k_cameras import CameraLine, Fit
-from cameo_data.sources.realestate10k_files import Clips
+from cameo_data.sources.realestate10k_files import Clip, Clips
 from cameo_data.sources.realestate10k_images import ClipImages, Match, open_clip, open_depths
-from cameo_data.types import DepthRef, Frame, Scene
+from cameo_data.sources.unused import frame_files, unused_files
+from cameo_data.types import DepthRef, Frame, Scene, Unused
 
 
 class RealEstate10KOptions(PictureOptions):
@@ -98,6 +99,7 @@ class RealEstate10KSource:
             depths = open_depths(
                 self._root / options.depth,
                 clip,
+                cameras.lines,
                 images.hw,
                 options.depth_scale,
                 options.depth_source,
@@ -119,7 +121,29 @@ class RealEstate10KSource:
                 frame_id = str(line.timestamp_us)
                 failures.append(defect.at(self.dataset, scene_id, frame_id).failure)
         ordered = tuple(frame for _, frame in sorted(frames.items()))
-        return Scene(self.dataset, scene_id, ordered, "arbitrary", tuple(failures))
+        times = [line.timestamp_us for line in cameras.lines]
+        unused = self._unused(clip, [*frame_files(ordered), *images.extra], times)
+        return Scene(self.dataset, scene_id, ordered, "arbitrary", tuple(failures), unused=unused)
+
+    def _unused(
+        self, clip: Clip, named: Sequence[Path], timestamps: Sequence[int]
+    ) -> tuple[Unused, ...]:
+        """Depth without a line, and what else lies in the clip's folder of pictures."""
+        wanted = set(timestamps)
+        depth = clip_files.list_depth(self._root / self._options.depth, clip)
+        alone = [
+            path.name
+            for stem, path in depth.items()
+            if not stem.isdecimal() or int(stem) not in wanted
+        ]
+        found: tuple[Unused, ...] = ()
+        if alone:
+            examples = tuple(printable(name) for name in sorted(alone)[:3])
+            what = "depth maps of no line of the camera file"
+            found = (Unused(what, len(alone), examples),)
+        if clip.frames is not None and clip.frames.is_dir():
+            found += unused_files(clip.frames, named, ())
+        return found
 
     def _frame(self, line: CameraLine, images: ClipImages, depths: dict[int, DepthRef]) -> Frame:
         path, index = images.of(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -55,25 +55,47 @@ def open_clip(clip: Clip, match: Match, exif: ExifRule) -> tuple[CameraFile, Cli
 
 
 def open_depths(
-    folder: Path, clip: Clip, image_hw: tuple[int, int], scale: float | None, source: str
+    folder: Path,
+    clip: Clip,
+    lines: Sequence[CameraLine],
+    image_hw: tuple[int, int],
+    scale: float | None,
+    source: str,
 ) -> dict[int, DepthRef]:
-    """Depth by timestamp; {} where the clip has none. One file's size is taken for all.
+    """Depth of lines by timestamp; {} where there is none. One file's size is taken for all.
 
     Raises:
-        FileDefect: a link leads out of the clip's folder, or that one file is unreadable.
+        FileDefect: a link leads out of the clip's folder, or none is readable.
     """
     depths: dict[int, DepthRef] = {}
+    wanted = {line.timestamp_us for line in lines}
     for stem, path in clip_files.list_depth(folder, clip).items():
-        if not stem.isdecimal():
-            continue
+        if not stem.isdecimal() or int(stem) not in wanted:
+            continue  # counted by the source
         files.inside(path.parent.parent, files.inside(path.parent, path))
         suffix = path.suffix.lower()
         unit = scale or (_MILLI if suffix == ".png" else 1.0)
         depths[int(stem)] = DepthRef(path, clip_files.DEPTH_CODECS[suffix], unit, source=source)
     if not depths:
         return depths
-    hw = headers.depth_hw(next(iter(depths.values())))
+    hw = _first_hw(list(depths.values()))
     return {t: ref if hw == image_hw else replace(ref, hw=hw) for t, ref in depths.items()}
+
+
+def _first_hw(refs: Sequence[DepthRef]) -> tuple[int, int]:
+    """Size of the first depth map that can be read: a damaged one is its own frame's failure.
+
+    Raises:
+        FileDefect: none can be read; the first one's defect.
+    """
+    first: FileDefect | None = None
+    for ref in refs:
+        try:
+            return headers.depth_hw(ref)
+        except FileDefect as defect:
+            first = first or defect
+    assert first is not None
+    raise first
 
 
 def _from_chunk(clip: Clip, exif: ExifRule) -> tuple[CameraFile, ClipImages]:

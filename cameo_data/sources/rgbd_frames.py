@@ -12,7 +12,7 @@ from cameo_data import aspects, depth_io, files, image_io, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.orientation import TurnedPictureError, rule_of_stated_size
-from cameo_data.sources import headers, rgbd_calibration, rgbd_pairs, rgbd_poses
+from cameo_data.sources import headers, rgbd_calibration, rgbd_pairs, rgbd_poses, rgbd_unused
 from cameo_data.sources.listing import Listed, is_text, list_files, printable
 from cameo_data.sources.rgbd_options import Recording
 from cameo_data.sources.rgbd_pairs import Candidate
@@ -49,7 +49,8 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
     """
     try:
         candidates = rgbd_pairs.pair(folder, recording)
-        pose_of = rgbd_poses.open_poses(folder, recording, candidates)
+        pose_of, rows_alone = rgbd_poses.open_poses(folder, recording, candidates)
+        pose_files = rgbd_poses.pose_files(folder, recording)
         calibration = _calibrate(folder, recording, candidates)
         masks = _masks(folder, recording)
     except FileDefect as defect:
@@ -61,10 +62,20 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
             frames.append(_frame(folder, recording, calibration, candidate, pose_of, masks))
         except FileDefect as defect:
             failures.append(defect.at(dataset, scene_id, printable(candidate.frame_id)).failure)
-    found = tuple(frames)
+    alone = rgbd_unused.poses_alone(recording, candidates, pose_files)
+    failures += [defect.at(dataset, scene_id, name).failure for name, defect in alone]
     stated = (*pose_of.stated.notes, *calibration.mirrored.notes, *calibration.notes)
-    notes = (*headers.exif_notes(frames), *stated)
-    return Scene(dataset, scene_id, found, recording.unit, tuple(failures), notes=notes)
+    return Scene(
+        dataset,
+        scene_id,
+        tuple(frames),
+        recording.unit,
+        tuple(failures),
+        notes=(*headers.exif_notes(frames), *stated),
+        unused=rgbd_unused.unused(
+            folder, recording, candidates, pose_files, masks or {}, rows_alone
+        ),
+    )
 
 
 def _frame(

@@ -13,6 +13,8 @@ from cameo_data.sources import trajectories
 from cameo_data.sources.base import PictureOptions
 from cameo_data.undistortion import COEFFICIENT_COUNTS
 
+DESCRIPTION_FILE = "rgbd.yaml"  # in a scene's folder; its keys are those of options
+
 
 def _joined(value: Any) -> Any:
     """Numbers given as a YAML list, as the text that a flag would give."""

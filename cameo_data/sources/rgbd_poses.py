@@ -41,14 +41,18 @@ class Poses:
         return self.look_up(candidate)
 
 
-def open_poses(folder: Path, recording: Recording, candidates: Sequence[Candidate]) -> Poses:
-    """Looks up a candidate's ``world_from_cam`` (4, 4), OpenCV axes, exactly rigid.
+def open_poses(
+    folder: Path, recording: Recording, candidates: Sequence[Candidate]
+) -> tuple[Poses, tuple[str, ...]]:
+    """What looks up a candidate's ``world_from_cam``, and names of poses that are of none of them.
 
-    The look-up raises FileDefect where the frame has no pose or no rigid one.
+    A pose is (4, 4), OpenCV axes, exactly rigid; the look-up raises FileDefect where the frame has
+    no pose or no rigid one. Poses by time are a curve, not of frames: none is left over.
 
     Raises:
         FileDefect: no pose file, an unreadable one, or rows that cannot be told apart.
     """
+    alone: tuple[str, ...] = ()
     if "*" in recording.poses:
         written = _per_frame(folder, recording)
         probes = candidates[:: max(1, len(candidates) // _PROBES)]
@@ -58,12 +62,25 @@ def open_poses(folder: Path, recording: Recording, candidates: Sequence[Candidat
         trajectory = _read(path, recording)
         stated = _stated(recording, trajectory.matrices)
         if trajectory.times is not None:
-            return Poses(_by_time(path, trajectory, trajectory.times, recording, stated), stated)
+            by_time = _by_time(path, trajectory, trajectory.times, recording, stated)
+            return Poses(by_time, stated), ()
         if trajectory.names is not None:
             written = _by_name(path, trajectory, trajectory.names)
+            colors = [candidate for candidate in candidates if candidate.color is not None]
+            known = {name for candidate in colors for name in _spellings(candidate)}
+            alone = tuple(name for name in trajectory.names if name not in known)
         else:
             written = _by_order(path, trajectory, candidates)
-    return Poses(lambda candidate: to_world_from_cam(written(candidate), recording, stated), stated)
+
+    def look_up(candidate: Candidate) -> FloatArray:
+        return to_world_from_cam(written(candidate), recording, stated)
+
+    return Poses(look_up, stated), alone
+
+
+def pose_files(folder: Path, recording: Recording) -> list[Listed]:
+    """Pose files, where each frame has its own; else none."""
+    return list_files(folder, recording.poses) if "*" in recording.poses else []
 
 
 def _stated(recording: Recording, matrices: Iterable[FloatArray]) -> StatedPoses:
@@ -106,7 +123,7 @@ def _read(path: Path, recording: Recording) -> Trajectory:
 
 def _per_frame(folder: Path, recording: Recording) -> PoseOf:
     key = key_of(recording)
-    paths = {key(listed): listed.path for listed in list_files(folder, recording.poses)}
+    paths = {key(listed): listed.path for listed in pose_files(folder, recording)}
 
     def pose_of(candidate: Candidate) -> FloatArray:
         path = paths.get(key(_color(candidate)))
@@ -130,15 +147,20 @@ def _by_name(path: Path, trajectory: Trajectory, names: tuple[str, ...]) -> Pose
         )
 
     def pose_of(candidate: Candidate) -> FloatArray:
-        color = _color(candidate).path
-        # the name as the pattern found it, the file's, the file's without its ending
-        for name in (candidate.frame_id, color.name, color.stem):
+        for name in _spellings(candidate):
             if name in rows:
                 pose: FloatArray = trajectory.matrices[rows[name]]
                 return pose
-        raise _missing(f"{path.name} has no pose for the frame", f"a line with {color.name}")
+        line = f"a line with {_color(candidate).path.name}"
+        raise _missing(f"{path.name} has no pose for the frame", line)
 
     return pose_of
+
+
+def _spellings(candidate: Candidate) -> tuple[str, str, str]:
+    """The name as the pattern found it, the file's, the file's without its ending."""
+    color = _color(candidate).path
+    return candidate.frame_id, color.name, color.stem
 
 
 def _by_order(path: Path, trajectory: Trajectory, candidates: Sequence[Candidate]) -> PoseOf:

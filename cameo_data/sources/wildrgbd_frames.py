@@ -17,6 +17,7 @@ from cameo_data.sources import trajectories
 from cameo_data.sources.listing import printable
 from cameo_data.sources.stated_intrinsics import check_size, check_view
 from cameo_data.sources.stated_poses import StatedPoses
+from cameo_data.sources.unused import unused_files
 from cameo_data.types import (
     Camera,
     DepthRef,
@@ -64,8 +65,19 @@ def read_scene(
         except FileDefect as defect:
             failures.append(defect.at(dataset, scene_id, printable(frame_id)).failure)
     ordered = tuple(frames[number] for number in sorted(frames))
+    named = [folder / kind / f"{n:05d}.png" for n in seen for kind in ("rgb", "depth", "masks")]
+    why = f"of frames without a line in {POSES}"
+    kinds = [("rgb/*", f"pictures {why}"), ("depth/*", f"depth maps {why}")]
+    kinds.append(("masks/*", f"masks {why}"))
+    unused = unused_files(folder, named, kinds, read=(METADATA, POSES))
     return Scene(
-        dataset, scene_id, ordered, "metre", tuple(failures), notes=(*stated.notes, *unread)
+        dataset,
+        scene_id,
+        ordered,
+        "metre",
+        tuple(failures),
+        notes=(*stated.notes, *unread),
+        unused=unused,
     )
 
 
