@@ -53,6 +53,19 @@ def project(camera: Camera, p_world: ArrayLike) -> tuple[FloatArray, FloatArray]
     return np.where(in_front[..., None], xy, np.nan), z
 
 
+def field_of_view_deg(K: ArrayLike, hw: tuple[int, int]) -> tuple[float, float]:
+    """Horizontal and vertical field of view in degrees of a pinhole image of ``hw``.
+
+    Between the rays through the middles of opposite sides, wherever the principal point is.
+    """
+    k = np.asarray(K, np.float64)
+    across = []
+    for axis, side in ((0, hw[1]), (1, hw[0])):
+        focal, center = float(k[axis, axis]), float(k[axis, 2])
+        across.append(np.degrees(np.arctan2(side - center, focal) + np.arctan2(center, focal)))
+    return float(across[0]), float(across[1])
+
+
 def resize(camera: Camera, hw: tuple[int, int]) -> Camera:
     """The camera of the same image resampled to ``hw``: K's rows scale, nothing else changes."""
     scale = np.array([hw[1] / camera.hw[1], hw[0] / camera.hw[0], 1.0])

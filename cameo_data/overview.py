@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from cameo_data import boundary, foreground, transforms
+from cameo_data.camera import field_of_view_deg
 from cameo_data.errors import DataError, Failure
 from cameo_data.frames import read_view
 from cameo_data.sources import Source
-from cameo_data.types import Frame, Scene, Unused
+from cameo_data.types import FloatArray, Frame, Scene, Unused
 from cameo_data.unused import merged
 
+Spread = tuple[float, float, float]  # least, median, largest
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
 # Rotations are compared between so many frames of a scene, spread evenly: 2016 pairs.
@@ -36,6 +38,9 @@ class SceneRow:
         with_depth: of the listed.
         matches: whether sparse matches stand in for depth.
         rotation_deg: the widest between two of its views; None of a single one.
+        fov_deg: horizontal and vertical field of view, each (least, median, largest).
+        neighbours, extent: distance of the cameras of consecutive frames (median) and of the two
+            furthest apart, in scene units; None of a single frame.
         read: frames read; valid_share and depth are their mean share of known depth and its range.
         foreground_share: mean share of foreground in the masks of the frames read; None without.
         failed: failures of the scene and its frames.
@@ -50,6 +55,9 @@ class SceneRow:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     unit: str = ""
     rotation_deg: float | None = None
+    fov_deg: tuple[Spread, Spread] | None = None
+    neighbours: float | None = None
+    extent: float | None = None
     read: int = 0
     valid_share: float | None = None
     depth: tuple[float, float] | None = None
@@ -74,6 +82,9 @@ class SceneRow:
             "sizes": [{"hw": hw, "frames": n} for hw, n in sorted(self.sizes.items())],
             "unit": self.unit,
             "largest_rotation_deg": self.rotation_deg,
+            "fov_deg": _fov_record(self.fov_deg),
+            "neighbour_distance": self.neighbours,
+            "extent": self.extent,
             "frames_read": self.read,
             "valid_depth_share": self.valid_share,
             "depth_range": self.depth,
@@ -211,10 +222,32 @@ def _list_frames(row: SceneRow, scene: Scene) -> None:
     row.sizes = Counter(frame.camera.hw for frame in scene.frames)
     row.unit = scene.unit
     row.notes, row.unused = scene.notes, scene.unused
+    if scene.frames:
+        views = [field_of_view_deg(f.camera.K, f.camera.hw) for f in scene.frames]
+        horizontal, vertical = np.array(views).T
+        row.fov_deg = (_spread(horizontal), _spread(vertical))
     if len(scene.frames) > 1:
         some = evenly(scene.frames, ROTATION_FRAMES)
         poses = np.array([frame.camera.cam_from_world for frame in some])
+        centers = np.array([frame.camera.world_from_cam[:3, 3] for frame in scene.frames])
+        steps = np.linalg.norm(np.diff(centers, axis=0), axis=1)
+        row.neighbours = _rounded(np.median(steps))
+        few = np.array(evenly(list(centers), ROTATION_FRAMES))
+        row.extent = _rounded(np.linalg.norm(few[:, None] - few, axis=-1).max())
         row.rotation_deg = round(float(transforms.relative_rotation_deg(poses).max()), 1)
+
+
+def _spread(values: FloatArray) -> Spread:
+    least, median, largest = (round(float(f(values)), 2) for f in (np.min, np.median, np.max))
+    return least, median, largest
+
+
+def _rounded(value: Any) -> float:
+    return float(f"{float(value):.4g}")
+
+
+def _fov_record(fov: tuple[Spread, Spread] | None) -> dict[str, Spread] | None:
+    return None if fov is None else {"horizontal": fov[0], "vertical": fov[1]}
 
 
 def _read(row: SceneRow, scene: Scene, frames: Sequence[Frame]) -> list[Failure]:

@@ -126,6 +126,21 @@ def rotation_defect(b_from_a: ArrayLike) -> str | None:
     return "reflection (determinant −1)" if determinant < 0 else None
 
 
+def uniform_scale(b_from_a: ArrayLike) -> float | None:
+    """The factor s > 0 of a 3×3 part that is s times a rotation; None of any other.
+
+    The same tolerance as in ``rotation_defect``, relative to s.
+    """
+    m = np.asarray(b_from_a, np.float64)[:3, :3]
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        scale = float(np.cbrt(np.linalg.det(m)))
+        if not 1e-9 < scale < 1e9:
+            return None
+        rotation = m / scale
+        defect = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
+    return scale if defect <= ROTATION_TOLERANCE else None
+
+
 def nearest_rotation(b_from_a: ArrayLike) -> FloatArray:
     """The rigid transform nearest to a nearly rigid one (polar decomposition of its 3×3 part)."""
     m = np.array(b_from_a, np.float64)

@@ -278,3 +278,45 @@ def test_exit_codes_as_a_process(tmp_path):
 
 def test_a_table_lines_up():
     assert common.table([("a", "b"), ("long", "c")]) == "a     b\nlong  c"
+
+
+def test_inspect_shows_views_and_baselines(tmp_path):
+    """A camera that moves by 0.5 and then by 0.7 along one line, 90° × 53° wide."""
+    import numpy as np
+    from rgbd_recordings import save
+
+    for number in range(3):
+        save(tmp_path / f"{number}.png", np.full((16, 32, 3), 100, np.uint8))
+    poses = np.stack([np.eye(4)] * 3)
+    poses[1:, 0, 3] = 0.5, 1.2
+    frames = [{"image": f"{i}.png", "pose": pose.tolist()} for i, pose in enumerate(poses)]
+    record = {"format": "cameo-1", "poses": "world_from_cam", "K": [16, 16, 16, 8]}
+    (tmp_path / "cameo.json").write_text(json.dumps({**record, "frames": frames}))
+    shown = run("inspect", "generic", tmp_path).stdout
+    assert "view (h×v)" in shown
+    assert "90×53°" in shown
+    assert "0.6, 1.2" in shown
+    [scene] = json.loads(run("inspect", "generic", tmp_path, "--json").stdout)["scenes"]
+    assert scene["fov_deg"]["horizontal"] == [90, 90, 90]
+    assert scene["fov_deg"]["vertical"] == [53.13, 53.13, 53.13]
+    assert (scene["neighbour_distance"], scene["extent"]) == (0.6, 1.2)
+    frames[2]["K"] = [160, 160, 16, 8]
+    (tmp_path / "cameo.json").write_text(json.dumps({**record, "frames": frames}))
+    assert "11–90×6–53°" in run("inspect", "generic", tmp_path).stdout
+
+
+def test_inspect_says_what_all_frames_fail_for_once(tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(b"no picture")
+    frames = [{"image": f"{i}.png", "pose": [[1, 0, 0, 0]] * 3} for i in range(3)]
+    frames[2]["image"] = "lost.png"
+    record = {"format": "cameo-1", "poses": "world_from_cam", "K": [16, 16, 16, 8]}
+    for entry in frames[:2]:
+        entry["image"] = "gone.png"
+        entry["id"] = f"id{frames.index(entry)}"
+    (tmp_path / "cameo.json").write_text(json.dumps({**record, "frames": frames}))
+    result = run("inspect", "generic", tmp_path)
+    assert result.exit_code == 3
+    assert "3 cannot be used: 3 missing_file" in result.stdout
+    assert "2 frames, such as id0: gone.png is missing" in result.stdout
+    assert "frame lost: lost.png is missing" in result.stdout

@@ -309,10 +309,15 @@ FRAMES: dict[str, tuple[Callable[[Path], object], str, Reason, str]] = {
     "no pose": (put(pose=None), "number 1", Reason.BAD_METADATA, "key pose"),
     "short pose": (put(pose=[[1, 0, 0, 0]]), "number 1", Reason.BAD_METADATA, "key pose"),
     "NaN in a pose": (put(pose=[[NAN] * 4] * 3), "number 1", Reason.BAD_METADATA, "key pose"),
-    "same id": (put(id="0"), "number 1", Reason.DUPLICATE_ID, "frame id '0' stands twice"),
-    "same image": (put(image="images/0.png"), "number 1", Reason.DUPLICATE_ID, "'0' stands twice"),
+    "same id": (put(id="0"), "number 1", Reason.DUPLICATE_ID, "frame id '0' appears twice"),
+    "same image": (put(image="images/0.png"), "number 1", Reason.DUPLICATE_ID, "'0' appears twice"),
     "id of control characters": (put(id="a\n"), "number 1", Reason.BAD_NAME, "control characters"),
-    "scaled pose": (put(pose=(2 * np.eye(4)).tolist()[:3]), "1", Reason.BAD_POSE, "no rotation"),
+    "scaled pose": (
+        put(pose=(2 * np.eye(4)).tolist()[:3]),
+        "1",
+        Reason.BAD_POSE,
+        "rotation times 2 (most times 1)",
+    ),
     "mirrored pose": (
         put(pose=np.diag([1, 1, -1, 1]).tolist()),
         "1",
@@ -396,7 +401,7 @@ def test_bad_scene(case: str, tmp_path: Path) -> None:
 
 
 def test_roots_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere is no folder; expected a folder with cameo"):
+    with pytest.raises(DataError, match="nowhere is not a folder; expected a folder with cameo"):
         open_source("generic", tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"no cameo.json in"):
         open_source("generic", tmp_path)
@@ -428,3 +433,86 @@ def test_the_pages_program_writes_a_scene(tmp_path: Path, monkeypatch: pytest.Mo
     # f · baseline / depth = 60 · 0.1 / 2 pixels to the left
     moved = (query_xy(HW) - found.xy1)[:, 8:]
     np.testing.assert_allclose(moved, np.broadcast_to([3.0, 0.0], moved.shape), atol=1e-4)
+
+
+# statements that are equivalent, contradict each other, or are of another place
+
+
+def test_scaled_and_homogeneous_poses_are_normalised_and_noted(tmp_path: Path) -> None:
+    def act(record: dict[str, Any]) -> None:
+        for frame in record["frames"]:
+            world_from_cam = np.linalg.inv(frame["pose"]) @ np.diag([2.5, 2.5, 2.5, 1])
+            frame["pose"] = (4 * np.linalg.inv(world_from_cam)).tolist()
+
+    folder = change(write(tmp_path), act)
+    check(folder)
+    scene, _, _ = read(folder)
+    assert any("last row other than 0 0 0 1" in note for note in scene.notes)
+    assert any("the rotations of 3 frames are multiplied by 0.4" in note for note in scene.notes)
+    assert any("multiply depth_scale by 2.5" in note for note in scene.notes)
+
+
+def test_negative_focal_lengths(tmp_path: Path) -> None:
+    def act(record: dict[str, Any]) -> None:
+        flip = np.diag([1.0, -1, 1, 1])
+        for frame in record["frames"]:
+            frame["pose"] = (flip @ frame["pose"] @ flip).tolist()
+
+    folder = change(write(tmp_path, K=[60.0, -61.0, 32.0, 23.75]), act)
+    check(folder)
+    assert any(note.startswith("focal lengths 60, -61") for note in read(folder)[0].notes)
+
+
+@pytest.mark.parametrize(
+    "keys, message, remedy",
+    [
+        (
+            {"K": [120.0, 122.0, 64.0, 47.5]},
+            "is the middle of a picture of 128×96, the picture is 64×48 (w×h)",
+            {"K_size": [128, 96]},
+        ),
+        (
+            {"K": [60.0, 61.0, 32.0, 23.75], "K_size": [48, 64]},
+            "image is 48×64, its intrinsics are for 64×48 (h×w)",
+            {"K_size": [64, 48]},
+        ),
+        (
+            {"K": [0.94, 0.95, 32.0, 23.75]},
+            "are a field of view of 177°",
+            {"K": [60.0, 61.0, 32.0, 23.75]},
+        ),
+    ],
+)
+def test_intrinsics_that_cannot_be_of_the_picture(
+    keys: dict[str, Any], message: str, remedy: dict[str, Any], tmp_path: Path
+) -> None:
+    _, views, failures = read(write(tmp_path, **keys))
+    assert not views
+    assert all(message in failure.message for failure in failures.values())
+    check(write(tmp_path, **{**keys, **remedy}))
+
+
+def test_moved_paths_are_found_by_their_ends(tmp_path: Path) -> None:
+    def act(record: dict[str, Any]) -> None:
+        for frame in record["frames"]:
+            frame["image"] = f"/home/someone/desk/{frame['image']}"
+            frame["depth"] = f"../desk/{frame['depth']}"
+
+    folder = change(write(tmp_path), act)
+    assert [view.frame_id for view in check(folder)] == ["0", "1", "2"]
+    notes = " ".join(read(folder)[0].notes)
+    assert "image: 3 paths start outside the scene's folder" in notes
+    assert "depth: 3 paths start outside the scene's folder" in notes
+    (folder / "images/1.png").unlink()
+    (failure,) = read(folder)[2].values()
+    assert "someone" not in json.dumps(failure.record())
+
+
+def test_absolute_paths_are_no_ids(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    change(folder, lambda record: record["frames"][1].update(id="/home/someone/1"))
+    (failure,) = read(folder)[2].values()
+    assert "is an absolute path" in failure.message
+    assert "someone" not in json.dumps(failure.record())
+    change(folder, lambda record: record["frames"][1].pop("id"))  # its remedy
+    check(folder)

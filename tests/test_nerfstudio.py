@@ -138,7 +138,7 @@ def test_intrinsics_of_a_frame_go_before_those_of_all(tmp_path: Path) -> None:
         ({"x_fov": 90.0}, (32, 32)),
         ({"camera_angle_x": np.pi / 2, "camera_angle_y": np.pi / 2}, (32, 24)),
         ({"fl_y": 70.0}, (70, 70)),
-        ({"camera_angle_x": 0.1, "fl_x": 40.0, "x_fov": 3.0}, (40, 40)),
+        ({"camera_angle_x": 1.35, "fl_x": 40.0, "x_fov": 77.0}, (40, 40)),
     ],
 )
 def test_ways_to_state_a_focal_length(
@@ -352,11 +352,11 @@ FRAME_DEFECTS: dict[str, tuple[Callable[[Path], None], Reason, str]] = {
     "twice": (
         set_frame(file_path="images/frame_00003.png"),
         Reason.DUPLICATE_ID,
-        "images/frame_00003.png stands twice",
+        "images/frame_00003.png appears twice",
     ),
     "no pose": (drop("transform_matrix"), Reason.BAD_POSE, "no transform_matrix"),
-    "pose of text": (set_frame(transform_matrix=[["a"]]), Reason.BAD_POSE, "no matrix of num"),
-    "ragged pose": (set_frame(transform_matrix=[[1, 2], [3]]), Reason.BAD_POSE, "no matrix"),
+    "pose of text": (set_frame(transform_matrix=[["a"]]), Reason.BAD_POSE, "not a matrix of num"),
+    "ragged pose": (set_frame(transform_matrix=[[1, 2], [3]]), Reason.BAD_POSE, "not a matrix"),
     "pose of another shape": (
         set_frame(transform_matrix=np.eye(3).tolist()),
         Reason.BAD_POSE,
@@ -365,7 +365,8 @@ FRAME_DEFECTS: dict[str, tuple[Callable[[Path], None], Reason, str]] = {
     "scaled pose": (
         set_frame(transform_matrix=np.diag([2.0, 2, 2, 1]).tolist()),
         Reason.BAD_POSE,
-        "is no rotation",
+        "rotation times 2 (most times 1); expected a rigid camera-to-world matrix; "
+        "divide the first three columns by 2",
     ),
     "mirrored pose": (
         set_frame(transform_matrix=np.diag([1.0, 1, -1, 1]).tolist()),
@@ -437,7 +438,7 @@ def test_broken_files(text: str, says: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_roots_without_scenes(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"is no folder|holds no scene"):
+    with pytest.raises(DataError, match=r"is not a folder|holds no scene"):
         open_source("nerfstudio", tmp_path / name)
     assert not source_spec("nerfstudio").recognise(tmp_path / name)
 

@@ -170,7 +170,12 @@ FRAMES: dict[str, tuple[Callable[[Path], object], str, Reason, str]] = {
     "words": (rewrite_pose("one POSE"), "one", Reason.BAD_METADATA, "has frame 'one'; expected"),
     "number twice": (rewrite_pose("0 POSE"), "0 again", Reason.DUPLICATE_ID, "0 stands twice"),
     "number twice, padded": (rewrite_pose("00 POSE"), "0 again", Reason.DUPLICATE_ID, "twice"),
-    "scaled pose": (rewrite_pose(f"1 {scaled(2)}"), "1", Reason.BAD_POSE, "no rotation"),
+    "scaled pose": (
+        rewrite_pose(f"1 {scaled(2)}"),
+        "1",
+        Reason.BAD_POSE,
+        "rotation times 2 (most times 1)",
+    ),
     "NaN pose": (rewrite_pose(f"1 {scaled(float('nan'))}"), "1", Reason.BAD_POSE, "NaN"),
     "8-bit depth": (
         lambda folder: save(folder / "depth/00001.png", np.ones(HW, np.uint8)),
@@ -262,3 +267,9 @@ def test_many_scenes_are_listed_at_once(tmp_path: Path) -> None:
     began = time.process_time()
     assert len(open_source("wildrgbd", tmp_path).scene_ids()) == 1000
     assert time.process_time() - began < 0.5  # 20 000 in 10 s
+
+
+def test_keys_of_the_metadata_that_are_not_read_are_named(tmp_path: Path) -> None:
+    source = open_source("wildrgbd", write_scene(tmp_path / "scene_000"))
+    (scene_id,) = source.scene_ids()
+    assert source.scene(scene_id).notes == ("metadata: keys that are not read: fps",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +13,7 @@ from cameo_data.cli import common
 from cameo_data.cli.common import ExitCode
 
 if TYPE_CHECKING:
+    from cameo_data.errors import Failure
     from cameo_data.overview import Overview, SceneRow
     from cameo_data.recipe import SourceRecipe
 
@@ -46,9 +49,10 @@ def command(
 ) -> None:
     """What is in the folder ROOT of format SOURCE (or `auto`); nothing is written.
 
-    Scenes, frames, sizes, depth, how far views are turned, and everything that a build would skip
-    and why. Of many scenes some are looked into; one frame of each is read to see its depth. Ends
-    with exit code 3 where something cannot be used.
+    Scenes, frames, sizes, fields of view, how far views are turned and apart (`baseline`: the
+    median between consecutive frames, and between the two furthest apart), depth, and everything
+    that a build would skip and why. Of many scenes some are looked into; one frame of each is read
+    to see its depth. Ends with exit code 3 where something cannot be used.
     """
     from cameo_data.overview import overview
 
@@ -71,7 +75,17 @@ def _text(title: str, found: Overview, recipe: SourceRecipe) -> str:
     looked = "" if found.complete else f"; {len(found.rows)} scenes looked into"
     scenes, frames = common.plural(found.scenes, "scene"), found.estimated_frames
     lines = [f"{title}: {scenes}, {about}{frames} frames{looked}", ""]
-    header = ("scene", "frames", "size (w×h)", "turned", "depth known", "depth range", "failed")
+    header = (
+        "scene",
+        "frames",
+        "size (w×h)",
+        "view (h×v)",
+        "turned",
+        "baseline",
+        "depth known",
+        "depth range",
+        "failed",
+    )
     shown = found.rows[:MAX_ROWS]
     masks = ("foreground", *(_foreground(row) for row in shown))
     rows = [header, *(_row(row) for row in shown)]
@@ -90,10 +104,27 @@ def _text(title: str, found: Overview, recipe: SourceRecipe) -> str:
     if found.failed:
         reasons = ", ".join(f"{count} {reason}" for reason, count in found.reasons.most_common())
         lines += ["", f"{found.failed} cannot be used: {reasons}"]
-        lines += [f"  {failure.message}" for failure in found.failures[:MAX_FAILURE_LINES]]
-        if found.failed > MAX_FAILURE_LINES:
-            lines.append(f"  … and {found.failed - MAX_FAILURE_LINES} more (see --json)")
+        alike = _alike(found.failures)
+        lines += [f"  {line}" for line, _ in alike[:MAX_FAILURE_LINES]]
+        more = found.failed - sum(count for _, count in alike[:MAX_FAILURE_LINES])
+        if more:
+            lines.append(f"  … and {more} more (see --json)")
     return "\n".join(lines)
+
+
+def _alike(failures: Sequence[Failure]) -> list[tuple[str, int]]:
+    """Lines of failures, of which those of a scene that differ in the frame alone are one."""
+    groups: dict[Failure, list[Failure]] = {}
+    for failure in failures:
+        groups.setdefault(replace(failure, frame_id=None), []).append(failure)
+    lines = []
+    for whole, members in groups.items():
+        if len(members) == 1:
+            lines.append((members[0].message, 1))
+        else:
+            found = f"{len(members)} frames, such as {members[0].frame_id}: {whole.found}"
+            lines.append((replace(whole, found=found).message, len(members)))
+    return lines
 
 
 def _totals(record: dict[str, Any], recipe: SourceRecipe) -> list[str]:
@@ -132,6 +163,14 @@ def _row(row: SceneRow) -> tuple[str, ...]:
     unit = {"metre": " m"}.get(row.unit, "")
     depth = "–" if row.depth is None else f"{row.depth[0]:.3g}–{row.depth[1]:.3g}{unit}"
     share = "–" if row.valid_share is None else f"{100 * row.valid_share:.0f} %"
+    fov = "–" if row.fov_deg is None else f"{_between(row.fov_deg[0])}×{_between(row.fov_deg[1])}°"
+    apart = "–" if row.neighbours is None else f"{row.neighbours:.3g}, {row.extent:.3g}{unit}"
     turned = "–" if row.rotation_deg is None else f"{row.rotation_deg:.0f}°"
     size = ", ".join(sizes) + more
-    return row.scene_id, str(row.found), size, turned, share, depth, str(row.failed)
+    return row.scene_id, str(row.found), size, fov, turned, apart, share, depth, str(row.failed)
+
+
+def _between(spread: tuple[float, float, float]) -> str:
+    """The median, or from where to where where it differs by a degree."""
+    least, median, largest = spread
+    return f"{median:.0f}" if largest - least < 1 else f"{least:.0f}–{largest:.0f}"

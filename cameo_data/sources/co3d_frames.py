@@ -13,6 +13,7 @@ from cameo_data import depth_io, files, image_io, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.co3d_annotations import DepthRecord, FrameRecord, ViewpointRecord
+from cameo_data.sources.stated_intrinsics import check_view
 from cameo_data.types import Camera, DepthRef, ExifRule, Frame, intrinsics_defect
 
 # PyTorch3D cameras have x left, y up, z forward; OpenCV cameras x right, y down, z forward.
@@ -77,6 +78,7 @@ def camera_from_viewpoint(viewpoint: ViewpointRecord, hw: tuple[int, int]) -> Ca
     cam_from_world = OPENCV_FROM_PYTORCH3D @ pytorch3d_from_world
     if (defect := intrinsics_defect(K)) is not None:
         raise _bad_camera(Reason.BAD_INTRINSICS, f"viewpoint gives a {defect}")
+    check_view(K, hw, "leave the frame out")
     if (defect := transforms.rotation_defect(cam_from_world)) is not None:
         raise _bad_camera(Reason.BAD_POSE, f"viewpoint gives a {defect}")
     return Camera(K, hw, transforms.nearest_rotation(cam_from_world))

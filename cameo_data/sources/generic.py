@@ -18,9 +18,16 @@ from cameo_data.files import FileDefect
 from cameo_data.sources import headers
 from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import find_scenes, known, looks_like
-from cameo_data.sources.generic_frames import existing, make_frame
-from cameo_data.sources.generic_records import FILE_NAME, SceneRecord, read_frame, read_scene
+from cameo_data.sources.generic_frames import Shared, existing, make_frame
+from cameo_data.sources.generic_records import (
+    FILE_NAME,
+    FrameRecord,
+    SceneRecord,
+    read_frame,
+    read_scene,
+)
 from cameo_data.sources.listing import is_text, printable
+from cameo_data.sources.stated_paths import is_absolute, safe_name
 from cameo_data.sources.unused import entry_files, frame_files, kinds_beside, unused_files
 from cameo_data.types import Frame, MatchTable, Scene, Unused
 
@@ -64,23 +71,31 @@ class GenericSource:
             record = read_scene(folder)
         except FileDefect as defect:
             raise defect.at(self.dataset, scene_id) from None
+        entries: dict[int, FrameRecord] = {}
         frames: dict[str, Frame] = {}
         failures: list[Failure] = []
+
+        def failed(defect: FileDefect, label: str) -> None:
+            failures.append(defect.at(self.dataset, scene_id, label).failure)
+
         for place, values in enumerate(record.frames):
+            try:
+                entries[place] = read_frame(values)
+            except FileDefect as defect:
+                failed(defect, f"number {place}")
+        shared = Shared.of(folder, record, list(entries.values()))
+        for place, entry in entries.items():
             label = f"number {place}"
             try:
-                entry = read_frame(values)
-                frame_id = entry.id or PurePosixPath(entry.image).stem
-                if not is_text(frame_id):
-                    raise _bad_name(frame_id)
+                frame_id = _frame_id(entry)
                 if frame_id in frames:
                     raise _duplicate(frame_id)
                 label = frame_id
-                frames[frame_id] = make_frame(folder, record, entry, frame_id, self._exif)
+                frames[frame_id] = make_frame(shared, entry, frame_id, self._exif)
             except FileDefect as defect:
-                failures.append(defect.at(self.dataset, scene_id, label).failure)
+                failed(defect, label)
         try:
-            table = _matches(folder, record, list(frames))
+            table = _matches(shared, list(frames))
         except FileDefect as defect:
             raise defect.at(self.dataset, scene_id) from None
         found = tuple(frames.values())
@@ -92,9 +107,23 @@ class GenericSource:
             record.unit,
             tuple(failures),
             table,
-            notes=notes,
+            notes=(*notes, *shared.notes),
             unused=_unused(folder, record, found),
         )
+
+
+def _frame_id(entry: FrameRecord) -> str:
+    frame_id = entry.id or PurePosixPath(entry.image.replace("\\", "/")).stem
+    if not is_text(frame_id):
+        raise _bad_name(frame_id)
+    if is_absolute(frame_id):
+        raise FileDefect(
+            Reason.BAD_NAME,
+            f"id {safe_name(frame_id)!r} is an absolute path",
+            "a name: ids stand in the shards",
+            "leave id out, or take a part of the path",
+        )
+    return frame_id
 
 
 def _unused(folder: Path, record: SceneRecord, frames: Sequence[Frame]) -> tuple[Unused, ...]:
@@ -104,10 +133,11 @@ def _unused(folder: Path, record: SceneRecord, frames: Sequence[Frame]) -> tuple
     return unused_files(folder, named, kinds_beside(folder, frames, why), read=read)
 
 
-def _matches(folder: Path, record: SceneRecord, frame_ids: Sequence[str]) -> MatchTable | None:
-    if record.matches is None:
+def _matches(shared: Shared, frame_ids: Sequence[str]) -> MatchTable | None:
+    name = shared.scene.matches
+    if name is None:
         return None
-    return matches.read_pairs(existing(folder, record.matches), frame_ids)
+    return matches.read_pairs(existing(shared.paths, name, "matches"), frame_ids)
 
 
 def _is_scene(folder: Path) -> bool:
@@ -137,7 +167,7 @@ def _split(root: Path, options: GenericOptions) -> set[str]:
 def _duplicate(frame_id: str) -> FileDefect:
     return FileDefect(
         Reason.DUPLICATE_ID,
-        f"frame id {frame_id!r} stands twice",
+        f"frame id {frame_id!r} appears twice",
         "each id once; without one it is the image's name",
         "give the frames an id each",
     )
@@ -154,7 +184,7 @@ def _bad_name(name: str) -> FileDefect:
 
 def _no_scene(root: Path, options: GenericOptions) -> DataError:
     where = printable(str(root))
-    found = f"no {FILE_NAME} in {where}" if root.is_dir() else f"{where} is no folder"
+    found = f"no {FILE_NAME} in {where}" if root.is_dir() else f"{where} is not a folder"
     if options.split is not None and root.is_dir():
         found = f"no scene of split {options.split!r} in {where}"
     return DataError(

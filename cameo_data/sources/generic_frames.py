@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,47 +12,74 @@ from cameo_data import aspects, depth_io, files, image_io, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.orientation import rule_of_stated_size
-from cameo_data.sources.generic_records import (
-    FILE_NAME,
-    FrameRecord,
-    Intrinsics,
-    SceneRecord,
-    pose_matrix,
+from cameo_data.sources.generic_records import FILE_NAME, FrameRecord, Intrinsics, SceneRecord
+from cameo_data.sources.stated_intrinsics import (
+    Mirrored,
+    check_size,
+    check_view,
+    scale_to,
+    unsigned,
 )
+from cameo_data.sources.stated_paths import StatedPaths, safe_name
+from cameo_data.sources.stated_poses import StatedPoses
 from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, intrinsics_defect
 
 
-def make_frame(
-    folder: Path, scene: SceneRecord, record: FrameRecord, frame_id: str, exif: ExifRule
-) -> Frame:
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What the frames of a scene share."""
+
+    folder: Path
+    scene: SceneRecord
+    poses: StatedPoses
+    mirrored: Mirrored
+    paths: StatedPaths
+
+    @classmethod
+    def of(cls, folder: Path, scene: SceneRecord, records: Sequence[FrameRecord]) -> Shared:
+        """From all records of the scene's frames."""
+        poses = StatedPoses.of([record.pose for record in records], scene.poses, "pose")
+        Ks = [K for r in records if (K := r.K if r.K is not None else scene.K) is not None]
+        mirrored = Mirrored.of((K[0][0], K[1][1]) for K in Ks)
+        return cls(folder, scene, poses, mirrored, StatedPaths(folder))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*self.poses.notes, *self.mirrored.notes, *self.paths.notes)
+
+
+def make_frame(shared: Shared, record: FrameRecord, frame_id: str, exif: ExifRule) -> Frame:
     """The frame; of its files only headers are read.
 
     Raises:
         FileDefect: no K, no rigid pose, or a file is missing or of an unknown kind.
     """
-    image = existing(folder, record.image)
+    scene, mirrored = shared.scene, shared.mirrored
+    image = existing(shared.paths, record.image, "image")
     _, size = _stated_K(scene, record)
     rule, like_hw = exif, None
     if size is not None and min(size) > 0:
         rule, like_hw = rule_of_stated_size(exif), (size[1], size[0])
     hw = image_io.read_hw(image, rule, like_hw)
-    camera = Camera(_intrinsics(scene, record, hw), hw, _cam_from_world(scene, record))
+    K = mirrored.K(_intrinsics(scene, record, hw))
+    check_view(K, hw, f"correct K in {FILE_NAME}, or state K_size if the images were resized")
+    camera = Camera(K, hw, mirrored.cam_from_world(_cam_from_world(scene, shared.poses, record)))
     distortion = record.distortion if record.distortion is not None else scene.distortion
     return Frame(
         frame_id=frame_id,
         camera=camera,
         image_path=image,
-        depth=_depth(folder, scene, record, camera),
-        mask_path=None if record.mask is None else existing(folder, record.mask),
+        depth=_depth(shared, record, camera),
+        mask_path=None if record.mask is None else existing(shared.paths, record.mask, "mask"),
         mask_threshold=scene.mask_threshold,
-        distortion=distortion or None,
+        distortion=mirrored.distortion(distortion) if distortion else None,
         timestamp=record.timestamp,
         exif_orientation=rule,
     )
 
 
 def _intrinsics(scene: SceneRecord, record: FrameRecord, hw: tuple[int, int]) -> FloatArray:
-    """K in pixels of the image, the first pixel's centre at (0.5, 0.5)."""
+    """K in pixels of the image, the first pixel's centre at (0.5, 0.5), signs as stated."""
     given, size = _stated_K(scene, record)
     if given is None:
         raise FileDefect(
@@ -60,7 +89,7 @@ def _intrinsics(scene: SceneRecord, record: FrameRecord, hw: tuple[int, int]) ->
             f"add it to {FILE_NAME}",
         )
     K = np.array(given)
-    if (defect := intrinsics_defect(K)) is not None:
+    if (defect := intrinsics_defect(unsigned(K))) is not None:
         raise FileDefect(
             Reason.BAD_INTRINSICS, f"K is a {defect}", "a pinhole matrix", "correct it"
         )
@@ -74,7 +103,10 @@ def _intrinsics(scene: SceneRecord, record: FrameRecord, hw: tuple[int, int]) ->
                 "a width and a height in pixels",
                 "correct it",
             )
-        K[:2] *= np.array([hw[1] / size[0], hw[0] / size[1]])[:, None]
+        factors = scale_to((size[1], size[0]), hw, "correct K_size")
+        K[:2] *= np.array(factors)[:, None]
+    else:
+        check_size(K, hw, "state K_size, the width and height that K is for")
     return K
 
 
@@ -85,25 +117,16 @@ def _stated_K(
     return (record.K, record.K_size) if record.K is not None else (scene.K, scene.K_size)
 
 
-def _cam_from_world(scene: SceneRecord, record: FrameRecord) -> FloatArray:
-    pose = pose_matrix(record)
-    if (defect := transforms.rotation_defect(pose)) is not None:
-        raise FileDefect(
-            Reason.BAD_POSE,
-            f"pose is a {defect}",
-            "a rigid 3×4 or 4×4 matrix, row by row",
-            "leave the frame out or correct its pose",
-        )
-    pose = transforms.nearest_rotation(pose)
+def _cam_from_world(scene: SceneRecord, poses: StatedPoses, record: FrameRecord) -> FloatArray:
+    pose = poses.rigid(record.pose)
     cam_from_world = pose if scene.poses == "cam_from_world" else transforms.invert(pose)
     if scene.axes == "opengl":
         cam_from_world = transforms.OPENCV_FROM_OPENGL @ cam_from_world
     return cam_from_world
 
 
-def _depth(
-    folder: Path, scene: SceneRecord, record: FrameRecord, camera: Camera
-) -> DepthRef | None:
+def _depth(shared: Shared, record: FrameRecord, camera: Camera) -> DepthRef | None:
+    scene = shared.scene
     if record.depth is None:
         return None
     scale = record.depth_scale if record.depth_scale is not None else scene.depth_scale
@@ -114,9 +137,9 @@ def _depth(
             "scene units per stored unit, e.g. 0.001 for millimetres in metres",
             f"add depth_scale to {FILE_NAME}",
         )
-    path = existing(folder, record.depth)
+    path = existing(shared.paths, record.depth, "depth")
     hw = depth_io.depth_hw(path, scene.depth_codec)
-    aspects.check_depth(record.depth, hw, camera.hw)
+    aspects.check_depth(safe_name(record.depth), hw, camera.hw)
     own_K = camera.K * [[hw[1] / camera.hw[1]], [hw[0] / camera.hw[0]], [1.0]]
     return DepthRef(
         path,
@@ -130,17 +153,17 @@ def _depth(
     )
 
 
-def existing(folder: Path, name: str) -> Path:
+def existing(paths: StatedPaths, name: str, key: str) -> Path:
     """The path of a file that is there, inside the folder.
 
     Raises:
         FileDefect: it is missing, or leads out of the folder.
     """
-    path = files.inside(folder, folder / name)
+    path = files.inside(paths.folder, paths.folder / paths.find(name, key))
     if not path.is_file():
         raise FileDefect(
             Reason.MISSING_FILE,
-            f"{name} is missing",
+            f"{safe_name(name)} is missing",
             "a file",
             f"restore it, or take its entry out of {FILE_NAME}",
         )

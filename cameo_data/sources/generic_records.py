@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from cameo_data import files, parsing
@@ -113,13 +112,6 @@ def read_frame(values: dict[str, Any]) -> FrameRecord:
         FileDefect: a key is unknown, missing or malformed; it is named.
     """
     return _checked(FrameRecord, values)
-
-
-def pose_matrix(record: FrameRecord) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The pose as (4, 4), in the file's own direction and axes."""
-    out = np.eye(4)
-    out[: len(record.pose)] = record.pose
-    return out
 
 
 def _checked(model: type[M], values: Any) -> M:

@@ -30,6 +30,7 @@ from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
 from cameo_data.sources.hypersim_unused import FRAME, KEYFRAME_FILES
 from cameo_data.sources.listing import first_number, list_files
+from cameo_data.sources.stated_intrinsics import check_view
 from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene
 
 DATASET = "hypersim"
@@ -141,6 +142,7 @@ def _scene(folder: Path, scene_id: str, projection: FloatArray, exif: ExifRule) 
         raise FileDefect(Reason.MISSING_FILE, "no image", FRAME, "unpack the archive again")
     hw = image_io.read_hw(files.inside(folder, images[0].path), exif)
     K, new_from_cam = pinhole(projection, hw)
+    check_view(K, hw, f"restore {tables.PARAMETERS}")
     frames: list[Frame] = []
     failures: list[Failure] = []
     for image in images:

@@ -19,6 +19,7 @@ import numpy as np
 from cameo_data import array_files, files, image_io, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.sources.stated_intrinsics import check_view
 from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Unused, intrinsics_defect
 
 KEYS = ("image_paths", "depth_paths", "intrinsics", "poses")
@@ -74,6 +75,7 @@ def _frame(root: Path, image: str, depth: Any, K: Any, pose: Any, exif: ExifRule
             "the middle, as COLMAP keeps it: K of this image size",
             "take the images that the index was made for",
         )
+    check_view(K_found, hw, "leave it out")
     camera = Camera(K_found, hw, transforms.nearest_rotation(cam_from_world))
     return Frame(path.name, camera, path, ref, exif_orientation=exif)
 

@@ -30,6 +30,7 @@ from cameo_data.sources.middlebury_files import (
     read_calib,
     read_dmin,
 )
+from cameo_data.sources.stated_intrinsics import check_view
 from cameo_data.sources.unused import unused_files
 from cameo_data.types import Camera, DepthRef, Frame, Scene, Unit
 
@@ -90,6 +91,7 @@ def _scene(folder: Path, scene_id: str, options: MiddleburyOptions) -> Scene:
     hw = image_io.read_hw(pair.left, exif)
     factor = _factor(pair, hw, options)
     calibration = _calibration(pair, hw, factor, options)
+    check_view(calibration.K_left, hw, "correct calib.txt, or give -o focal_px")
     if calibration.hw != hw:
         raise FileDefect(
             Reason.WRONG_SIZE,

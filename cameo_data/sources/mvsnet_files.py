@@ -24,6 +24,7 @@ import numpy as np
 from cameo_data import files, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.sources.stated_intrinsics import check_view
 from cameo_data.types import FloatArray, intrinsics_defect
 
 _EXTRINSIC, _INTRINSIC = 1, 18  # indices of the first number after each heading
@@ -77,8 +78,10 @@ def check_center(path: Path, K: FloatArray, hw: tuple[int, int]) -> None:
     """Refuse a K that was made for an image of another size: its principal point tells.
 
     Raises:
-        FileDefect: the principal point is not in the middle half of the image.
+        FileDefect: the principal point is not in the middle half of the image, or its field of
+            view is beyond reason.
     """
+    check_view(K, hw, "unpack the camera file again")
     x, y = K[0, 2] / hw[1], K[1, 2] / hw[0]
     if not (0.25 < x < 0.75 and 0.25 < y < 0.75):
         found = f"principal point {K[0, 2]:.0f}, {K[1, 2]:.0f} of a {hw[1]}×{hw[0]} image (w×h)"

@@ -5,72 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from cameo_data import aspects, transforms
+from cameo_data import aspects
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.orientation import rule_of_stated_size
-from cameo_data.sources import headers, nerfstudio_cameras, nerfstudio_paths, nerfstudio_records
-from cameo_data.sources.base import PictureOptions, SourceSpec
+from cameo_data.sources import (
+    headers,
+    nerfstudio_files,
+    nerfstudio_keys,
+    nerfstudio_paths,
+    nerfstudio_records,
+)
+from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.folders import find_scenes, known, looks_like
 from cameo_data.sources.listing import natural_key, printable
+from cameo_data.sources.nerfstudio_cameras import Cameras
+from cameo_data.sources.nerfstudio_files import Layout
+from cameo_data.sources.nerfstudio_options import NerfstudioOptions
 from cameo_data.sources.nerfstudio_paths import DEPTH_CODECS, Paths
 from cameo_data.sources.nerfstudio_records import FILE_NAME, Entry, Transforms
-from cameo_data.types import DepthRef, ExifRule, FloatArray, Frame, Scene, Unit
+from cameo_data.sources.stated_paths import StatedPaths
+from cameo_data.types import DepthRef, ExifRule, Frame, Scene, Unused
 
 # Millimetres: the default of nerfstudio's option depth_unit_scale_factor.
 MILLI = 0.001
 
 
-class NerfstudioOptions(PictureOptions):
-    """What the files leave open."""
-
-    dataset: str = Field("nerfstudio", min_length=1, description="name in samples and messages")
-    split: Literal["train", "val", "test"] | None = Field(
-        None,
-        description="only these frames: of transforms_train.json, or that train_filenames lists",
-    )
-    images: str | None = Field(
-        None,
-        pattern=r"^[^/\\]+$",
-        description="folder to read images from in place of the stated one, such as images_4; by "
-        "itself the largest reduction there is where the stated folder is missing",
-    )
-    world: Literal["stored", "original"] = Field(
-        "stored",
-        description="stored: poses as in the file; original: before its applied_transform and "
-        "applied_scale, as in the COLMAP model it came from",
-    )
-    unit: Unit = Field("arbitrary", description="unit of the poses: metre or arbitrary")
-    depth: str = Field(
-        "depth",
-        min_length=1,
-        pattern=r"^[^/\\]+$",
-        description="folder in the scene of depth maps for entries that name none, called like "
-        "their images",
-    )
-    depth_scale: float | None = Field(
-        None,
-        gt=0,
-        allow_inf_nan=False,
-        description="scene units per stored depth unit  [default: of depth that entries name, the "
-        "file's integer_depth_scale or depth_unit_scale_factor, else 0.001; of other depth, 0.001 "
-        "for .png, else 1]",
-    )
-    depth_source: str = Field(
-        "sensor", min_length=1, description="what the depth is, as it stands in samples"
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class _Listed:
-    """An entry with its paths, before sizes are known."""
+    """An entry with its file and paths, before sizes are known."""
 
     frame_id: str
     entry: Entry
+    file: Transforms
     image: Path
     depth: DepthRef | None
     mask: Path | None
@@ -91,15 +60,19 @@ class NerfstudioSource:
     def __init__(self, root: Path, options: NerfstudioOptions) -> None:
         self.dataset = options.dataset
         self._options = options
-        self._folders, failures = find_scenes(root, options.dataset, nerfstudio_records.is_scene)
+        self._folders, failures = find_scenes(
+            nerfstudio_files.scene_root(root),
+            options.dataset,
+            lambda folder: nerfstudio_files.is_scene(folder, options.file),
+        )
         self.failures: Sequence[Failure] = failures
         if not self._folders:
             shown = printable(str(root))
             raise DataError(
                 Reason.MISSING_FILE,
                 dataset=self.dataset,
-                found=f"{shown} {'holds no scene' if root.is_dir() else 'is no folder'}",
-                expected=f"a folder with {FILE_NAME}, or of such folders",
+                found=f"{shown} {'holds no scene' if root.is_dir() else 'is not a folder'}",
+                expected=f"a folder with {options.file or FILE_NAME}, or of such folders",
                 remedy="check the path",
             )
 
@@ -115,58 +88,113 @@ class NerfstudioSource:
         """
         folder = known(self._folders, scene_id)
         failures: list[Failure] = []
-        refused: list[Any] = []
-        listed: dict[str, tuple[_Listed, Transforms]] = {}
         try:
-            for file, values in nerfstudio_records.entries(folder, self._options.split):
-                frame_id = nerfstudio_records.frame_name(values, len(listed) + len(failures))
-                try:
-                    if frame_id in listed:
-                        raise _duplicate(frame_id, file.name)
-                    listed[frame_id] = (self._list(folder, file, frame_id, values), file)
-                except FileDefect as defect:
-                    refused.append(values)
-                    failures.append(defect.at(self.dataset, scene_id, frame_id).failure)
+            found = nerfstudio_files.layout(folder, self._options.file, self._options.split)
+            reading = _Reading(self._options, folder, found)
+            entries = list(nerfstudio_files.entries(folder, found, self._options.split))
         except FileDefect as defect:
             raise defect.at(self.dataset, scene_id) from None
-        frames = []
-        sizes = _Sizes(
-            folder, [found for found, _ in listed.values()], self._options.exif_orientation
-        )
-        masked = any(found.mask is not None for found, _ in listed.values())
-        for frame_id, (found, file) in listed.items():
+        for number, (file, values) in enumerate(entries):
             try:
-                frames.append(self._frame(found, file, sizes, masked))
+                reading.list(file, values)
+            except FileDefect as defect:
+                reading.refused.append(values)
+                label = nerfstudio_records.frame_name(values, number)
+                failures.append(defect.at(self.dataset, scene_id, label).failure)
+        frames = []
+        exif_rule = self._options.exif_orientation
+        sizes = _Sizes(folder, list(reading.listed.values()), exif_rule)
+        cameras = Cameras.of(self._options, [one.entry for one in reading.listed.values()])
+        for frame_id, one in reading.listed.items():
+            try:
+                frames.append(reading.frame(one, sizes, cameras))
             except FileDefect as defect:
                 failures.append(defect.at(self.dataset, scene_id, frame_id).failure)
         frames.sort(key=lambda frame: natural_key(frame.frame_id))
-        unit = self._options.unit
-        named = [path for found, _ in listed.values() for path in found.files]
-        named += nerfstudio_paths.named_files(folder, self._options.images, refused)
+        files = list({id(file): file for file, _ in entries}.values())
+        notes = [note for file in files if (note := nerfstudio_keys.unread(file)) is not None]
+        exif = headers.exif_notes(frames)
         split, depth = self._options.split, self._options.depth
         return Scene(
             self.dataset,
             scene_id,
             tuple(frames),
-            unit,
+            nerfstudio_keys.unit(files, self._options.unit),
             tuple(failures),
-            notes=headers.exif_notes(frames),
-            unused=nerfstudio_paths.unused(folder, frames, named, split, depth),
+            notes=(*exif, *reading.notes, *cameras.notes, *notes),
+            unused=(
+                *reading.unused,
+                *nerfstudio_paths.unused(folder, frames, reading.named(), split, depth),
+            ),
         )
 
-    def _list(self, folder: Path, file: Transforms, frame_id: str, values: Any) -> _Listed:
+
+class _Reading:
+    """One scene's entries, as they become frames."""
+
+    def __init__(self, options: NerfstudioOptions, folder: Path, layout: Layout) -> None:
+        self._options, self._folder, self._layout = options, folder, layout
+        self._paths = StatedPaths(folder, "choose a folder with -o images=FOLDER")
+        self._bad: list[str] = []
+        self._own: set[str] = set()
+        self.listed: dict[str, _Listed] = {}
+        self.refused: list[Any] = []  # entries that are no frames, or flagged ones
+
+    def named(self) -> list[Path]:
+        """Files that entries name, whatever became of them."""
+        found = [path for one in self.listed.values() for path in one.files]
+        images = self._options.images or self._layout.images
+        return [*found, *nerfstudio_paths.named_files(self._folder, images, self.refused)]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        notes = list(self._paths.notes)
+        if others := ", ".join(self._layout.others):
+            notes.append(f"{others} not read: -o file=NAME reads another file")
+        if self._own:
+            keys = ", ".join(sorted(self._own))
+            notes.append(
+                f"{keys} of frames differ from those at the top of the file: the frames' own are "
+                "read (nerfstudio itself reads those at the top)"
+            )
+        return tuple(notes)
+
+    @property
+    def unused(self) -> tuple[Unused, ...]:
+        if not self._bad:
+            return ()
+        what = "frames flagged as is_bad (-o skip_bad=false keeps them)"
+        return (Unused(what, len(self._bad), tuple(self._bad[:3])),)
+
+    def list(self, file: Transforms, values: Any) -> None:
+        """Add an entry to ``listed``, or count it as bad.
+
+        Raises:
+            FileDefect: a file is missing or appears twice.
+        """
         entry = nerfstudio_records.read_entry(file, values)
-        paths = Paths(folder, self._options.images, entry.frame.file_path)
         frame = entry.frame
+        self._own.update(nerfstudio_keys.own_intrinsics(file, values))
+        if frame.is_bad and self._options.skip_bad:
+            self.refused.append(values)
+            self._bad.append(nerfstudio_records.frame_name(values, len(self._bad)))
+            return
+        paths = Paths(
+            self._folder, self._options.images, frame.file_path, self._paths, self._layout
+        )
+        frame_id = paths.frame_id
+        if frame_id in self.listed:
+            raise _duplicate(frame_id, file.name)
         mask = None if frame.mask_path is None else paths.mask(frame.mask_path)
-        return _Listed(frame_id, entry, paths.image(), self._depth(file, entry, paths), mask)
+        depth = self._depth(file, entry, paths)
+        self.listed[frame_id] = _Listed(frame_id, entry, file, paths.image(), depth, mask)
 
     def _depth(self, file: Transforms, entry: Entry, paths: Paths) -> DepthRef | None:
         record, options = file.record, self._options
         text = entry.frame.depth_file_path or entry.frame.depth_path
         if text is not None:
             path = paths.depth(text)
-            scale = record.depth_unit_scale_factor or record.integer_depth_scale or MILLI
+            scale = nerfstudio_keys.depth_scale(record, options.depth_scale) or MILLI
             # nerfstudio scales this depth by applied_scale too, which its poses already hold
             unit_scale = record.applied_scale if options.world == "stored" else 1.0
         elif (attached := paths.attached_depth(options.depth)) is not None:
@@ -179,14 +207,20 @@ class NerfstudioSource:
         codec = DEPTH_CODECS[path.suffix.lower()]
         return DepthRef(path, codec, scale, source=options.depth_source)
 
-    def _frame(self, found: _Listed, file: Transforms, sizes: _Sizes, masked: bool) -> Frame:
+    def frame(self, found: _Listed, sizes: _Sizes, cameras: Cameras) -> Frame:
+        """The frame of a listed entry.
+
+        Raises:
+            FileDefect: no mask where others have one, or no camera.
+        """
+        masked = any(one.mask is not None for one in self.listed.values())
         if masked and found.mask is None:
             raise FileDefect(
                 Reason.MISSING_FILE, "no mask_path", "one, as other frames have", "add a mask"
             )
         hw = sizes.image(found)
-        pose = transforms.invert(self._world_from_cam(found.entry, file))
-        camera, distortion = nerfstudio_cameras.camera(found.entry.camera, hw, pose)
+        pose = cameras.cam_from_world(found.entry, found.file)
+        camera, distortion = cameras.camera(found.entry.camera, hw, pose)
         depth = found.depth
         if depth is not None and (depth_hw := sizes.depth(depth)) != hw:
             aspects.check_depth(depth.path.name, depth_hw, hw)
@@ -200,15 +234,6 @@ class NerfstudioSource:
             distortion=distortion,
             exif_orientation=sizes.rule(found),
         )
-
-    def _world_from_cam(self, entry: Entry, file: Transforms) -> FloatArray:
-        pose = nerfstudio_cameras.world_from_cam(entry.frame)
-        if self._options.world == "original":
-            pose[:3, 3] /= file.record.applied_scale
-            if file.record.applied_transform is not None:
-                applied = nerfstudio_cameras.to_rigid(file.record.applied_transform)
-                pose = transforms.invert(applied) @ pose
-        return pose
 
 
 class _Sizes:
@@ -254,13 +279,19 @@ def _stated_hw(found: _Listed) -> tuple[int, int] | None:
 
 def _duplicate(frame_id: str, name: str) -> FileDefect:
     return FileDefect(
-        Reason.DUPLICATE_ID, f"{frame_id} stands twice", "each image once", f"correct {name}"
+        Reason.DUPLICATE_ID, f"{frame_id} appears twice", "each image once", f"correct {name}"
     )
 
 
 def _recognise(root: Path) -> bool:
     """Whether there is a scene at most two levels down."""
-    return looks_like(root, nerfstudio_records.is_scene, max_depth=2)
+
+    def ours(folder: Path) -> bool:
+        return nerfstudio_files.is_scene(folder) and not nerfstudio_files.belongs_to_scannetpp(
+            folder
+        )
+
+    return looks_like(nerfstudio_files.scene_root(root), ours, max_depth=2)
 
 
 def _open_source(root: Path, options: Any) -> NerfstudioSource:
@@ -270,12 +301,14 @@ def _open_source(root: Path, options: Any) -> NerfstudioSource:
 SPEC = SourceSpec(
     name="nerfstudio",
     summary="transforms.json scenes: nerfstudio, instant-ngp, Blender (NeRF), DL3DV",
-    layout="SCENE/transforms.json or SCENE/transforms_{train,val,test}.json with images beside; "
+    layout="SCENE/transforms.json or SCENE/transforms_{train,val,test}.json with images beside, or "
+    "ScanNet++'s SCENE/dslr/nerfstudio/transforms_undistorted.json with undistorted_images; "
     "depth and masks where entries name them (depth_file_path or depth_path: 16-bit PNG, .npy, "
     ".npz, .h5, float TIFF, PFM or OpenEXR; mask_path: white is kept), else depth called like the "
     "images in SCENE/depth/; reduced images in images_2, "
     "images_4, …",
-    conventions="camera-to-world, OpenGL axes (x right, y up, looking along −z); K in pixels with "
+    conventions="camera-to-world, OpenGL axes (x right, y up, looking along −z) unless the file's "
+    "camera_convention says opencv; K in pixels with "
     "the first pixel's centre at (0.5, 0.5); OpenCV or fisheye distortion; z-depth",
     licence="the scene's own; DL3DV-10K: its terms of use, non-commercial",
     download="docs.nerf.studio/quickstart/existing_dataset.html; huggingface.co/DL3DV",

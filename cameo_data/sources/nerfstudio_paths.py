@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 from cameo_data import files
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.listing import is_text, printable
-from cameo_data.sources.nerfstudio_records import FILE_NAMES
+from cameo_data.sources.listing import printable
+from cameo_data.sources.nerfstudio_files import Layout
+from cameo_data.sources.stated_paths import StatedPaths, as_path, is_absolute
 from cameo_data.sources.unused import entry_files, kinds_beside, unused_files
 from cameo_data.types import Frame, Unused
 
@@ -28,24 +30,45 @@ DEPTH_CODECS = {
     ".exr": "float",
     ".pfm": "float",
 }
-# Linux allows 255 bytes of a name and 4096 of a path, the folder's own included.
-_LONGEST = 250
 # Endings that instant-ngp and NeRF's Blender sets leave out.
 _IMPLIED = (".png", ".jpg", ".jpeg", ".webp")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Paths:
     """Paths of one frame.
 
     Attributes:
         images: folder to take images from in place of the stated one, or None.
         file_path: as written.
+        stated: finds paths of the scene that are written for another place.
     """
 
     folder: Path
     images: str | None
     file_path: str
+    stated: StatedPaths
+    layout: Layout
+
+    @cached_property
+    def frame_id(self) -> str:
+        """The image's path as written, or from the scene's folder where that is shorter.
+
+        Raises:
+            FileDefect: no file's name, or several files may be meant.
+        """
+        written = as_path(self.file_path)
+        known = is_absolute(self.file_path) or ".." in written.parts
+        shorter = known or len(self._relative.parts) < len(written.parts)
+        return printable(str(self._relative if shorter else written))
+
+    @cached_property
+    def _relative(self) -> PurePosixPath:
+        """``file_path`` from the scene's folder."""
+        text = _in_folder(self.file_path, self.layout.images)
+        if self.images is not None and is_absolute(text):
+            return PurePosixPath(as_path(text).name)  # its folder is of another place
+        return self.stated.find(text, "file_path", lambda path: self._image_at(path).is_file())
 
     def image(self) -> Path:
         """The image, which exists.
@@ -53,13 +76,15 @@ class Paths:
         Raises:
             FileDefect: it does not, or lies outside the scene's folder.
         """
-        stated = _relative(self.file_path)
+        return self._existing(self._image_at(self._relative), Reason.UNREADABLE_IMAGE)
+
+    def _image_at(self, stated: PurePosixPath) -> Path:
         substitute = self._reduced_folder(stated)
         path = self.folder / (stated if substitute is None else f"{substitute}/{stated.name}")
         if not path.suffix and not path.is_file():
             found = (path.with_suffix(suffix) for suffix in _IMPLIED)
             path = next((candidate for candidate in found if candidate.is_file()), path)
-        return self._existing(path, Reason.UNREADABLE_IMAGE)
+        return path
 
     def mask(self, text: str) -> Path:
         """The mask of the image's size.
@@ -67,7 +92,10 @@ class Paths:
         Raises:
             FileDefect: as ``image``.
         """
-        return self._existing(self._beside(text, "masks"), Reason.UNREADABLE_IMAGE)
+        return self._existing(
+            self._beside(_in_folder(text, self.layout.masks), "mask_path", "masks"),
+            Reason.UNREADABLE_IMAGE,
+        )
 
     def depth(self, text: str) -> Path:
         """The depth map.
@@ -75,7 +103,8 @@ class Paths:
         Raises:
             FileDefect: as ``image``, or of a kind that we do not read.
         """
-        path = self._existing(self._beside(text, "depths"), Reason.UNREADABLE_DEPTH)
+        stated = self._beside(text, "depth_file_path", "depths")
+        path = self._existing(stated, Reason.UNREADABLE_DEPTH)
         if path.suffix.lower() not in DEPTH_CODECS:
             raise FileDefect(
                 Reason.UNREADABLE_DEPTH,
@@ -95,7 +124,7 @@ class Paths:
         """
         if not (self.folder / name).is_dir():
             return None
-        stated = _relative(self.file_path)
+        stated = self._relative
         for parent in dict.fromkeys((stated.parent, _below_images(stated.parent))):
             for suffix in DEPTH_CODECS:
                 path = self.folder / name / parent / f"{stated.stem}{suffix}"
@@ -103,16 +132,15 @@ class Paths:
                     return self._existing(path, Reason.UNREADABLE_DEPTH)
         return None
 
-    def _beside(self, text: str, name: str) -> Path:
+    def _beside(self, text: str, key: str, name: str) -> Path:
         """The stated file, or its reduced copy where the images are reduced ones."""
-        stated = _relative(text)
-        substitute = self._reduced_folder(_relative(self.file_path))
+        substitute = self._reduced_folder(self._relative)
         factor = re.fullmatch(r".*_(\d+)", substitute or "")
         if factor is not None:
-            reduced = self.folder / f"{name}_{factor[1]}" / stated.name
+            reduced = self.folder / f"{name}_{factor[1]}" / as_path(text).name
             if reduced.is_file():
                 return reduced
-        return self.folder / stated
+        return self.folder / self.stated.find(text, key)
 
     def _reduced_folder(self, stated: PurePosixPath) -> str | None:
         """Folder that takes the place of the stated one, as nerfstudio's: images_4/NAME."""
@@ -133,7 +161,7 @@ def named_files(folder: Path, images: str | None, entries: Iterable[Any]) -> Ite
         text = entry.get("file_path") if isinstance(entry, dict) else None
         if isinstance(text, str) and text:
             try:
-                stated = _relative(text)
+                stated = as_path(text)
             except FileDefect:
                 continue
             substitute = images or _reduction(folder, str(stated.parent))
@@ -154,7 +182,9 @@ def unused(
         ("images_*/*", "pictures of another size (choose them with -o images=…)"),
         ("images/*", "pictures of another size (choose them with -o images=…)"),
     ]
-    return unused_files(folder, named, kinds, read=FILE_NAMES)
+    return unused_files(
+        folder, named, kinds, read=("transforms*.json", "nerfstudio/transforms*.json")
+    )
 
 
 def _reduction(folder: Path, stated: str) -> str | None:
@@ -172,14 +202,7 @@ def _below_images(folder: PurePosixPath) -> PurePosixPath:
     return PurePosixPath(*folder.parts[1:]) if leading else folder
 
 
-def _relative(text: str) -> PurePosixPath:
-    # as instant-ngp: a backslash is a Windows separator
-    path = PurePosixPath(text.replace("\\", "/"))
-    if not is_text(text) or len(text.encode()) > _LONGEST or not path.name:
-        raise FileDefect(
-            Reason.BAD_NAME,
-            f"the path {printable(text[:60])!r}",
-            "a file's name in printable text",
-            "rename the file",
-        )
-    return path
+def _in_folder(text: str, folder: str | None) -> str:
+    """A name without a folder, in the one that the layout has for it."""
+    bare = "/" not in text and "\\" not in text
+    return f"{folder}/{text}" if folder is not None and bare else text

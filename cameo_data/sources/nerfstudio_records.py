@@ -3,12 +3,11 @@
 Fields as in nerfstudio's data conventions (https://docs.nerf.studio/quickstart/data_conventions.html)
 and instant-ngp's ``src/nerf_loader.cu``; nerfstudio's own reader is
 ``nerfstudio/data/dataparsers/nerfstudio_dataparser.py``. The format is open: writers add keys of
-their own (``sharpness``, ``aabb_scale``, ``ply_file_path`` …), which are ignored.
+their own (``sharpness``, ``aabb_scale``, ``ply_file_path`` …), which ``nerfstudio_keys`` lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -20,13 +19,14 @@ from cameo_data import files, parsing
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.listing import printable
+from cameo_data.sources.stated_paths import safe_name
 
 FILE_NAME = "transforms.json"
-SPLITS = ("train", "val", "test")
 FISHEYE = "OPENCV_FISHEYE"
 # No measurement is larger; what is would overflow on the way.
 Number = Annotated[float, Field(ge=-1e9, le=1e9)]
 Positive = Annotated[float, Field(gt=0, le=1e9)]
+_LISTS = ("frames", "test_frames")
 _FOCAL_KEYS = {"fl_x", "fl_y", "camera_angle_x", "camera_angle_y", "x_fov", "y_fov"}
 
 
@@ -43,6 +43,7 @@ class CameraRecord(BaseModel):
         distortion_params: (k1, k2, k3, k4, p1, p2), in their place.
         is_fisheye: instant-ngp's way of saying OPENCV_FISHEYE.
         ftheta_p0, latlong, equirectangular: turn on instant-ngp's other lenses.
+        rolling_shutter: instant-ngp's; zeros where the picture is taken at one time.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
@@ -69,6 +70,7 @@ class CameraRecord(BaseModel):
     ftheta_p0: Any = None
     latlong: Any = None
     equirectangular: Any = None
+    rolling_shutter: list[Number] | None = None
 
     @property
     def model(self) -> str:
@@ -87,13 +89,19 @@ class FrameRecord(BaseModel):
 
     Attributes:
         transform_matrix: camera-to-world 4×4 or 3×4, OpenGL axes.
+        transform_matrix_start: instant-ngp's, of a camera that moves during the exposure; its
+            ``transform_matrix_end`` goes with it.
         depth_file_path: nerfstudio's name; depth_path: instant-ngp's.
+        is_bad: ScanNet++'s flag of blurred pictures.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     file_path: str = Field(min_length=1)
     transform_matrix: list[Any] | None = None
+    transform_matrix_start: list[Any] | None = None
+    transform_matrix_end: list[Any] | None = None
+    is_bad: bool = False
     mask_path: str | None = None
     depth_file_path: str | None = None
     depth_path: str | None = None
@@ -108,6 +116,10 @@ class FileRecord(BaseModel):
         integer_depth_scale: scene units per stored depth unit, instant-ngp's.
         depth_unit_scale_factor: the same of some writers for nerfstudio, where it is an option.
         train_filenames, val_filenames, test_filenames: file_path of the frames of each split.
+        test_frames: ScanNet++'s held-out frames, which ``frames`` does not hold.
+        camera_convention: axes of the posed cameras; OpenGL's where the key is missing (WAI).
+        from_mitsuba, from_na: instant-ngp's switches to other axes.
+        scale_type: WAI's: ``metric`` says that the unit is the metre.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
@@ -120,6 +132,11 @@ class FileRecord(BaseModel):
     train_filenames: list[str] | None = None
     val_filenames: list[str] | None = None
     test_filenames: list[str] | None = None
+    test_frames: list[Any] = Field(default_factory=list)
+    camera_convention: str | None = None
+    from_mitsuba: bool = False
+    from_na: bool = False
+    scale_type: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,14 +156,6 @@ class Entry:
     camera: CameraRecord
 
 
-FILE_NAMES = (FILE_NAME, *(f"transforms_{split}.json" for split in SPLITS))
-
-
-def is_scene(folder: Path) -> bool:
-    """Whether a file of this format lies in the folder."""
-    return any((folder / name).is_file() for name in FILE_NAMES)
-
-
 def read(path: Path) -> Transforms:
     """A ``transforms.json``; its frames are not looked at yet.
 
@@ -164,7 +173,7 @@ def read(path: Path) -> Transforms:
         record = FileRecord.model_validate(values)
     except ValidationError as error:
         raise _malformed(f"{path.name}: {_problem(error)}", "numbers as documented") from None
-    return Transforms(path.name, record, {k: v for k, v in values.items() if k != "frames"})
+    return Transforms(path.name, record, {k: v for k, v in values.items() if k not in _LISTS})
 
 
 def read_entry(file: Transforms, values: Any) -> Entry:
@@ -185,48 +194,12 @@ def read_entry(file: Transforms, values: Any) -> Entry:
         raise _malformed(f"{file.name}: {_problem(error)}", "numbers as documented") from None
 
 
-def entries(folder: Path, split: str | None) -> Iterator[tuple[Transforms, Any]]:
-    """Every entry, of the split asked for, with the file that it is in."""
-    whole = folder / FILE_NAME
-    if split is None:
-        parts = [whole] if whole.is_file() else [folder / _part_name(s) for s in SPLITS]
-        for path in (part for part in parts if part.is_file()):
-            file = read(files.inside(folder, path))
-            yield from ((file, values) for values in file.record.frames)
-        return
-    if whole.is_file():
-        file = read(files.inside(folder, whole))
-        chosen = getattr(file.record, f"{split}_filenames")
-        if chosen is not None:
-            names = {_normal(name) for name in chosen}
-            for number, values in enumerate(file.record.frames):
-                if frame_name(values, number) in names:
-                    yield file, values
-            return
-    path = folder / _part_name(split)
-    if not path.is_file():
-        raise FileDefect(
-            Reason.MISSING_FILE,
-            f"no split {split!r}",
-            f"{path.name}, or {split}_filenames in {FILE_NAME}",
-            "leave the split out to use all frames",
-        )
-    file = read(files.inside(folder, path))
-    yield from ((file, values) for values in file.record.frames)
-
-
-def _part_name(split: str) -> str:
-    return f"transforms_{split}.json"
-
-
 def frame_name(values: Any, number: int) -> str:
-    """The frame's id: its file_path without ``./``; its number where it has none."""
+    """An entry in messages and lists of splits: its file_path without ``./``, or its number."""
     text = values.get("file_path") if isinstance(values, dict) else None
-    return _normal(text) if isinstance(text, str) and text else f"number {number}"
-
-
-def _normal(text: str) -> str:
-    return printable(str(PurePosixPath(text.replace("\\", "/"))))
+    if not isinstance(text, str) or not text:
+        return f"number {number}"
+    return printable(str(PurePosixPath(safe_name(text).replace("\\", "/"))))
 
 
 def _problem(error: ValidationError) -> str:

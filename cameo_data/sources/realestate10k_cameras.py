@@ -25,6 +25,7 @@ from cameo_data import files, parsing, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.orientation import same_aspect
+from cameo_data.sources.stated_intrinsics import check_view
 from cameo_data.types import Camera, FloatArray, intrinsics_defect
 
 Fit = Literal["stretched", "cropped"]
@@ -159,6 +160,7 @@ def intrinsics(
             "positive fx and fy divided by width and height",
             "leave the frame out",
         )
+    check_view(K, hw, "leave the frame out")
     return K
 
 

@@ -11,8 +11,14 @@ import numpy as np
 from cameo_data import files, parsing, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.sources.listing import printable
+from cameo_data.sources.stated_intrinsics import check_size, check_view, scale_to, unsigned
 from cameo_data.types import FloatArray, intrinsics_defect
 
+_REMEDY = "give intrinsics=fx,fy,cx,cy, or intrinsics_size=WIDTHxHEIGHT of resized images"
+# What is read of a file of intrinsics in JSON, and how others call a lens's coefficients there.
+_KEYS = {"intrinsic_matrix", "fx", "fy", "cx", "cy", "width", "height"}
+_LENS = ("coeffs", "distortion", "dist_coeffs", "distortion_coefficients", "k1", "k2", "p1", "p2")
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
 
 
@@ -25,6 +31,8 @@ def read_intrinsics(
 ) -> FloatArray:
     """(3, 3) K of images of size ``image_hw``, with (0.5, 0.5) as the first pixel's centre.
 
+    Focal lengths keep the signs that they are stated with (``stated_intrinsics.Mirrored``).
+
     Args:
         given: ``fx,fy,cx,cy``, nine numbers, or a file of the scene.
         made_for: ``WIDTHxHEIGHT`` of the images that it was made for, if they have been resized.
@@ -33,25 +41,60 @@ def read_intrinsics(
         FileDefect: missing file, no pinhole matrix, or a principal point outside the image.
     """
     K, file_hw = _parse_intrinsics(folder, given)
-    if (defect := intrinsics_defect(K)) is not None:
+    if (defect := intrinsics_defect(unsigned(K))) is not None:
         raise _bad(f"intrinsics {given!r} are a {defect}")
     if pixel_center == "integer":
         K[:2, 2] += 0.5
     if made_for is not None:
         width, height = (int(n) for n in made_for.split("x"))
-        file_hw = (height, width)
-        K *= np.array([image_hw[1] / width, image_hw[0] / height, 1.0])[:, None]
+        if min(width, height) < 1:
+            raise _bad(f"intrinsics_size={made_for}")
+        if file_hw is not None and file_hw != (height, width):
+            raise _bad(
+                f"{given} says that it is for {file_hw[1]}×{file_hw[0]} images, intrinsics_size "
+                f"says {width}×{height} (w×h)"
+            )
+        factors = scale_to((height, width), image_hw, "correct intrinsics_size")
+        K *= np.array([*factors, 1.0])[:, None]
     elif file_hw is not None and file_hw != image_hw:
         raise _bad(
             f"{given} is for {file_hw[0]}×{file_hw[1]} images, these are "
             f"{image_hw[0]}×{image_hw[1]} (h×w)",
         )
+    elif file_hw is None:
+        check_size(K, image_hw, _REMEDY)
+    check_view(unsigned(K), image_hw, _REMEDY)
     if not (0 <= K[0, 2] <= image_hw[1] and 0 <= K[1, 2] <= image_hw[0]):
         raise _bad(
             f"principal point ({K[0, 2]:g}, {K[1, 2]:g}) outside the "
             f"{image_hw[0]}×{image_hw[1]} (h×w) image",
         )
     return K
+
+
+def unread_keys(folder: Path, given: str, distortion: tuple[float, ...]) -> tuple[str, ...]:
+    """A note on what a JSON file of intrinsics states and nobody reads.
+
+    Args:
+        distortion: as given for the recording.
+
+    Raises:
+        FileDefect: the file states a distortion, and none is given.
+    """
+    if not given.endswith(".json") or _numbers(given) is not None:
+        return ()
+    record = parsing.parse_json(files.read_text(files.inside(folder, folder / given)))
+    stated = {key: record[key] for key in _LENS if _any(record.get(key))}
+    if stated and not distortion:
+        found = ", ".join(f"{key} = {value}" for key, value in stated.items())
+        raise FileDefect(
+            Reason.BAD_INTRINSICS,
+            f"{given} states a distorted lens ({printable(found[:120])}), the options do not",
+            "distortion in the options, where it has one order",
+            "give distortion=k1,k2,p1,p2,k3, or distortion=0,0,0,0 for images that are undistorted",
+        )
+    unread = sorted(printable(key[:40]) for key in record.keys() - _KEYS - stated.keys())
+    return (f"{given}: keys that are not read: {', '.join(unread[:20])}",) if unread else ()
 
 
 def stated_hw(folder: Path, given: str, made_for: str | None) -> tuple[int, int] | None:
@@ -113,6 +156,11 @@ def _from_json(text: str, name: str) -> tuple[FloatArray, tuple[int, int] | None
     return K, hw
 
 
+def _any(values: Any) -> bool:
+    """Whether any number of a value from JSON is not zero."""
+    return any(map(_any, values)) if isinstance(values, list) else values not in (None, 0, "")
+
+
 def _matrix(numbers: list[float], name: str) -> FloatArray:
     if len(numbers) == 4:
         fx, fy, cx, cy = numbers
@@ -135,7 +183,7 @@ def _numbers(text: str) -> list[float] | None:
 def _bad(
     found: str, expected: str = "fx, fy, cx, cy or a 3×3 matrix for these images"
 ) -> FileDefect:
-    remedy = "give intrinsics=fx,fy,cx,cy, or intrinsics_size=WIDTHxHEIGHT of resized images"
+    remedy = _REMEDY
     if "color_from_depth" in found:
         remedy = "give color_from_depth=tx,ty,tz or a matrix"
     return FileDefect(Reason.BAD_INTRINSICS, found, expected, remedy)

@@ -16,6 +16,7 @@ from cameo_data.sources import headers, rgbd_calibration, rgbd_pairs, rgbd_poses
 from cameo_data.sources.listing import Listed, is_text, list_files, printable
 from cameo_data.sources.rgbd_options import Recording
 from cameo_data.sources.rgbd_pairs import Candidate
+from cameo_data.sources.stated_intrinsics import Mirrored
 from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene
 
 # Models that ``undistortion`` knows; a pinhole has no coefficients.
@@ -36,6 +37,8 @@ class Calibration:
     depth_hw: tuple[int, int]
     color_from_depth: FloatArray | None
     exif: ExifRule
+    mirrored: Mirrored
+    notes: tuple[str, ...] = ()
 
 
 def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) -> Scene:
@@ -61,13 +64,14 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
             failures.append(defect.at(dataset, scene_id, printable(candidate.frame_id)).failure)
     alone = rgbd_unused.poses_alone(recording, candidates, pose_files)
     failures += [defect.at(dataset, scene_id, name).failure for name, defect in alone]
+    stated = (*pose_of.stated.notes, *calibration.mirrored.notes, *calibration.notes)
     return Scene(
         dataset,
         scene_id,
         tuple(frames),
         recording.unit,
         tuple(failures),
-        notes=headers.exif_notes(frames),
+        notes=(*headers.exif_notes(frames), *stated),
         unused=rgbd_unused.unused(
             folder, recording, candidates, pose_files, masks or {}, rows_alone
         ),
@@ -95,13 +99,15 @@ def _frame(
     world_from_cam = pose_of(candidate)
     if recording.pose_camera == "depth" and calibration.color_from_depth is not None:
         world_from_cam = world_from_cam @ transforms.invert(calibration.color_from_depth)
+    mirrored = calibration.mirrored
+    cam_from_world = mirrored.cam_from_world(transforms.invert(world_from_cam))
     return Frame(
         frame_id=candidate.frame_id,
-        camera=Camera(calibration.K, calibration.hw, transforms.invert(world_from_cam)),
+        camera=Camera(calibration.K, calibration.hw, cam_from_world),
         image_path=color,
         depth=_depth_ref(depth, recording, calibration),
         mask_path=None if masks is None else _mask(folder, masks, candidate.frame_id),
-        distortion=recording.distortion or None,
+        distortion=mirrored.distortion(recording.distortion) or None,
         timestamp=candidate.time,
         exif_orientation=calibration.exif,
     )
@@ -115,7 +121,7 @@ def _depth_ref(path: Path, recording: Recording, calibration: Calibration) -> De
         scale=recording.depth_scale,
         camera_K=calibration.depth_K,
         hw=calibration.depth_hw if own_size else None,
-        color_from_depth=calibration.color_from_depth,
+        color_from_depth=calibration.mirrored.between(calibration.color_from_depth),
         invalid=recording.depth_invalid,
     )
 
@@ -158,11 +164,14 @@ def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidat
     K = rgbd_calibration.read_intrinsics(
         folder, recording.intrinsics, center, hw, recording.intrinsics_size
     )
+    mirrored = Mirrored.of([(K[0, 0], K[1, 1])])
+    K = mirrored.K(K)
     depth_K = color_from_depth = None
     if recording.depth_intrinsics is not None:
         depth_K = rgbd_calibration.read_intrinsics(
             folder, recording.depth_intrinsics, center, depth_hw
         )
+        depth_K = mirrored.K(depth_K)
     if recording.color_from_depth is not None:
         given = rgbd_calibration.read_transform(folder, recording.color_from_depth)
         color_from_depth = None if np.array_equal(given, np.eye(4)) else given
@@ -173,7 +182,8 @@ def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidat
         and np.array_equal(K, depth_K)
     ):
         depth_K = None  # one and the same camera: its pixels stay untouched
-    return Calibration(K, hw, depth_K, depth_hw, color_from_depth, exif)
+    notes = rgbd_calibration.unread_keys(folder, recording.intrinsics, recording.distortion)
+    return Calibration(K, hw, depth_K, depth_hw, color_from_depth, exif, mirrored, notes)
 
 
 def _common_hw(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from cameo_data.sources import trajectories
 from cameo_data.sources.listing import Listed, list_files
 from cameo_data.sources.rgbd_options import Recording
 from cameo_data.sources.rgbd_pairs import Candidate, key_of, time_of
+from cameo_data.sources.stated_poses import StatedPoses
 from cameo_data.sources.trajectories import Trajectory
 from cameo_data.types import FloatArray
 
@@ -22,12 +24,26 @@ from cameo_data.types import FloatArray
 # camera still moves evenly, and motion capture (100 Hz) and odometry (30 Hz) are denser.
 MAX_INTERPOLATION_S = 0.1
 
+# Pose files read to learn a scale that all poses of a scene share.
+_PROBES = 9
+
 PoseOf = Callable[[Candidate], FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """A ``PoseOf``, with what was done to the poses as written."""
+
+    look_up: PoseOf
+    stated: StatedPoses
+
+    def __call__(self, candidate: Candidate) -> FloatArray:
+        return self.look_up(candidate)
 
 
 def open_poses(
     folder: Path, recording: Recording, candidates: Sequence[Candidate]
-) -> tuple[PoseOf, tuple[str, ...]]:
+) -> tuple[Poses, tuple[str, ...]]:
     """What looks up a candidate's ``world_from_cam``, and names of poses that are of none of them.
 
     A pose is (4, 4), OpenCV axes, exactly rigid; the look-up raises FileDefect where the frame has
@@ -39,11 +55,15 @@ def open_poses(
     alone: tuple[str, ...] = ()
     if "*" in recording.poses:
         written = _per_frame(folder, recording)
+        probes = candidates[:: max(1, len(candidates) // _PROBES)]
+        stated = _stated(recording, _readable(written, probes))
     else:
         path = files.inside(folder, folder / recording.poses)
         trajectory = _read(path, recording)
+        stated = _stated(recording, trajectory.matrices)
         if trajectory.times is not None:
-            return _by_time(path, trajectory, trajectory.times, recording), ()
+            by_time = _by_time(path, trajectory, trajectory.times, recording, stated)
+            return Poses(by_time, stated), ()
         if trajectory.names is not None:
             written = _by_name(path, trajectory, trajectory.names)
             colors = [candidate for candidate in candidates if candidate.color is not None]
@@ -51,7 +71,11 @@ def open_poses(
             alone = tuple(name for name in trajectory.names if name not in known)
         else:
             written = _by_order(path, trajectory, candidates)
-    return (lambda candidate: to_world_from_cam(written(candidate), recording)), alone
+
+    def look_up(candidate: Candidate) -> FloatArray:
+        return to_world_from_cam(written(candidate), recording, stated)
+
+    return Poses(look_up, stated), alone
 
 
 def pose_files(folder: Path, recording: Recording) -> list[Listed]:
@@ -59,21 +83,31 @@ def pose_files(folder: Path, recording: Recording) -> list[Listed]:
     return list_files(folder, recording.poses) if "*" in recording.poses else []
 
 
-def to_world_from_cam(matrix: FloatArray, recording: Recording) -> FloatArray:
+def _stated(recording: Recording, matrices: Iterable[FloatArray]) -> StatedPoses:
+    return StatedPoses.of(matrices, recording.pose_direction, "the pose")
+
+
+def _readable(written: PoseOf, candidates: Sequence[Candidate]) -> Iterator[FloatArray]:
+    for candidate in candidates:
+        try:
+            if candidate.color is not None:
+                yield written(candidate)
+        except FileDefect:  # said again, and counted, when the frame is read
+            continue
+
+
+def to_world_from_cam(matrix: FloatArray, recording: Recording, stated: StatedPoses) -> FloatArray:
     """``world_from_cam`` in OpenCV axes from a pose as written.
 
     Raises:
-        FileDefect: it is no rigid transform.
+        FileDefect: it is no rigid transform, nor equivalent to one.
     """
-    if (defect := transforms.rotation_defect(matrix)) is not None:
+    try:
+        pose = stated.rigid(matrix)
+    except FileDefect as defect:
         raise FileDefect(
-            Reason.BAD_POSE,
-            f"the pose is a {defect}",
-            "a rigid transform",
-            "leave the frame out, or check pose_columns",
-        )
-    pose = transforms.nearest_rotation(matrix)
-    pose[3] = (0, 0, 0, 1)
+            defect.reason, defect.found, defect.expected, f"{defect.remedy}, or check pose_columns"
+        ) from None
     if recording.pose_direction == "cam_from_world":
         pose = transforms.invert(pose)
     if recording.pose_axes == "opengl":
@@ -142,7 +176,13 @@ def _by_order(path: Path, trajectory: Trajectory, candidates: Sequence[Candidate
     return lambda candidate: trajectory.matrices[rows[id(candidate)]]
 
 
-def _by_time(path: Path, trajectory: Trajectory, times: FloatArray, recording: Recording) -> PoseOf:
+def _by_time(
+    path: Path,
+    trajectory: Trajectory,
+    times: FloatArray,
+    recording: Recording,
+    stated: StatedPoses,
+) -> PoseOf:
     order = np.argsort(times, kind="stable")
     times, matrices = times[order], trajectory.matrices[order]
     limit = recording.max_time_difference
@@ -159,10 +199,10 @@ def _by_time(path: Path, trajectory: Trajectory, times: FloatArray, recording: R
                 f"one within {limit:g} s",
                 "raise max_time_difference, or leave the frame out",
             )
-        nearest = to_world_from_cam(matrices[around[int(np.argmin(gaps))]], recording)
+        nearest = to_world_from_cam(matrices[around[int(np.argmin(gaps))]], recording, stated)
         if min(gaps) == 0 or len(around) < 2 or sum(gaps) > MAX_INTERPOLATION_S:
             return nearest
-        ends = [to_world_from_cam(matrices[i], recording) for i in around]
+        ends = [to_world_from_cam(matrices[i], recording, stated) for i in around]
         return interpolate(ends[0], ends[1], gaps[0] / sum(gaps))
 
     return pose_of

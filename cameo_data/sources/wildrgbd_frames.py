@@ -14,8 +14,18 @@ from cameo_data.files import FileDefect
 from cameo_data.orientation import rule_of_stated_size
 from cameo_data.sources import trajectories
 from cameo_data.sources.listing import printable
+from cameo_data.sources.stated_intrinsics import check_size, check_view
+from cameo_data.sources.stated_poses import StatedPoses
 from cameo_data.sources.unused import unused_files
-from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene, intrinsics_defect
+from cameo_data.types import (
+    Camera,
+    DepthRef,
+    ExifRule,
+    FloatArray,
+    Frame,
+    Scene,
+    intrinsics_defect,
+)
 
 METADATA, POSES = "metadata", "cam_poses.txt"
 METRES_PER_UNIT = 1e-3
@@ -31,11 +41,12 @@ def read_scene(
         DataError: its camera or its poses cannot be read.
     """
     try:
-        K, hw = _read_camera(folder, pixel_center)
+        K, hw, unread = _read_camera(folder, pixel_center)
         poses = trajectories.read_rows(files.inside(folder, folder / POSES), _COLUMNS)
     except FileDefect as defect:
         raise defect.at(dataset, scene_id) from None
-    reader = _FrameReader(folder, K, hw, masks, rule_of_stated_size(exif))
+    stated = StatedPoses.of(poses.matrices, "world_from_cam", "pose")
+    reader = _FrameReader(folder, K, hw, masks, rule_of_stated_size(exif), stated)
     frames: dict[int, Frame] = {}
     failures: list[Failure] = []
     seen: set[int] = set()
@@ -58,7 +69,15 @@ def read_scene(
     kinds = [("rgb/*", f"pictures {why}"), ("depth/*", f"depth maps {why}")]
     kinds.append(("masks/*", f"masks {why}"))
     unused = unused_files(folder, named, kinds, read=(METADATA, POSES))
-    return Scene(dataset, scene_id, ordered, "metre", tuple(failures), unused=unused)
+    return Scene(
+        dataset,
+        scene_id,
+        ordered,
+        "metre",
+        tuple(failures),
+        notes=(*stated.notes, *unread),
+        unused=unused,
+    )
 
 
 @dataclass(eq=False)
@@ -68,6 +87,7 @@ class _FrameReader:
     hw: tuple[int, int]
     masks: bool
     exif: ExifRule
+    poses: StatedPoses
     _depth_hw: tuple[int, int] | None = field(default=None)
 
     def frame(self, number: int, world_from_cam: FloatArray) -> Frame:
@@ -76,22 +96,14 @@ class _FrameReader:
         Raises:
             FileDefect: no rigid pose, or a file is missing.
         """
-        if (defect := transforms.rotation_defect(world_from_cam)) is not None:
-            raise FileDefect(
-                Reason.BAD_POSE,
-                f"pose is a {defect}",
-                "a rigid camera-to-world matrix",
-                "leave the frame out or correct its pose",
-            )
+        pose = self.poses.rigid(world_from_cam)
         file = f"{number:05d}.png"
         image, depth = self._existing("rgb", file), self._existing("depth", file)
         if self._depth_hw is None:
             self._depth_hw = depth_io.depth_hw(depth, "uint16")
         return Frame(
             frame_id=str(number),
-            camera=Camera(
-                self.K, self.hw, transforms.invert(transforms.nearest_rotation(world_from_cam))
-            ),
+            camera=Camera(self.K, self.hw, transforms.invert(pose)),
             image_path=image,
             depth=DepthRef(
                 depth,
@@ -112,8 +124,10 @@ class _FrameReader:
         return path
 
 
-def _read_camera(folder: Path, pixel_center: str) -> tuple[FloatArray, tuple[int, int]]:
-    """K under docs/conventions.md and (height, width), the same for all frames of a scene."""
+def _read_camera(
+    folder: Path, pixel_center: str
+) -> tuple[FloatArray, tuple[int, int], tuple[str, ...]]:
+    """K under docs/conventions.md and (height, width) of all frames, and a note on other keys."""
     values = read_json(folder, METADATA)
     size = values.get("w"), values.get("h")
     if not all(isinstance(side, int) and side > 0 for side in size):
@@ -132,7 +146,12 @@ def _read_camera(folder: Path, pixel_center: str) -> tuple[FloatArray, tuple[int
     if pixel_center == "integer":
         K = K.copy()
         K[:2, 2] += 0.5
-    return K, (int(values["h"]), int(values["w"]))
+    hw = (int(values["h"]), int(values["w"]))
+    check_view(K, hw, "correct the file")
+    check_size(K, hw, f"state w and h in {METADATA} that K is for")
+    other = sorted(printable(key[:40]) for key in values.keys() - {"K", "w", "h"})
+    unread = (f"{METADATA}: keys that are not read: {', '.join(other[:20])}",) if other else ()
+    return K, hw, unread
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
