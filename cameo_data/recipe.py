@@ -23,11 +23,13 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from cameo_data.errors import UsageError
+from cameo_data.local_paths import require_local
 from cameo_data.sources import Source, open_source, source_spec
 from cameo_data.sources.subset import subset
 
@@ -99,7 +101,8 @@ class SourceRecipe(BaseModel):
 
     @field_validator("root", "depth", mode="before")
     @classmethod
-    def _root(cls, value: Any) -> Any:
+    def _root(cls, value: Any, info: ValidationInfo) -> Any:
+        require_local(str(value), info.field_name or "root")
         return os.path.normpath(value) if isinstance(value, (str, Path)) else value
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cameo_data.cli import common
+from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Stopped, the same command goes on from there; scenes, shards and finished runs a
 _OWN = ("out", "seed", "shards", "validation")
 
 
-@click.command("reproduce", epilog=EPILOG)
+@click.command("reproduce", cls=Command, epilog=EPILOG)
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder for data, runs, results."
 )
