@@ -112,7 +112,7 @@ def test_an_address_in_a_manifest(tmp_path: Path) -> None:
 
 
 def test_an_address_in_python() -> None:
-    with pytest.raises(UsageError, match="root: .s3://bucket. is remote"):
+    with pytest.raises(UsageError, match=r"root: .s3://bucket. is remote"):
         open_source("rgbd", "s3://bucket")
     with pytest.raises(UsageError, match=r"root: .s3://bucket. is remote"):
         make({"source": {"name": "rgbd", "root": "s3://bucket"}})

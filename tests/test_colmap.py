@@ -274,8 +274,8 @@ def test_recognised(tmp_path):
 
 
 def test_no_project(tmp_path):
-    assert "holds no COLMAP model" in str(refused(tmp_path))
-    assert "is no folder" in str(refused(tmp_path / "none"))
+    assert "no COLMAP model in" in str(refused(tmp_path))
+    assert "none does not exist" in str(refused(tmp_path / "none"))
 
 
 def test_images_that_are_not_there(tmp_path):
@@ -364,7 +364,7 @@ def test_a_model_without_one_of_its_files(name, tmp_path):
     if name == "points3D":
         assert "points3D.txt is missing" in str(refused(root))
     else:
-        assert "holds no COLMAP model" in str(refused(root))
+        assert "no COLMAP model in" in str(refused(root))
 
 
 @pytest.mark.parametrize(

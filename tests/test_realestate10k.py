@@ -260,13 +260,6 @@ def add_image(root: Path) -> None:
     save(root / f"frames/{CLIP}/77.png", np.zeros((*HW, 3), np.uint8))
 
 
-def link_out(root: Path) -> None:
-    secret = root.parent / "secret.png"
-    save(secret, np.zeros((*HW, 3), np.uint8))
-    remove_image(root)
-    (root / f"frames/{CLIP}/{timestamp(1)}.png").symlink_to(secret)
-
-
 FRAME_DEFECTS: dict[str, tuple[Callable[[Path], None], Reason, str]] = {
     "too few numbers": (
         edit_line(2, lambda words: words[:-1]),
@@ -286,7 +279,6 @@ FRAME_DEFECTS: dict[str, tuple[Callable[[Path], None], Reason, str]] = {
     ),
     "no image": (remove_image, Reason.MISSING_FILE, f"no image {timestamp(1)} in {CLIP}"),
     "image of no line": (add_image, Reason.UNASSOCIATED, "77.png is of no line"),
-    "link": (link_out, Reason.BAD_NAME, "leads out of"),
 }
 
 

@@ -165,13 +165,13 @@ def test_scannet_scales_between_colour_and_depth_size(tmp_path: Path) -> None:
 
 def test_no_recording_lists_the_layouts(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("nothing")
-    with pytest.raises(DataError, match=r"no RGB-D recording recognised in .*7scenes: frame-") as e:
+    with pytest.raises(DataError, match=r"no RGB-D recording in .*7scenes: frame-") as e:
         open_source("rgbd", tmp_path)
     assert e.value.failure.reason == Reason.MISSING_FILE
     assert not source_spec("rgbd").recognise(tmp_path)
 
 
 def test_missing_root(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere is no folder; expected a recording"):
+    with pytest.raises(DataError, match="nowhere does not exist; expected a folder"):
         open_source("rgbd", tmp_path / "nowhere")
     assert not source_spec("rgbd").recognise(tmp_path / "nowhere")

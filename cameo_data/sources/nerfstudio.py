@@ -10,12 +10,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from cameo_data import transforms
-from cameo_data.errors import DataError, Failure, Reason
+from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import headers, nerfstudio_cameras, nerfstudio_records
 from cameo_data.sources.base import SourceOptions, SourceSpec
-from cameo_data.sources.folders import find_scenes, known, looks_like
-from cameo_data.sources.listing import natural_key, printable
+from cameo_data.sources.folders import find_scenes, known, looks_like, nothing_found
+from cameo_data.sources.listing import natural_key
 from cameo_data.sources.nerfstudio_paths import DEPTH_CODECS, Paths
 from cameo_data.sources.nerfstudio_records import FILE_NAME, Entry, Transforms
 from cameo_data.types import DepthRef, FloatArray, Frame, Scene, Unit
@@ -88,14 +88,8 @@ class NerfstudioSource:
         self._folders, failures = find_scenes(root, options.dataset, nerfstudio_records.is_scene)
         self.failures: Sequence[Failure] = failures
         if not self._folders:
-            shown = printable(str(root))
-            raise DataError(
-                Reason.MISSING_FILE,
-                dataset=self.dataset,
-                found=f"{shown} {'holds no scene' if root.is_dir() else 'is no folder'}",
-                expected=f"a folder with {FILE_NAME}, or of such folders",
-                remedy="check the path",
-            )
+            expected = f"a folder with {FILE_NAME}, or of such folders"
+            raise nothing_found(self.dataset, root, "scene", failures, expected, "check the path")
 
     def scene_ids(self) -> Sequence[str]:
         """Folders below the root, in natural order."""
@@ -223,8 +217,7 @@ def _duplicate(frame_id: str, name: str) -> FileDefect:
 
 
 def _recognise(root: Path) -> bool:
-    """Whether there is a scene at most two levels down."""
-    return looks_like(root, nerfstudio_records.is_scene, max_depth=2)
+    return looks_like(root, nerfstudio_records.is_scene)
 
 
 def _open_source(root: Path, options: Any) -> NerfstudioSource:
@@ -246,4 +239,5 @@ SPEC = SourceSpec(
     options=NerfstudioOptions,
     open=_open_source,
     recognise=_recognise,
+    is_scene=nerfstudio_records.is_scene,
 )
