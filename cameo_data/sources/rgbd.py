@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -56,7 +56,8 @@ def open_rgbd(root: Path, options: RgbdOptions) -> RgbdSource:
         raise nothing_found(options.dataset, root, what, failures, expected, remedy)
 
     def read(folder: Path, scene_id: str) -> Scene:
-        return read_scene(folder, describe(folder, options), options.dataset, scene_id)
+        scene = read_scene(folder, describe(folder, options), options.dataset, scene_id)
+        return replace(scene, notes=(*scene.notes, *_other_layouts(folder, options)))
 
     return RgbdSource(options.dataset, folders, failures, read, options)
 
@@ -76,6 +77,16 @@ def is_recording(folder: Path, options: RgbdOptions) -> bool:
         return True
     given = (options.color, options.poses)
     return any(pattern is not None and list_files(folder, pattern) for pattern in given)
+
+
+def _other_layouts(folder: Path, options: RgbdOptions) -> list[str]:
+    """The note on a folder that looks like several layouts, of which one is read."""
+    names = [layout.name for layout in rgbd_layouts.LAYOUTS.values() if layout.recognise(folder)]
+    if options.layout != "auto" or (folder / DESCRIPTION_FILE).is_file() or len(names) < 2:
+        return []
+    others = " or ".join(f"layout={name}" for name in names[1:])
+    return [f"read as layout {names[0]}, although it looks like {', '.join(names[1:])} too: "
+            f"give {others} to read that"]  # fmt: skip
 
 
 def _parts(options: RgbdOptions) -> frozenset[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from cameo_data import depth_io, files, image_io, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources import rgbd_calibration, rgbd_pairs, rgbd_poses
+from cameo_data.sources import rgbd_calibration, rgbd_pairs, rgbd_poses, rgbd_times
 from cameo_data.sources.listing import Listed, is_text, list_files, printable
 from cameo_data.sources.rgbd_options import Recording
 from cameo_data.sources.rgbd_pairs import Candidate
@@ -43,8 +43,12 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
         DataError: no frames, or nothing of the scene can be used without what is wrong.
     """
     try:
-        candidates = rgbd_pairs.pair(folder, recording)
-        pose_of = rgbd_poses.open_poses(folder, recording, candidates)
+        found = rgbd_pairs.inventory(folder, recording)
+        trajectory = rgbd_poses.read_poses(folder, recording)
+        unit, notes = rgbd_times.unit_of(recording, found, trajectory)
+        candidates = rgbd_pairs.pair(found, recording, unit)
+        pose_of, matched = rgbd_poses.open_poses(folder, recording, trajectory, candidates, unit)
+        notes = [*found.notes, *notes, *matched]
         calibration = _calibrate(folder, recording, candidates)
         masks = _masks(folder, recording)
     except FileDefect as defect:
@@ -56,7 +60,9 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
             frames.append(_frame(folder, recording, calibration, candidate, pose_of, masks))
         except FileDefect as defect:
             failures.append(defect.at(dataset, scene_id, printable(candidate.frame_id)).failure)
-    return Scene(dataset, scene_id, tuple(frames), recording.unit, tuple(failures))
+    return Scene(
+        dataset, scene_id, tuple(frames), recording.unit, tuple(failures), notes=tuple(notes)
+    )
 
 
 def _frame(

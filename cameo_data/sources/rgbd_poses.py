@@ -13,8 +13,9 @@ from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import trajectories
 from cameo_data.sources.listing import Listed, list_files
+from cameo_data.sources.rgbd_names import said, same_numbers
 from cameo_data.sources.rgbd_options import Recording
-from cameo_data.sources.rgbd_pairs import Candidate, key_of, time_of
+from cameo_data.sources.rgbd_pairs import Candidate, alone, key_of, renamed, time_of
 from cameo_data.sources.trajectories import Trajectory
 from cameo_data.types import FloatArray
 
@@ -25,26 +26,50 @@ MAX_INTERPOLATION_S = 0.1
 PoseOf = Callable[[Candidate], FloatArray]
 
 
-def open_poses(folder: Path, recording: Recording, candidates: Sequence[Candidate]) -> PoseOf:
-    """Looks up a candidate's ``world_from_cam`` (4, 4), OpenCV axes, exactly rigid.
-
-    The look-up raises FileDefect where the frame has no pose or no rigid one.
+def read_poses(folder: Path, recording: Recording) -> Trajectory | None:
+    """The file of all poses, or None where each frame has a file of its own.
 
     Raises:
-        FileDefect: no pose file, an unreadable one, or rows that cannot be told apart.
+        FileDefect: no pose file, or an unreadable one.
     """
     if "*" in recording.poses:
-        written = _per_frame(folder, recording)
+        return None
+    path = files.inside(folder, folder / recording.poses)
+    if recording.pose_columns == "log":
+        return trajectories.read_log(path)
+    return trajectories.read_rows(path, trajectories.parse_columns(recording.pose_columns))
+
+
+def open_poses(
+    folder: Path,
+    recording: Recording,
+    trajectory: Trajectory | None,
+    candidates: Sequence[Candidate],
+    seconds: float = 1.0,
+) -> tuple[PoseOf, list[str]]:
+    """Looks up a candidate's ``world_from_cam`` (4, 4), OpenCV axes, exactly rigid; and notes.
+
+    The look-up raises FileDefect where the frame has no pose or no rigid one. The notes say how
+    poses were matched where that is not as written.
+
+    Args:
+        trajectory: as of ``read_poses``.
+        seconds: the unit of its times and of those in files' names.
+
+    Raises:
+        FileDefect: rows that cannot be told apart.
+    """
+    path = folder / recording.poses
+    notes: list[str] = []
+    if trajectory is None:
+        written, notes = _per_frame(folder, recording, candidates)
+    elif trajectory.times is not None:
+        return _by_time(path, trajectory, trajectory.times, recording, seconds), []
+    elif trajectory.names is not None:
+        written, notes = _by_name(path, trajectory, trajectory.names, candidates)
     else:
-        path = files.inside(folder, folder / recording.poses)
-        trajectory = _read(path, recording)
-        if trajectory.times is not None:
-            return _by_time(path, trajectory, trajectory.times, recording)
-        if trajectory.names is not None:
-            written = _by_name(path, trajectory, trajectory.names)
-        else:
-            written = _by_order(path, trajectory, candidates)
-    return lambda candidate: to_world_from_cam(written(candidate), recording)
+        written = _by_order(path, trajectory, candidates)
+    return (lambda candidate: to_world_from_cam(written(candidate), recording)), notes
 
 
 def to_world_from_cam(matrix: FloatArray, recording: Recording) -> FloatArray:
@@ -69,15 +94,16 @@ def to_world_from_cam(matrix: FloatArray, recording: Recording) -> FloatArray:
     return pose
 
 
-def _read(path: Path, recording: Recording) -> Trajectory:
-    if recording.pose_columns == "log":
-        return trajectories.read_log(path)
-    return trajectories.read_rows(path, trajectories.parse_columns(recording.pose_columns))
-
-
-def _per_frame(folder: Path, recording: Recording) -> PoseOf:
+def _per_frame(
+    folder: Path, recording: Recording, candidates: Sequence[Candidate]
+) -> tuple[PoseOf, list[str]]:
     key = key_of(recording)
-    paths = {key(listed): listed.path for listed in list_files(folder, recording.poses)}
+    listing = list_files(folder, recording.poses)
+    notes: list[str] = []
+    if recording.pair_by == "name":
+        colors = [candidate.color for candidate in candidates if candidate.color is not None]
+        listing, notes = renamed(colors, listing, "pose files")
+    paths = {key(listed): listed.path for listed in listing}
 
     def pose_of(candidate: Candidate) -> FloatArray:
         path = paths.get(key(_color(candidate)))
@@ -86,10 +112,12 @@ def _per_frame(folder: Path, recording: Recording) -> PoseOf:
             raise _missing("no pose file for the frame", expected)
         return trajectories.read_matrix(files.inside(folder, path))
 
-    return pose_of
+    return pose_of, notes
 
 
-def _by_name(path: Path, trajectory: Trajectory, names: tuple[str, ...]) -> PoseOf:
+def _by_name(
+    path: Path, trajectory: Trajectory, names: tuple[str, ...], candidates: Sequence[Candidate]
+) -> tuple[PoseOf, list[str]]:
     rows = {name: i for i, name in enumerate(names)}
     if len(rows) < len(names):
         twice = next(name for i, name in enumerate(names) if rows[name] != i)
@@ -100,16 +128,24 @@ def _by_name(path: Path, trajectory: Trajectory, names: tuple[str, ...]) -> Pose
             "remove the one that is not meant",
         )
 
+    unnamed = [c for c in candidates if c.color is not None and rows.keys().isdisjoint(_names(c))]
+    numbers = same_numbers([candidate.frame_id for candidate in unnamed], names)
+
     def pose_of(candidate: Candidate) -> FloatArray:
         color = _color(candidate).path
-        # the name as the pattern found it, the file's, the file's without its ending
-        for name in (candidate.frame_id, color.name, color.stem):
-            if name in rows:
+        for name in (*_names(candidate), numbers.get(candidate.frame_id)):
+            if name is not None and name in rows:
                 pose: FloatArray = trajectory.matrices[rows[name]]
                 return pose
         raise _missing(f"{path.name} has no pose for the frame", f"a line with {color.name}")
 
-    return pose_of
+    return pose_of, said(f"poses of {path.name}", numbers)
+
+
+def _names(candidate: Candidate) -> tuple[str, str, str]:
+    """The name as the pattern found it, the file's, the file's without its ending."""
+    color = _color(candidate).path
+    return candidate.frame_id, color.name, color.stem
 
 
 def _by_order(path: Path, trajectory: Trajectory, candidates: Sequence[Candidate]) -> PoseOf:
@@ -125,23 +161,23 @@ def _by_order(path: Path, trajectory: Trajectory, candidates: Sequence[Candidate
     return lambda candidate: trajectory.matrices[rows[id(candidate)]]
 
 
-def _by_time(path: Path, trajectory: Trajectory, times: FloatArray, recording: Recording) -> PoseOf:
+def _by_time(
+    path: Path, trajectory: Trajectory, times: FloatArray, recording: Recording, seconds: float
+) -> PoseOf:
     order = np.argsort(times, kind="stable")
-    times, matrices = times[order], trajectory.matrices[order]
+    times, matrices = times[order] * seconds, trajectory.matrices[order]
     limit = recording.max_time_difference
 
     def pose_of(candidate: Candidate) -> FloatArray:
-        time = time_of(_color(candidate)) if candidate.time is None else candidate.time
+        time = candidate.time
+        if time is None:
+            time = time_of(_color(candidate)) * seconds
         after = int(np.searchsorted(times, time))
         around = [i for i in (after - 1, after) if 0 <= i < len(times)]
         gaps = [abs(float(times[i]) - time) for i in around]
         if not around or min(gaps) > limit:
-            raise FileDefect(
-                Reason.UNASSOCIATED,
-                f"{path.name} has no pose near time {time:.6f}",
-                f"one within {limit:g} s",
-                "raise max_time_difference, or leave the frame out",
-            )
+            found = f"{path.name} has no pose near time {time:.6f} s"
+            raise alone(found, f"one within {limit:g} s", time, times)
         nearest = to_world_from_cam(matrices[around[int(np.argmin(gaps))]], recording)
         if min(gaps) == 0 or len(around) < 2 or sum(gaps) > MAX_INTERPOLATION_S:
             return nearest
