@@ -219,6 +219,30 @@ class Recipe(BaseModel):
         return yaml.safe_dump(self.record(), sort_keys=False, allow_unicode=True)
 
 
+def spelled_as(recorded: Mapping[str, Any] | None, source: SourceRecipe) -> SourceRecipe:
+    """``source`` in the spelling of a record of it; itself where that is of other data.
+
+    ``rec``, ``./rec/``, ``/data/rec`` and a link to it are one folder: work that began under one
+    spelling goes on under any other, and ends in the same bytes.
+    """
+    if recorded is None:
+        return source
+    try:
+        before = SourceRecipe.model_validate(dict(recorded))
+    except ValidationError:
+        return source
+    return before if _by_place(before) == _by_place(source) else source
+
+
+def _by_place(source: SourceRecipe) -> dict[str, Any]:
+    places = {
+        key: os.path.realpath(value)
+        for key, value in (("root", source.root), ("depth", source.depth))
+        if value is not None
+    }
+    return {**source.model_dump(mode="json"), **places}
+
+
 def canonical_json(value: Any) -> bytes:
     """The same bytes for equal values: sorted keys, no spaces, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

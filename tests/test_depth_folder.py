@@ -288,3 +288,18 @@ def test_a_mesh_is_seen_as_the_exact_caster_sees_it(scenes, tmp_path):
     bad = run.method_options("mesh", {"mesh": str(tmp_path / "none.ply")})
     with pytest.raises(FileDefect, match="missing"):
         spec.estimate(scene, 0, bad, {})
+
+
+def test_another_spelling_of_the_root_is_the_same_depth(scenes, tmp_path, monkeypatch):
+    shutil.copytree(scenes, tmp_path / "scenes")
+    monkeypatch.chdir(tmp_path)
+    first = depth("scenes", "out")
+    assert first.exit_code == 0, first.output
+    before = tree(tmp_path / "out")
+    for spelling in ("scenes/", "./scenes", f"../{tmp_path.name}/scenes", tmp_path / "scenes"):
+        again = depth(spelling, "out", "--json")
+        assert again.exit_code == 0, again.output
+        assert json.loads(again.stdout)["scenes_made"] == 0
+        assert tree(tmp_path / "out") == before
+    shutil.copytree(scenes, tmp_path / "others")
+    assert "holds depth made otherwise" in depth("others", "out").stderr

@@ -11,7 +11,7 @@ from typing import Any
 
 from cameo_data import __version__
 from cameo_data.build import plan as plans
-from cameo_data.build.folder import Folder, claimed, sweep
+from cameo_data.build.folder import Folder, as_recorded, claimed, sweep
 from cameo_data.build.opened import forget_sources, open_source
 from cameo_data.build.plan import Plan
 from cameo_data.build.scene_survey import SceneSurvey
@@ -94,6 +94,7 @@ def build(
         OSError: the folder cannot be written.
     """
     forget_sources()
+    recipe = as_recorded(root, recipe)
     with claimed(root, recipe) as folder:
         if folder.index.exists():
             return _finished(folder)
