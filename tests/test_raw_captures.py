@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import rgbd_recordings as recordings
 from click.testing import CliRunner
 
 from cameo_data.cli import main
@@ -59,6 +60,10 @@ FIXTURES: dict[str, tuple[list[str], str]] = {
     "unfinished nerfstudio": (
         ["images/frame_00001.png", "images_2/frame_00001.png", "colmap/database.db"],
         "ns-process-data again",
+    ),
+    "own layout": (
+        ["color/1.png", "depth/1.pgm", "track.txt"],
+        "cameo-data inspect rgbd",
     ),
     "azure kinect": (["kitchen.mkv"], "azure_kinect_mkv_reader.py"),
     "video": (["IMG_0042.MOV"], "ns-process-data video"),
@@ -110,6 +115,19 @@ def test_commands_of_ours_in_the_advice_exist() -> None:
             assert source in source_names()
 
 
+def test_the_way_in_of_an_own_layout_works(tmp_path: Path) -> None:
+    root = recordings.write_dvmvs(tmp_path / "rec")
+    (root / "images").rename(root / "color")  # as no layout has it
+    (root / "K.txt").unlink()
+    line = advice(root)
+    assert line is not None
+    command = line[line.index("cameo-data inspect rgbd") : line.index(" (`cameo-data sources")]
+    command = command.replace("fx,fy,cx,cy", recordings.INTRINSICS)
+    result = CliRunner().invoke(main, [*shlex.split(command)[1:], "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["frames_found"] == 3
+
+
 def test_what_nobody_knows_is_said_as_before(tmp_path: Path) -> None:
     write(tmp_path, ["notes.txt"])
     result = CliRunner().invoke(main, ["inspect", "auto", str(tmp_path)])
@@ -131,5 +149,5 @@ def test_the_way_in_of_stray_scanner_works(tmp_path: Path) -> None:
     command = shlex.split(line[line.index("cameo-data inspect rgbd") :])
     result = CliRunner().invoke(main, [*command[1:], "--json"])
     assert result.exit_code == 0, result.output
-    (scene,) = json.loads(result.stdout)["scenes"]
-    assert scene["frames_found"] == 3 if "frames_found" in scene else scene
+    found = json.loads(result.stdout)
+    assert (found["frames_found"], found["failures"]) == (3, 0)

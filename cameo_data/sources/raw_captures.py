@@ -103,6 +103,13 @@ CAPTURES = (
         "picture, " + _THEN_NERFSTUDIO,
     ),
     Capture(
+        "an RGB-D recording of a layout of its own",
+        ("depth*|*_depth*", "color|rgb|image|images|*color*|rgb*"),
+        "say where its files are: cameo-data inspect rgbd CAPTURE -o 'color=color/*.png' -o "
+        "'depth=depth/*.png' -o poses=poses.txt -o intrinsics=fx,fy,cx,cy (`cameo-data sources "
+        "rgbd` lists all options)",
+    ),
+    Capture(
         "an Azure Kinect recording (or another .mkv video)",
         ("*.mkv",),
         "unpack it with Open3D's azure_kinect_mkv_reader.py --input FILE.mkv --output OUT, add "
