@@ -101,6 +101,21 @@ def read_text(path: Path, limit: int = MAX_SMALL_TEXT_BYTES) -> str:
         ) from None
 
 
+def root_defect(root: Path) -> str | None:
+    """What keeps a dataset's folder from being looked into, or None."""
+    shown = str(root).encode("utf-8", "backslashreplace").decode()
+    try:
+        if root.is_dir():
+            next(root.iterdir(), None)
+        elif root.is_symlink() and not root.exists():
+            return f"{shown} is a link to {root.readlink()}, which is missing"
+        elif not root.exists():
+            return f"{shown} does not exist"
+    except OSError as error:
+        return f"{shown} cannot be listed ({error.strerror})"
+    return None
+
+
 def inside(folder: Path, path: Path) -> Path:
     """``path`` itself, once it is known that what a data file says does not lead out of ``folder``.
 

@@ -391,7 +391,7 @@ def test_sequence_without_frames(tmp_path: Path) -> None:
 
 
 def test_roots_that_are_none(tmp_path: Path) -> None:
-    assert "no such folder in" in error_of(tmp_path / "nowhere").found
+    assert "nowhere does not exist" in error_of(tmp_path / "nowhere").found
     assert "no category in" in error_of(tmp_path).found
     root = co3d.write_category(tmp_path)
     failure = error_of(root, {"categories": "apple,pear"})

@@ -232,7 +232,7 @@ def test_depth_of_other_cameras_is_refused_in_one_line(scenes, tmp_path):
         (["copy", "synthetic", "x", "-m", "factr=1"], 2, "did you mean 'factor'?"),
         (["mesh", "synthetic", "x"], 2, "option 'mesh' of method 'mesh' is missing"),
         (["copy", "synthetic", "x", "--max-failures", "y"], 2, "max_failures: 'y'"),
-        (["synthetic", "nowhere"], 1, "synthetic: nowhere is no folder"),
+        (["synthetic", "nowhere"], 1, "synthetic: nowhere does not exist"),
     ],
 )
 def test_wrong_input_is_one_line(args, code, says, tmp_path, monkeypatch):

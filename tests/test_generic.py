@@ -390,7 +390,7 @@ def test_bad_scene(case: str, tmp_path: Path) -> None:
 
 
 def test_roots_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere does not exist; expected a folder with cameo"):
+    with pytest.raises(DataError, match="nowhere does not exist; expected the dataset's folder"):
         open_source("generic", tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"no cameo.json in"):
         open_source("generic", tmp_path)

@@ -31,7 +31,7 @@ from cameo_data.cli import main
 from cameo_data.errors import DataError, Reason
 from cameo_data.files import FileDefect
 from cameo_data.frames import read_view
-from cameo_data.sources import open_source
+from cameo_data.sources import open_source, source_names
 from cameo_data.sources.folders import find_scenes
 from cameo_data.sources.scene_walk import MAX_DEPTH
 
@@ -392,3 +392,26 @@ def test_the_remedy_of_a_path_that_leads_out_works(places: tuple[Path, Path]) ->
 def test_a_dataset_in_memory_is_no_device() -> None:
     assert not files._is_systems(Path("/dev/shm/scene/1.png"))
     assert files._is_systems(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("name", sorted(source_names()))
+def test_every_source_says_why_a_root_cannot_be_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to("gone")
+    (tmp_path / "closed").mkdir()
+    listed = Path.iterdir
+
+    def denied(path: Path) -> Any:
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    for root, says in {
+        "nowhere": "nowhere does not exist",
+        "link": "link is a link to gone, which is missing",
+        "closed": r"closed cannot be listed \(Permission denied\)",
+    }.items():
+        with pytest.raises(DataError, match=says):
+            open_source(name, tmp_path / root)

@@ -437,7 +437,7 @@ def test_roots_without_clips(folder: str, tmp_path: Path) -> None:
     if folder == "cameras only":
         clips.write_cameras(root)
     says = {
-        "missing": "is no folder",
+        "missing": "missing does not exist",
         "empty": "no camera file of RealEstate10K",
         "cameras only": "1 camera files and no frames",
     }

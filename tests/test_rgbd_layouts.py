@@ -172,7 +172,7 @@ def test_no_recording_lists_the_layouts(tmp_path: Path) -> None:
 
 
 def test_missing_root(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere does not exist; expected a folder"):
+    with pytest.raises(DataError, match="nowhere does not exist; expected the dataset's folder"):
         open_source("rgbd", tmp_path / "nowhere")
     assert not source_spec("rgbd").recognise(tmp_path / "nowhere")
 

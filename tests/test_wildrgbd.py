@@ -240,7 +240,7 @@ def test_bad_list_costs_its_category(
 
 
 def test_roots_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere is no folder; expected CATEGORY/scenes/SCENE"):
+    with pytest.raises(DataError, match="nowhere does not exist; expected the dataset's folder"):
         open_source("wildrgbd", tmp_path / "nowhere")
     with pytest.raises(DataError, match="no scene in"):
         open_source("wildrgbd", tmp_path)

@@ -121,10 +121,10 @@ def nothing_found(
         what: that is not there: ``scene``, ``stereo pair``.
     """
     shown = printable(str(root))
-    if not root.exists() and root.is_symlink():
-        found = f"{shown} is a link to {root.readlink()}, which is missing"
+    if (unusable := files.root_defect(root)) is not None:
+        found = unusable
     elif not root.is_dir():
-        found = f"{shown} is not a folder" if root.exists() else f"{shown} does not exist"
+        found = f"{shown} is not a folder"
     elif failures:
         first = failures[0]
         count = len(failures)
