@@ -415,3 +415,35 @@ def test_every_source_says_why_a_root_cannot_be_read(
     }.items():
         with pytest.raises(DataError, match=says):
             open_source(name, tmp_path / root)
+
+
+@pytest.mark.parametrize("name", ["co3d", "wildrgbd"])
+def test_categories_on_a_disk_that_is_not_mounted_are_counted(name: str, tmp_path: Path) -> None:
+    SOURCES[name][1](tmp_path)
+    assert not open_source(name, tmp_path).failures
+    (tmp_path / "zebra").symlink_to("/mnt/gone")
+    (failure,) = open_source(name, tmp_path).failures
+    assert failure.message.startswith(f"{name} zebra: folder is a link to /mnt/gone, which is mis")
+
+
+# source -> folder that its scenes lie in, and how a dataset of it is written
+FIXED: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "dtu": ("Rectified", test_mvsnet_sources.write_dtu),
+    "megadepth": ("Undistorted_SfM", test_megadepth.write_undistorted),
+    "synthetic": (".", _scenes),
+    "wildrgbd": ("pear/scenes", _in("pear/scenes/scene_000", test_wildrgbd.write_scene)),
+}
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_scenes_that_cannot_be_listed_are_counted(name: str, tmp_path: Path) -> None:
+    where, write = FIXED[name]
+    write(tmp_path)
+    before = list(open_source(name, tmp_path).scene_ids())
+    (tmp_path / where / "gone").symlink_to("/mnt/gone")
+    (tmp_path / where / "new\nline").mkdir()
+    source = open_source(name, tmp_path)
+    assert list(source.scene_ids()) == before
+    assert [f.reason for f in source.failures] == [Reason.MISSING_FILE, Reason.BAD_NAME]
+    assert "is a link to /mnt/gone, which is missing" in source.failures[0].message
+    assert "\n" not in source.failures[1].message

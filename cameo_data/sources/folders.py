@@ -10,8 +10,15 @@ from typing import TypeVar
 from cameo_data import files
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.listing import natural_key, printable
-from cameo_data.sources.scene_walk import MAX_DEPTH, first_scene, walk_scenes
+from cameo_data.sources.listing import is_text, natural_key, printable
+from cameo_data.sources.scene_walk import (
+    MAX_DEPTH,
+    children,
+    dangling,
+    first_scene,
+    unprintable,
+    walk_scenes,
+)
 from cameo_data.types import Scene
 
 # Folders looked into before a dataset is taken to be of another format: `auto` asks every format.
@@ -110,6 +117,28 @@ def looks_like(root: Path, is_scene: Callable[[Path], bool], *, max_depth: int =
 
 class _EnoughError(Exception):
     """So many folders were looked into that no scene will come."""
+
+
+def subfolders(
+    folder: Path, dataset: str, prefix: str = ""
+) -> tuple[list[Path], tuple[Failure, ...]]:
+    """The folders in a folder in natural order, and those that cannot be used; none without it.
+
+    For formats whose scenes lie in one known place. ``prefix`` stands before names in failures.
+    """
+    if not folder.is_dir():
+        return [], ()
+    found: list[Path] = []
+    failures: list[Failure] = []
+    for name, _, target in children(folder):
+        defect = dangling(target) if target is not None else None
+        if defect is None and not is_text(name):
+            defect = unprintable()
+        if defect is None:
+            found.append(folder / name)
+        else:
+            failures.append(defect.at(dataset, prefix + printable(name)).failure)
+    return sorted(found, key=lambda path: natural_key(path.name)), tuple(failures)
 
 
 def nothing_found(

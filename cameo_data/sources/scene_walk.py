@@ -90,7 +90,7 @@ class _Walk:
         try:
             found = self.is_scene(folder)
             searched = place.depth > 0 and (not found or self.nested is not None)
-            children = _children(folder) if searched else []
+            below = children(folder) if searched else []
         except FileDefect as defect:
             yield scene_id, folder, defect
             return
@@ -100,22 +100,21 @@ class _Walk:
         if found:
             self.scenes.add(place.real)
             name = scene_id or printable(place.real.name) or "scene"
-            yield name, folder, None if is_text(scene_id and folder.name) else _unprintable()
+            yield name, folder, None if is_text(scene_id and folder.name) else unprintable()
             scene_id = name
-            children = [child for child in children if self.nested and self.nested(child[0])]
+            below = [child for child in below if self.nested and self.nested(child[0])]
         prefix = f"{scene_id}/" if scene_id else ""
-        for name, is_link, target in children:
+        for name, is_link, target in below:
             child, child_id = folder / name, prefix + printable(name)
             if target is not None:
-                yield child_id, child, _dangling(target)
+                yield child_id, child, dangling(target)
             elif is_link:
                 self.links.append((child, child_id, place.depth - 1))
             else:
-                below = _Place(child, place.real / name, child_id, place.depth - 1)
-                yield from self._below(below)
+                yield from self._below(_Place(child, place.real / name, child_id, place.depth - 1))
 
 
-def _children(folder: Path) -> list[tuple[str, bool, str | None]]:
+def children(folder: Path) -> list[tuple[str, bool, str | None]]:
     """(name, whether it is a link, where a link without a target points) of folders, sorted."""
     found: list[tuple[str, bool, str | None]] = []
     with os.scandir(folder) as entries:
@@ -131,7 +130,8 @@ def _children(folder: Path) -> list[tuple[str, bool, str | None]]:
     return sorted(found)
 
 
-def _dangling(target: str) -> FileDefect:
+def dangling(target: str) -> FileDefect:
+    """Of a link to a folder that is missing."""
     return FileDefect(
         Reason.MISSING_FILE,
         f"folder is a link to {printable(target)}, which is missing",
@@ -149,7 +149,8 @@ def _unlistable(error: OSError) -> FileDefect:
     )
 
 
-def _unprintable() -> FileDefect:
+def unprintable() -> FileDefect:
+    """Of a folder whose name cannot stand in a message."""
     return FileDefect(
         Reason.BAD_NAME,
         "name with control or undecodable characters",
