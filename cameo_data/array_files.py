@@ -89,6 +89,16 @@ def read_npz(path: Path, name: str | None = None) -> NDArray[Any]:
         return values.reshape(shape, order="F" if fortran else "C")
 
 
+def npz_hw(path: Path) -> tuple[int, int]:
+    """Height and width of the array that ``read_npz`` gives, from its header.
+
+    Raises:
+        FileDefect: as ``read_npz``, but for values that are missing.
+    """
+    with _npz_member(path, None) as (_, member):
+        return _hw(path, _npy_header(member)[0])
+
+
 def read_npz_list(path: Path, name: str) -> list[Any]:
     """Entries, along the first axis, of an array of numbers, texts or pickled plain values.
 
@@ -152,6 +162,23 @@ def read_hdf5(path: Path, name: str | None = None) -> NDArray[Any]:
         chosen = _choose(path, list(file), name)
         dataset = _dataset(path, file, chosen)
         return np.asarray(dataset[()])
+
+
+def hdf5_hw(path: Path) -> tuple[int, int]:
+    """Height and width of the array that ``read_hdf5`` gives; no value is read.
+
+    Raises:
+        FileDefect: as ``read_hdf5``.
+    """
+    with _opened(path) as file:
+        return _hw(path, _dataset(path, file, _choose(path, list(file), None)).shape)
+
+
+def _hw(path: Path, shape: tuple[int, ...]) -> tuple[int, int]:
+    if len(shape) not in (2, 3) or shape[2:] not in ((), (1,)):
+        size = "×".join(str(n) for n in shape)
+        raise _unreadable(path, f"holds an array of shape {size}", "an (H, W) array of numbers")
+    return int(shape[0]), int(shape[1])
 
 
 @contextmanager

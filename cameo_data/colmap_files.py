@@ -7,6 +7,7 @@ Formats: https://colmap.github.io/format.html and, in its source code, ``mvs/mat
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import struct
@@ -23,7 +24,8 @@ from cameo_data.files import FileDefect
 # An image of 30 000 features takes 720 kB, a point of 100 observations 850 bytes: this is the
 # model of about 2 000 such images. Text takes more.
 MAX_MODEL_BYTES = 2_000_000_000
-MODEL_FILES = ("cameras", "images", "points3D")
+POINTS = "points3D"
+MODEL_FILES = ("cameras", "images", POINTS)
 RIG_FILES = ("rigs", "frames")  # models of COLMAP before 3.12 have none
 
 _ARRAY_HEADER = re.compile(rb"(\d{1,6})&(\d{1,6})&(\d{1,6})&")  # width, height, channels
@@ -72,7 +74,7 @@ def model_ext(folder: Path | str) -> str | None:
 
 
 def check_model(folder: Path, ext: str, param_counts: Mapping[int, int]) -> None:
-    """Nothing, if all files of a model are there and, where binary, as long as they say.
+    """Nothing, if a model's files but its points are there and, where binary, as long as they say.
 
     Args:
         param_counts: number of parameters by the code of the camera model.
@@ -81,13 +83,38 @@ def check_model(folder: Path, ext: str, param_counts: Mapping[int, int]) -> None
         FileDefect: missing, not a file of the folder, too large, cut short, or a camera of a model
             that is not in ``param_counts``.
     """
-    for name in (*MODEL_FILES, *RIG_FILES):
-        path = folder / f"{name}.{ext}"
-        if name in RIG_FILES and not path.exists():
-            continue
-        files.checked_size(files.inside(folder, path), MAX_MODEL_BYTES, Reason.BAD_METADATA)
-        if ext == "bin":
-            _walk(path, name, param_counts)
+    for name in ("cameras", "images"):
+        _check_file(folder, name, ext, param_counts)
+    for name in RIG_FILES:
+        if has_content(folder / f"{name}.{ext}"):
+            _check_file(folder, name, ext, param_counts)
+
+
+def points_defect(folder: Path, ext: str) -> FileDefect | None:
+    """What keeps ``points3D`` from being read, or None. An empty text holds no point."""
+    path = folder / f"{POINTS}.{ext}"
+    if ext == "txt" and path.is_file() and not has_content(path):
+        return None
+    try:
+        _check_file(folder, POINTS, ext, {})
+    except FileDefect as defect:
+        return defect
+    return None
+
+
+def has_content(path: Path) -> bool:
+    """Whether it is a file with at least one byte."""
+    try:
+        return path.is_file() and path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _check_file(folder: Path, name: str, ext: str, param_counts: Mapping[int, int]) -> None:
+    path = folder / f"{name}.{ext}"
+    files.checked_size(files.inside(folder, path), MAX_MODEL_BYTES, Reason.BAD_METADATA)
+    if ext == "bin":
+        _walk(path, name, param_counts)
 
 
 def _walk(path: Path, name: str, param_counts: Mapping[int, int]) -> None:
@@ -132,7 +159,29 @@ def _after_camera(data: memoryview, at: int, param_counts: Mapping[int, int]) ->
             "a model of COLMAP",
             "undistort the images with the tool that made the model",
         )
-    return at + 24 + 8 * param_counts[model]
+    params = param_counts[model]
+    for value in struct.unpack_from(f"<{params}d", data, at + 24):
+        check_camera_number(struct.unpack_from("<I", data, at)[0], value)
+    return at + 24 + 8 * params
+
+
+def check_camera_number(camera_id: object, value: str | float) -> None:
+    """Nothing, unless a camera's parameter is a number that COLMAP's library refuses unnamed.
+
+    Raises:
+        FileDefect: not finite.
+    """
+    try:
+        sound = math.isfinite(float(value))
+    except ValueError:
+        return  # not a number at all: the library says so
+    if not sound:
+        raise FileDefect(
+            Reason.BAD_INTRINSICS,
+            f"camera {camera_id} has a parameter {value}",
+            "finite numbers",
+            "correct the camera",
+        )
 
 
 def _after_image(data: memoryview, at: int) -> int:

@@ -6,15 +6,13 @@ Each returns the stored values as (H, W) float32, not yet scaled to scene units;
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import array_files, colmap_files, files, image_io
+from cameo_data import array_files, colmap_files, exr_files, files, image_io
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.types import DepthMap, DepthRef
@@ -53,11 +51,11 @@ def read_nyu_disparity(path: Path) -> FloatImage:
 
 
 def read_float(path: Path) -> FloatImage:
-    """Values of a float32 one-channel TIFF, PFM or OpenEXR file."""
+    """Values of a one-channel TIFF of 32 or 64 bits, PFM or OpenEXR file."""
     suffix = path.suffix.lower()
     if suffix == ".pfm":
         return array_files.read_pfm(path)
-    values = _read_exr(path) if suffix == ".exr" else _unchanged(path)
+    values = exr_files.read_exr(path) if suffix == ".exr" else _unchanged(path)
     if values.ndim != 2 or values.dtype.kind != "f":
         raise _wrong_kind(path, values, "one channel of floating point")
     return values.astype(np.float32)
@@ -194,7 +192,7 @@ def _sure(depth: DepthRef, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def _depth_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    known = image_io.read_mask(path, threshold=0.5 / 255)  # anything but black
+    known = np.asarray(image_io.read_grey(path) > 0, np.bool_)
     if known.shape != shape:
         raise _wrong_kind(path, known, f"{shape[0]}×{shape[1]} (h×w) like the depth")
     return known
@@ -224,23 +222,40 @@ def _image_of_numbers(path: Path, array: NDArray[Any]) -> FloatImage:
     return array.astype(np.float32)
 
 
-def depth_hw(path: Path) -> tuple[int, int]:
-    """Height and width from a depth file's header.
+def depth_hw(path: Path, codec: str) -> tuple[int, int]:
+    """Height and width from the header of a depth file of a codec.
 
     Raises:
         FileDefect: missing, unreadable, too large.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        height, width = _map_npy(path).shape[:2]
-        return int(height), int(width)
-    if suffix == ".exr":
-        return _exr_hw(path)
-    if suffix == ".bin":
-        return colmap_files.array_hw(path)
-    if suffix == ".pfm":
-        return array_files.pfm_hw(path)
-    return image_io.read_hw(path, Reason.UNREADABLE_DEPTH)
+    return _SIZES.get(codec, _picture_hw)(path)
+
+
+def _picture_hw(path: Path) -> tuple[int, int]:
+    return image_io.read_hw(path, reason=Reason.UNREADABLE_DEPTH)
+
+
+def _npy_hw(path: Path) -> tuple[int, int]:
+    height, width = _map_npy(path).shape[:2]
+    return int(height), int(width)
+
+
+def _float_hw(path: Path) -> tuple[int, int]:
+    by_suffix = {".exr": exr_files.exr_hw, ".pfm": array_files.pfm_hw}
+    return by_suffix.get(path.suffix.lower(), _picture_hw)(path)
+
+
+# Of codecs that no picture is the file of.
+_SIZES: dict[str, Callable[[Path], tuple[int, int]]] = {
+    "float": _float_hw,
+    "npy": _npy_hw,
+    "pfm": array_files.pfm_hw,
+    "npz": array_files.npz_hw,
+    "hdf5": array_files.hdf5_hw,
+    "megadepth": array_files.hdf5_hw,
+    "dtu": array_files.pfm_hw,
+    "colmap": colmap_files.array_hw,
+}
 
 
 def _unchanged(path: Path) -> NDArray[np.generic]:
@@ -267,52 +282,6 @@ def _map_npy(path: Path) -> NDArray[Any]:
     if array.ndim < 2:
         raise _wrong_kind(path, array, "an (H, W) array of numbers")
     return array
-
-
-def _open_exr() -> ModuleType:
-    """The OpenEXR package (opencv's wheels are built without it)."""
-    try:
-        exr = import_module("OpenEXR")
-    except ImportError:
-        raise FileDefect(
-            Reason.UNREADABLE_DEPTH,
-            "depth is an OpenEXR file and the package OpenEXR is not installed",
-            "a reader for it",
-            "pip install OpenEXR, or convert the depth to TIFF or .npy",
-        ) from None
-    return exr
-
-
-def _exr_hw(path: Path) -> tuple[int, int]:
-    exr = _open_exr()
-    files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
-    try:
-        with exr.File(str(path), header_only=True) as file:
-            low, high = file.header()["dataWindow"]
-    except (RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
-        raise _unreadable(path, f"cannot be read ({error})", "a complete OpenEXR file") from None
-    height, width = int(high[1] - low[1]) + 1, int(high[0] - low[0]) + 1
-    if height * width > image_io.MAX_PIXELS:
-        raise _unreadable(
-            path, f"is {height}×{width} (h×w)", f"at most {image_io.MAX_PIXELS} pixels"
-        )
-    return height, width
-
-
-def _read_exr(path: Path) -> NDArray[np.generic]:
-    """Channel Z of an EXR file, else its one channel, or one of several that are equal."""
-    _exr_hw(path)  # refuses too large a file before its pixels are read
-    try:
-        with _open_exr().File(str(path), separate_channels=True) as file:
-            named = {name: np.array(c.pixels) for name, c in file.channels().items()}
-    except (RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
-        raise _unreadable(path, f"cannot be read ({error})", "a complete OpenEXR file") from None
-    if "Z" in named:  # OpenEXR's reserved name for depth
-        return named["Z"]
-    channels = [values for name, values in named.items() if name != "A"]
-    if not channels or any(not np.array_equal(channels[0], c) for c in channels[1:]):
-        raise _unreadable(path, f"has {len(channels)} channels that differ", "one channel of depth")
-    return channels[0]
 
 
 def _wrong_kind(path: Path, values: NDArray[Any], expected: str) -> FileDefect:

@@ -9,8 +9,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cameo_data import (
+    aspects,
+    depth_io,
+    image_containers,
+    image_io,
+    orientation,
+    registration,
+    undistortion,
+)
 from cameo_data import camera as cameras
-from cameo_data import depth_io, image_containers, image_io, registration, undistortion
 from cameo_data.correspondence import sample_depth
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
@@ -53,7 +61,6 @@ def read_image(frame: Frame, *, dataset: str, scene_id: str) -> NDArray[np.uint8
     """
     try:
         file = _stored_image(frame)
-        _check_hw(frame.image_path.name, file.header.hw, undistortion.stored_hw(frame))
         xy = _stored_xy(frame)
     except FileDefect as defect:
         raise defect.at(dataset, scene_id, frame.frame_id) from None
@@ -120,13 +127,7 @@ def _read(frame: Frame, with_depth: bool) -> View:
             "them with `cameo-data depth` and give --depth",
         )
     file = _stored_image(frame)
-    camera, image_hw = frame.camera, undistortion.stored_hw(frame)
-    _check_hw(frame.image_path.name, file.header.hw, image_hw)
-    mask = None
-    if frame.mask_path is not None:
-        mask = image_io.read_mask(frame.mask_path, frame.mask_threshold)
-    if mask is not None and frame.mask_path is not None:
-        _check_hw(frame.mask_path.name, (mask.shape[0], mask.shape[1]), image_hw)
+    camera, mask = frame.camera, _stored_mask(frame)
     image = file.rgb
     encoded = (
         EncodedImage(image_io.EXTENSIONS[file.header.format], file.data) if file.plain else None
@@ -159,10 +160,24 @@ def _stored_xy(frame: Frame) -> FloatArray | None:
 
 
 def _stored_image(frame: Frame) -> RgbFile:
-    """The image as stored: a file of its own, or one of many in a video or chunk."""
+    """The image before undistortion: a file of its own, or one of many in a video or chunk."""
+    hw, path, exif = undistortion.stored_hw(frame), frame.image_path, frame.exif_orientation
     if frame.image_index is None:
-        return image_io.read_rgb(frame.image_path)
-    return image_containers.read_rgb(frame.image_path, frame.image_index)
+        file = image_io.read_rgb(path, exif, hw)
+    else:
+        file = image_containers.read_rgb(path, frame.image_index, exif, hw)
+    _check_hw(path.name, file.rgb.shape[:2], hw, file.header.orientation)
+    return file
+
+
+def _stored_mask(frame: Frame) -> NDArray[np.bool_] | None:
+    """The mask before undistortion."""
+    if frame.mask_path is None:
+        return None
+    hw, path, exif = undistortion.stored_hw(frame), frame.mask_path, frame.exif_orientation
+    mask = image_io.read_mask(path, frame.mask_threshold, exif, hw)
+    _check_hw(path.name, mask.shape, hw)
+    return mask
 
 
 def _read_depth(frame: Frame, ref: DepthRef, xy: FloatArray | None) -> DepthMap:
@@ -170,6 +185,8 @@ def _read_depth(frame: Frame, ref: DepthRef, xy: FloatArray | None) -> DepthMap:
     image_hw = undistortion.stored_hw(frame)
     stored = depth_io.read_depth(ref)
     _check_hw(ref.path.name, stored.hw, ref.hw or image_hw)
+    if ref.camera_K is None:
+        aspects.check_depth(ref.path.name, stored.hw, image_hw)
     if not stored.valid.any():
         raise _empty_depth(frame, "in the file")
     depth = _to_color(stored, ref, frame.camera, image_hw, xy)
@@ -231,14 +248,26 @@ def _nearest(mask: NDArray[np.bool_], xy: FloatArray) -> NDArray[np.bool_]:
     return looked_up & known
 
 
-def _check_hw(name: str, found: tuple[int, int], expected: tuple[int, int]) -> None:
-    if found != expected:
-        raise FileDefect(
-            Reason.WRONG_SIZE,
-            f"{name} is {found[0]}×{found[1]}",
-            f"{expected[0]}×{expected[1]} (h×w) as in the rest of the scene",
-            "resize it, or give its scene its own intrinsics",
+def _check_hw(
+    name: str, shape: tuple[int, ...], expected: tuple[int, int], exif_tag: int = 1
+) -> None:
+    found = (shape[0], shape[1])
+    if found == expected:
+        return
+    remedy = "resize it, or give its scene its own intrinsics"
+    if found == expected[::-1]:
+        remedy = "turn it by 90°, or give its scene its own intrinsics"
+    if exif_tag != orientation.STORED:
+        remedy = (
+            f"its EXIF orientation is {exif_tag}: choose between -o exif_orientation=stored and "
+            "-o exif_orientation=displayed by which of them has that size"
         )
+    raise FileDefect(
+        Reason.WRONG_SIZE,
+        f"{name} is {found[0]}×{found[1]}",
+        f"{expected[0]}×{expected[1]} (h×w) as in the rest of the scene",
+        remedy,
+    )
 
 
 def _empty_depth(frame: Frame, when: str) -> FileDefect:

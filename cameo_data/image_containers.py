@@ -8,11 +8,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from cameo_data import torch_chunks, video_io
-from cameo_data.image_io import ImageHeader, RgbFile
+from cameo_data.image_headers import ImageHeader
+from cameo_data.image_io import RgbFile
+from cameo_data.types import ExifRule
 
 
-def read_rgb(path: Path, index: tuple[int, ...]) -> RgbFile:
+def read_rgb(
+    path: Path,
+    index: tuple[int, ...],
+    exif: ExifRule = "refuse",
+    like_hw: tuple[int, int] | None = None,
+) -> RgbFile:
     """One image of the file; of a chunk with the bytes that it was stored as.
+
+    ``exif`` and ``like_hw`` are as of ``image_io.read_rgb``; frames of videos have no EXIF.
 
     Raises:
         FileDefect: the file is missing, damaged, too large, or ends before that image.
@@ -20,8 +29,8 @@ def read_rgb(path: Path, index: tuple[int, ...]) -> RgbFile:
     """
     if path.suffix == torch_chunks.SUFFIX:
         scene, number = index
-        return torch_chunks.read_rgb(path, scene, number)
+        return torch_chunks.read_rgb(path, scene, number, exif, like_hw)
     (number,) = index
     rgb = video_io.read_frame(path, number)
-    header = ImageHeader((rgb.shape[0], rgb.shape[1]), "video", "RGB", turned=False)
+    header = ImageHeader((rgb.shape[0], rgb.shape[1]), "video", "RGB")
     return RgbFile(rgb, b"", header, plain=False)

@@ -1,7 +1,8 @@
 """Image files, decoded only once their header, size and completeness are known.
 
 Decoders differ in what they do with half a file: some fill the rest with grey. A truncated file is
-an error here, whatever the decoder's version.
+an error here, whatever the decoder's version. Whether EXIF orientation is followed is the caller's
+choice (``orientation``), never a decoder's.
 """
 
 from __future__ import annotations
@@ -9,53 +10,36 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cameo_data import files
+from cameo_data import file_kinds, files, image_headers, image_metadata, orientation, png_files
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.image_headers import ImageHeader
+from cameo_data.types import ExifRule
 
 # Larger images are refused before decoding: 100 Mpx is a 10-fold margin over any video frame.
 MAX_PIXELS = 100_000_000
-# Only these decoders ever see a file; Pillow alone knows forty more.
-FORMATS = ("JPEG", "PNG", "WEBP", "PPM", "TIFF", "BMP")
 EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 
-_EXIF_ORIENTATION = 0x0112
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-@dataclass(frozen=True)
-class ImageHeader:
-    """What an image file says of itself.
-
-    Attributes:
-        format: one of ``FORMATS``.
-        mode: Pillow's name of the pixel format, e.g. ``RGB``.
-        turned: whether EXIF asks viewers to turn or mirror the image, which we never do.
-    """
-
-    hw: tuple[int, int]
-    format: str
-    mode: str
-    turned: bool
+_READABLE = "JPEG, PNG, WebP, TIFF, BMP or PNM"
 
 
 @dataclass(frozen=True, eq=False)
 class RgbFile:
-    """A decoded colour image and the bytes that it came from.
+    """A decoded colour image and bytes that hold it.
 
     Attributes:
-        rgb: (H, W, 3) uint8.
-        plain: whether every decoder finds these very pixels in the bytes: 8-bit RGB, not turned.
+        rgb: (H, W, 3) uint8, turned where EXIF's orientation is followed.
+        data: the file's bytes, without an orientation tag.
+        plain: whether every decoder finds these very pixels in ``data``.
     """
 
     rgb: NDArray[np.uint8]
@@ -64,132 +48,176 @@ class RgbFile:
     plain: bool
 
 
-def read_hw(path: Path, reason: Reason = Reason.UNREADABLE_IMAGE) -> tuple[int, int]:
-    """Height and width from the file's header; no pixel is decoded.
+def read_header(path: Path, reason: Reason = Reason.UNREADABLE_IMAGE) -> ImageHeader:
+    """What the file's header says; no pixel is decoded.
 
     Raises:
         FileDefect: missing, no image, or too large.
     """
     files.checked_size(path, files.MAX_FRAME_BYTES, reason)
     with path.open("rb") as stream:
-        return _header(stream, path.name, reason).hw
+        return _header(stream, path.name, reason)
 
 
-def read_rgb(path: Path) -> RgbFile:
-    """A colour image as stored: EXIF orientation is ignored, alpha dropped, grey made RGB.
+def read_hw(
+    path: Path,
+    exif: ExifRule = "refuse",
+    like_hw: tuple[int, int] | None = None,
+    *,
+    reason: Reason = Reason.UNREADABLE_IMAGE,
+) -> tuple[int, int]:
+    """Height and width of the picture that ``read_rgb`` would give; no pixel is decoded.
 
     Raises:
-        FileDefect: missing, no image, truncated, damaged, or too large.
+        FileDefect: missing, no image, too large, or turned by EXIF against the rule ``exif``.
     """
-    return decode_rgb(files.read_bytes(path, Reason.UNREADABLE_IMAGE), path.name)
+    header = read_header(path, reason)
+    turn = orientation.settle(exif, header.orientation, header.hw, like_hw, path.name, reason)
+    return orientation.turned_hw(header.hw, turn)
 
 
-def decode_rgb(data: bytes, name: str) -> RgbFile:
+def read_rgb(
+    path: Path, exif: ExifRule = "refuse", like_hw: tuple[int, int] | None = None
+) -> RgbFile:
+    """A colour image, turned by EXIF only where ``exif`` says so; alpha dropped, grey made RGB.
+
+    Args:
+        like_hw: of the rule ``by_size``, the size that the picture should have.
+
+    Raises:
+        FileDefect: missing, no image, truncated, damaged, too large, or turned against the rule.
+    """
+    return decode_rgb(files.read_bytes(path, Reason.UNREADABLE_IMAGE), path.name, exif, like_hw)
+
+
+def decode_rgb(
+    data: bytes, name: str, exif: ExifRule = "refuse", like_hw: tuple[int, int] | None = None
+) -> RgbFile:
     """As ``read_rgb``, of an image file's bytes that lie in memory; ``name`` is for messages.
 
     Raises:
-        FileDefect: no image, truncated, damaged, or too large.
+        FileDefect: as ``read_rgb``.
     """
-    header = _checked(data, name, Reason.UNREADABLE_IMAGE)
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    rgb = _decode(data, flags, name, Reason.UNREADABLE_IMAGE)
-    plain = header.mode == "RGB" and not header.turned and header.format in EXTENSIONS
+    header = _header(io.BytesIO(data), name, Reason.UNREADABLE_IMAGE)
+    turn = orientation.settle(exif, header.orientation, header.hw, like_hw, name)
+    rgb = _turned(_decode(data, header, flags, name, Reason.UNREADABLE_IMAGE), header, turn)
+    plain = header.mode == "RGB" and turn == orientation.STORED and header.format in EXTENSIONS
     # Pillow calls 16-bit colour PNGs "RGB" too; byte 24 is the bit depth (PNG specification, IHDR)
     if header.format == "PNG" and data[24] != 8:
         plain = False
+    if plain and header.orientation != orientation.STORED:
+        data = image_metadata.without_orientation(data, header.format) or data
+        left = _header(io.BytesIO(data), name, Reason.UNREADABLE_IMAGE)
+        plain = left.orientation == orientation.STORED
     return RgbFile(rgb, data, header, plain)
 
 
 def read_unchanged(path: Path, reason: Reason) -> NDArray[np.generic]:
-    """An image as stored, in its own type and number of channels.
+    """An image as stored, in its own type and number of channels; none with an orientation.
 
     Raises:
         FileDefect: as ``read_rgb``, with ``reason``.
     """
     data = files.read_bytes(path, reason)
-    _checked(data, path.name, reason)
-    return _decode(data, cv2.IMREAD_UNCHANGED, path.name, reason)
+    header = _header(io.BytesIO(data), path.name, reason)
+    orientation.settle("refuse", header.orientation, header.hw, None, path.name, reason)
+    return _decode(data, header, cv2.IMREAD_UNCHANGED, path.name, reason)
 
 
-def read_mask(path: Path, threshold: float | None = None) -> NDArray[np.bool_]:
-    """A foreground mask (H, W): True from a share of white (255) on.
+def read_mask(
+    path: Path,
+    threshold: float | None = None,
+    exif: ExifRule = "refuse",
+    like_hw: tuple[int, int] | None = None,
+) -> NDArray[np.bool_]:
+    """A foreground mask (H, W): True from a share of white on, which is 255 or 65535.
 
     Without ``threshold``, from half of the file's white on, which is 1 in files of 0 and 1.
 
     Raises:
         FileDefect: as ``read_rgb``.
     """
-    data = files.read_bytes(path, Reason.UNREADABLE_IMAGE)
-    _checked(data, path.name, Reason.UNREADABLE_IMAGE)
-    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
-    grey = _decode(data, flags, path.name, Reason.UNREADABLE_IMAGE)
+    grey = read_grey(path, exif, like_hw)
+    white = int(np.iinfo(grey.dtype).max)
     if threshold is not None:
-        return np.asarray(grey >= threshold * 255, np.bool_)
-    white = 1 if grey.max() <= 1 else 255
-    return np.asarray(2 * grey.astype(np.uint16) >= white, np.bool_)
+        return np.asarray(grey >= threshold * white, np.bool_)
+    white = 1 if grey.max() <= 1 else white
+    return np.asarray(2 * grey.astype(np.uint32) >= white, np.bool_)
 
 
-def _checked(data: bytes, name: str, reason: Reason) -> ImageHeader:
-    """The header of an image file that is complete and of a size worth decoding."""
-    header = _header(io.BytesIO(data), name, reason)
-    if header.format == "PNG":
-        defect = _png_defect(data)
-    elif header.format == "JPEG":
-        defect = _jpeg_defect(data)
-    else:
-        defect = None  # their decoders refuse what is cut short
-    if defect is not None:
-        raise _undecodable(name, defect, reason)
-    return header
+def read_grey(
+    path: Path, exif: ExifRule = "refuse", like_hw: tuple[int, int] | None = None
+) -> NDArray[np.uint8 | np.uint16]:
+    """(H, W) grey levels of an image, in as many bits as the file has.
+
+    Raises:
+        FileDefect: as ``read_rgb``.
+    """
+    data = files.read_bytes(path, Reason.UNREADABLE_IMAGE)
+    header = _header(io.BytesIO(data), path.name, Reason.UNREADABLE_IMAGE)
+    turn = orientation.settle(exif, header.orientation, header.hw, like_hw, path.name)
+    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    grey = _decode(data, header, flags, path.name, Reason.UNREADABLE_IMAGE)
+    turned: NDArray[np.uint8 | np.uint16] = _turned(grey, header, turn)
+    return turned
+
+
+def _turned(pixels: NDArray[Any], header: ImageHeader, turn: int) -> NDArray[Any]:
+    """Decoded pixels, turned by ``turn``."""
+    if header.format == "TIFF" and header.orientation != orientation.STORED:
+        # OpenCV turns TIFFs whatever it is told
+        return (
+            pixels
+            if turn != orientation.STORED
+            else orientation.turn_back(pixels, header.orientation)
+        )
+    return pixels if turn == orientation.STORED else orientation.turn(pixels, turn)
 
 
 def _header(stream: IO[bytes], name: str, reason: Reason) -> ImageHeader:
+    start = stream.read(file_kinds.START_BYTES)
+    stream.seek(0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on size and damaged EXIF: we judge both below
-            image = Image.open(stream, formats=FORMATS)
-            width, height = image.size
-            # not image.getexif(), which decodes a PNG
-            exif = Image.Exif()
-            exif.load(image.info.get("exif", b""))
-            turned = exif.get(_EXIF_ORIENTATION, 1) != 1
+            header = image_headers.parse(stream)
     except Image.DecompressionBombError:
         raise _too_large(name, "header of a huge image", reason) from None
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error, EOFError):
-        raise _undecodable(name, "is no image that we know", reason) from None
+    except (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError,
+            AttributeError, struct.error, EOFError):  # fmt: skip
+        if (kind := file_kinds.unread_kind(start)) is not None:
+            raise _unread(name, *kind, reason) from None
+        found = "is not an image that can be read"
+        raise _undecodable(name, found, reason) from None
+    height, width = header.hw
     if width * height > MAX_PIXELS:
         raise _too_large(name, f"{height}×{width} pixels (h×w)", reason)
-    assert image.format is not None
-    return ImageHeader((height, width), image.format, image.mode, turned)
+    return header
 
 
-def _decode(data: bytes, flags: int, name: str, reason: Reason) -> NDArray[np.uint8]:
+def _decode(
+    data: bytes, header: ImageHeader, flags: int, name: str, reason: Reason
+) -> NDArray[Any]:
+    """Pixels of a file that is complete."""
+    if header.format == "PNG":
+        pixels = png_files.pixels_only(data)
+        if isinstance(pixels, str):
+            raise _undecodable(name, pixels, reason)
+        data = pixels
+    elif header.format == "JPEG" and (defect := _jpeg_defect(data)) is not None:
+        raise _undecodable(name, defect, reason)
+    elif header.mode == "float" and flags != cv2.IMREAD_UNCHANGED:
+        found = "a TIFF of floating-point numbers, whose white is not known"
+        raise _unread(name, found, "convert to 8-bit PNG or JPEG", reason)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         image = None
     if image is None:
         raise _undecodable(name, "cannot be decoded", reason)
-    decoded: NDArray[np.uint8] = image
+    decoded: NDArray[Any] = image
     return decoded
-
-
-def _png_defect(data: bytes) -> str | None:
-    """What is wrong with a PNG's chunks (lengths, checksums, IEND), or None."""
-    position = len(_PNG_SIGNATURE)
-    while position + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, position)
-        end = position + 12 + length
-        if end > len(data):
-            break
-        kind = data[position + 4 : position + 8]
-        checksum = zlib.crc32(memoryview(data)[position + 4 : end - 4])
-        if checksum != struct.unpack_from(">I", data, end - 4)[0]:
-            return f"is damaged (checksum of chunk {kind!r} differs)"
-        if kind == b"IEND":
-            return None
-        position = end
-    return f"is cut short after {len(data)} bytes"
 
 
 def _jpeg_defect(data: bytes) -> str | None:
@@ -215,6 +243,10 @@ def _undecodable(name: str, defect: str, reason: Reason) -> FileDefect:
     return FileDefect(
         reason, f"{name} {defect}", "a complete image file", "copy it again or remove its frame"
     )
+
+
+def _unread(name: str, kind: str, remedy: str, reason: Reason) -> FileDefect:
+    return FileDefect(reason, f"{name} is {kind}, which is not read", _READABLE, remedy)
 
 
 def _too_large(name: str, found: str, reason: Reason) -> FileDefect:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from cameo_data import transforms
+from cameo_data import foreground, transforms
 from cameo_data.errors import DataError, Failure
-from cameo_data.frames import read_image, read_view
+from cameo_data.frames import read_view
 from cameo_data.sources import Source
 from cameo_data.types import Frame, Scene, Unused
 
@@ -36,6 +36,7 @@ class SceneRow:
         matches: whether sparse matches stand in for depth.
         rotation_deg: the widest between two of its views; None of a single one.
         read: frames read; valid_share and depth are their mean share of known depth and its range.
+        foreground_share: mean share of foreground in the masks of the frames read; None without.
         failed: failures of the scene and its frames.
         notes, unused: see ``Scene``.
     """
@@ -51,6 +52,7 @@ class SceneRow:
     read: int = 0
     valid_share: float | None = None
     depth: tuple[float, float] | None = None
+    foreground_share: float | None = None
     failed: int = 0
     notes: tuple[str, ...] = ()
     unused: tuple[Unused, ...] = ()
@@ -74,6 +76,7 @@ class SceneRow:
             "frames_read": self.read,
             "valid_depth_share": self.valid_share,
             "depth_range": self.depth,
+            "foreground_share": self.foreground_share,
             "failures": self.failed,
             "notes": list(self.notes),
             "unused": [asdict(unused) for unused in self.unused],
@@ -222,13 +225,17 @@ def _list_frames(row: SceneRow, scene: Scene) -> None:
 def _read(row: SceneRow, scene: Scene, frames: Sequence[Frame]) -> list[Failure]:
     """Reads frames into the row; the failures of those that cannot be."""
     shares, nearest, farthest, failures = [], [], [], []
+    masks = foreground.Masks()
     dataset, scene_id = scene.dataset, scene.scene_id
     for frame in frames:
         try:
             if frame.depth is None:
-                read_image(frame, dataset=dataset, scene_id=scene_id)
+                view = read_view(frame, dataset=dataset, scene_id=scene_id, with_depth=False)
+                masks.add(frame, view.mask)
             else:
-                depth = read_view(frame, dataset=dataset, scene_id=scene_id).depth
+                view = read_view(frame, dataset=dataset, scene_id=scene_id)
+                masks.add(frame, view.mask)
+                depth = view.depth
                 z = depth.z[depth.valid]
                 shares.append(float(depth.valid.mean()))
                 nearest.append(float(z.min()))
@@ -240,4 +247,6 @@ def _read(row: SceneRow, scene: Scene, frames: Sequence[Frame]) -> list[Failure]
     if shares:
         row.valid_share = round(float(np.mean(shares)), 4)
         row.depth = (min(nearest), max(farthest))
+    row.foreground_share = masks.share
+    row.notes = (*row.notes, *masks.notes())
     return failures

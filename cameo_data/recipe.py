@@ -151,7 +151,8 @@ class Recipe(BaseModel):
         max_frames: at most so many candidates per scene, spread evenly over it.
         strides: query grids stored by ``corr: token``.
         size: ``WIDTHxHEIGHT`` (or one number) to resize and centre-crop to; None keeps the files.
-        image_format, image_quality: of images that must be encoded anew.
+        image_format, image_quality: of images that must be encoded anew; png loses nothing and
+            weighs over three times as much as jpg of quality 95.
         restrict_to_mask: only foreground pixels are matched, where the source has masks.
         max_failures: a count, or a share of the frames found; more than that fails the build.
     """
@@ -170,7 +171,7 @@ class Recipe(BaseModel):
     strides: tuple[Annotated[int, Field(ge=1, le=256)], ...] = (8, 16)
     corr: Literal["token", "full", "none"] = "token"
     size: Annotated[str | None, BeforeValidator(_size_text)] = None
-    image_format: Literal["png", "jpg", "webp"] = "png"
+    image_format: Literal["png", "jpg", "webp"] = "jpg"
     image_quality: int = Field(95, ge=1, le=100)
     restrict_to_mask: bool = False
     seed: int = Field(0, ge=0, lt=2**63)

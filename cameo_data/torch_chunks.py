@@ -27,6 +27,7 @@ from cameo_data import files, image_io
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.image_io import RgbFile
+from cameo_data.types import ExifRule
 
 SUFFIX = ".torch"
 # pixelSplat closes a chunk once it has 100 MB; others write larger ones.
@@ -66,8 +67,16 @@ def read_scene(path: Path, key: str) -> ChunkScene:
     raise _malformed(path, f"has no scene {key!r}", "the scenes that index.json names")
 
 
-def read_rgb(path: Path, scene: int, number: int) -> RgbFile:
+def read_rgb(
+    path: Path,
+    scene: int,
+    number: int,
+    exif: ExifRule = "refuse",
+    like_hw: tuple[int, int] | None = None,
+) -> RgbFile:
     """Image ``number`` of the chunk's scene at place ``scene``.
+
+    ``exif`` and ``like_hw`` are as of ``image_io.read_rgb``.
 
     Raises:
         FileDefect: as ``read_scene``, or the image is damaged.
@@ -78,7 +87,8 @@ def read_rgb(path: Path, scene: int, number: int) -> RgbFile:
     found = _scene(path, scene, scenes[scene])
     if number >= len(found.images):
         raise _malformed(path, f"has {len(found.images)} images", f"more than {number}")
-    return image_io.decode_rgb(image_bytes(found, number), f"{path.name}, {found.key} {number}")
+    name = f"{path.name}, {found.key} {number}"
+    return image_io.decode_rgb(image_bytes(found, number), name, exif, like_hw)
 
 
 def image_bytes(scene: ChunkScene, number: int) -> bytes:

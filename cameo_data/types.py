@@ -19,6 +19,12 @@ from cameo_data.errors import Failure
 
 FloatArray = NDArray[np.float64]
 Unit = Literal["metre", "arbitrary"]
+# What is done with a picture whose EXIF asks viewers to turn it; ``by_size``: whichever of stored
+# and displayed pixels has the aspect of the camera, whose size is stated apart from the file.
+ExifRule = Literal["refuse", "stored", "displayed", "by_size"]
+# No camera's focal length or principal point is larger, no focal length smaller than its inverse;
+# such numbers make K singular in float64.
+MOST_PIXELS = 1e9
 
 
 class Verdict(IntEnum):
@@ -80,7 +86,9 @@ def intrinsics_defect(K: NDArray[Any]) -> str | None:
         return f"matrix of shape {K.shape}"
     if not np.isfinite(K).all():
         return "matrix with NaN or infinite entries"
-    if K[0, 0] <= 0 or K[1, 1] <= 0:
+    if np.abs(K).max() > MOST_PIXELS:
+        return f"matrix with an entry of {K.flat[np.abs(K).argmax()]:g} pixels"
+    if min(K[0, 0], K[1, 1]) < 1 / MOST_PIXELS:
         return f"matrix with focal lengths {K[0, 0]:g}, {K[1, 1]:g}"
     if K[1, 0] != 0 or not np.array_equal(K[2], [0, 0, 1]):
         return "matrix that is not upper triangular with last row 0 0 1"
@@ -177,6 +185,8 @@ class Frame:
         timestamp: seconds, where the dataset has them; frames are in capture order regardless.
         image_index: which image of ``image_path`` it is where that file holds many: (frame,) of a
             video, (scene, frame) of a ``.torch`` chunk; counted from 0 (``image_containers``).
+        exif_orientation: what is done where image or mask have an EXIF orientation (see
+            ``orientation``); ``displayed`` turns them before anything else.
     """
 
     frame_id: str
@@ -188,6 +198,7 @@ class Frame:
     timestamp: float | None = None
     mask_threshold: float | None = None
     image_index: tuple[int, ...] | None = None
+    exif_orientation: ExifRule = "refuse"
 
 
 @dataclass(frozen=True, eq=False)

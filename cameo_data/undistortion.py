@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
-from cameo_data.types import Camera, FloatArray, Frame, Lens
+from cameo_data.image_io import MAX_PIXELS
+from cameo_data.signal_handlers import kept_signal_handlers
+from cameo_data.types import Camera, FloatArray, Frame, Lens, intrinsics_defect
 
 # Coefficient counts of OpenCV's model: (k1, k2, p1, p2[, k3[, k4, k5, k6[, s1…s4[, τx, τy]]]])
 COEFFICIENT_COUNTS = (4, 5, 8, 12, 14)
@@ -49,7 +51,7 @@ def stored_xy(camera: Camera, distortion: tuple[float, ...] | Lens) -> FloatArra
 
     Raises:
         ValueError: not a count of coefficients that OpenCV's model has, or not finite.
-        FileDefect: COLMAP knows no such lens.
+        FileDefect: COLMAP knows no such lens, or it shows nothing of the image.
     """
     key = (camera.K.tobytes(), camera.hw)
     if isinstance(distortion, Lens):
@@ -113,9 +115,11 @@ def pinhole_of(lens: Lens, focal_scale: float = 1.0) -> tuple[FloatArray, tuple[
     ), (side, side)
 
 
+@lru_cache(maxsize=1)
 def colmap() -> ModuleType:
-    """COLMAP's library, loaded when first needed."""
-    import pycolmap
+    """COLMAP's library, loaded when first needed; the only place that imports it."""
+    with kept_signal_handlers():
+        import pycolmap
 
     pycolmap.logging.minloglevel = pycolmap.logging.FATAL.value  # what it says, it raises as well
     module: ModuleType = pycolmap
@@ -138,6 +142,14 @@ def colmap_camera(lens: Lens) -> Any:
             f"one of {', '.join(known)}",
             "undistort the images first, or convert the camera",
         )
+    height, width = lens.hw
+    if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
+        raise FileDefect(
+            Reason.BAD_INTRINSICS,
+            f"{lens.model} camera of {width}×{height} pixels (w×h)",
+            f"the size of the stored image, at most {MAX_PIXELS} pixels",
+            "correct the camera",
+        )
     try:
         camera = library.Camera(
             model=lens.model, width=lens.hw[1], height=lens.hw[0], params=list(lens.params)
@@ -151,6 +163,15 @@ def colmap_camera(lens: Lens) -> Any:
             Reason.BAD_INTRINSICS,
             f"{lens.model} camera with {len(lens.params)} parameters {list(lens.params)}",
             f"finite {info}",
+            "correct the camera",
+        )
+    if lens.model == _SPHERICAL:  # has no K
+        return camera
+    if (defect := intrinsics_defect(camera.calibration_matrix())) is not None:
+        raise FileDefect(
+            Reason.BAD_INTRINSICS,
+            f"{lens.model} camera is a {defect}",
+            "positive focal lengths, in pixels",
             "correct the camera",
         )
     return camera
@@ -193,8 +214,19 @@ def _unit_depth_rays(K: FloatArray, hw: tuple[int, int]) -> FloatArray:
 
 
 def _inside(xy: FloatArray, hw: tuple[int, int], held: NDArray[np.bool_]) -> FloatArray:
-    """``xy`` where it lies in an image of ``hw`` and the model holds, else NaN; read-only."""
+    """``xy`` where it lies in an image of ``hw`` and the model holds, else NaN; read-only.
+
+    Raises:
+        FileDefect: it does nowhere.
+    """
     inside = held & (xy >= 0).all(-1) & (xy[..., 0] < hw[1]) & (xy[..., 1] < hw[0])
+    if not inside.any():
+        raise FileDefect(
+            Reason.BAD_INTRINSICS,
+            f"by its distortion the lens saw no pixel of its {hw[1]}×{hw[0]} image (w×h)",
+            "a lens that shows a picture",
+            "correct the camera's parameters",
+        )
     found: FloatArray = np.where(inside[..., None], xy, np.nan)
     found.flags.writeable = False  # shared by all callers
     return found

@@ -146,6 +146,16 @@ def _open(path: Path) -> Any:
     if not capture.isOpened():
         raise _unreadable(path, "cannot be opened as a video")
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # as stored, like images
+    turned = round(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 360
+    if turned:
+        capture.release()
+        raise FileDefect(
+            Reason.UNREADABLE_IMAGE,
+            f"{path.name} asks players to turn it by {turned}°",
+            "frames stored as they are shown: nothing says which of the two K and poses are for",
+            "extract its frames as pictures (ffmpeg turns them), or take the rotation out of the "
+            "video (ffmpeg -display_rotation 0 -i IN -c copy OUT) if K is for the stored frames",
+        )
     width, height = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     if not 0 < width * height <= image_io.MAX_PIXELS:
         capture.release()

@@ -56,11 +56,23 @@ def locked(root: Path, work: Path, index: Path) -> Iterator[None]:
     ours = work.is_dir() or index.exists()
     if root.is_dir() and not ours and any(root.iterdir()):
         raise ValueError(f"{root} holds other files; give a new or an empty folder as --out")
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("a") as lock:
+    with exclusive(root, work / "lock"):
+        yield
+
+
+@contextmanager
+def exclusive(root: Path, lock: Path) -> Iterator[None]:
+    """``root`` for this process alone as long as it holds the file ``lock``, made if missing.
+
+    Raises:
+        ValueError: another process holds it.
+        OSError: it cannot be written.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
         try:
             # released by the system however the process ends
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
                 f"{root}: another run is writing to this folder; wait for it or give another --out"

@@ -25,7 +25,7 @@ from torch import Tensor
 from cameo_train.order import Position
 
 # of what the files hold; raised whenever an older checkpoint could not be gone on from
-FORMAT = 2
+FORMAT = 3
 _NAME = re.compile(r"step-(\d{7,})")
 
 
@@ -34,6 +34,8 @@ class Checkpoint:
     """What a run goes on from.
 
     Attributes:
+        data: ``BuildIndex.data_hash`` of the builds that the run reads, by what they are for:
+            ``shards`` and, where there is one, ``validation``.
         weights: trained parameters and buffers by name, of model and head mix.
         ema: the same with the trained parameters averaged, or None.
         state: of optimiser, schedule, loss scaler and the like, nested plain values and tensors.
@@ -43,6 +45,7 @@ class Checkpoint:
     step: int
     position: Position
     config_hash: str
+    data: Mapping[str, str]
     weights: Mapping[str, Tensor]
     ema: Mapping[str, Tensor] | None
     state: Mapping[str, Any]
@@ -71,6 +74,7 @@ def save(folder: Path, checkpoint: Checkpoint, config_yaml: str, keep: int) -> P
         "epoch": checkpoint.position.epoch,
         "samples": checkpoint.position.samples,
         "config_hash": checkpoint.config_hash,
+        "data": dict(checkpoint.data),
     }
     (partial / "checkpoint.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     for path in partial.iterdir():
@@ -95,6 +99,15 @@ def complete(folder: Path) -> list[Path]:
 def step_of(path: Path) -> int:
     """The step that a complete checkpoint is of."""
     return int(path.name.removeprefix("step-"))
+
+
+def data_of(path: Path) -> Mapping[str, str] | None:
+    """``Checkpoint.data`` of a complete checkpoint; None where its record cannot be read."""
+    try:
+        found = json.loads((path / "checkpoint.json").read_text("utf-8"))["data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def latest(folder: Path) -> Path | None:
@@ -125,6 +138,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
             step=int(record["step"]),
             position=Position(int(record["epoch"]), int(record["samples"])),
             config_hash=str(record["config_hash"]),
+            data=dict(record["data"]),
             weights=load_file(path / "weights.safetensors", device=str(device)),
             ema=load_file(ema, device=str(device)) if ema.exists() else None,
             state=rest["state"],

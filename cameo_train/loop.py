@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from cameo_data import ShardReader
+from cameo_data.work_folder import exclusive
 from cameo_train import checkpoint, sampling, sharding, trackers, validation
 from cameo_train.batches import Batch, batches, plan, read_around, trained_hw
 from cameo_train.config import TrainConfig
@@ -67,16 +68,24 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
 
     Raises:
         DataError: the shards are damaged beyond ``max_damaged``.
-        ValueError: they do not fit the model; or the checkpoints are another configuration's.
+        ValueError: they do not fit the model; the checkpoints belong to another configuration or
+            to other shards; or another run is writing to ``config.out``.
         Diverged: the loss is NaN or infinite; names the samples.
         Stopped: SIGTERM or SIGINT came; the same call goes on from there.
     """
     accelerator = _accelerator(config)
+    with ExitStack() as held:
+        if accelerator.is_main_process:
+            held.enter_context(exclusive(Path(config.out), Path(config.out) / ".lock"))
+        return _fit(config, accelerator, report)
+
+
+def _fit(config: TrainConfig, accelerator: Accelerator, report: Report | None) -> Result:
+    """``fit``, once the folder belongs to this run."""
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     out = Path(config.out)
 
-    if config.validation is not None:
-        ShardReader(config.validation)  # what is wrong with it shows now, not after hours
+    data_now = data_hashes(config)
 
     # the model: the same on all ranks, from the seed or from weights
     objective = untrained(config).to(device)
@@ -112,6 +121,7 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
     if (path := checkpoint.latest(out / "checkpoints")) is not None:
         saved = checkpoint.load(path)
         _check_same(config, world, saved, path)
+        _check_same_data(config, data_now, saved, path)
         step, position, damaged = saved.step, saved.position, dict(saved.state["damaged"])
         sharding.load_weights(objective, saved.weights)
         sharding.load_optimizer_state(objective, adam, saved.state["optimizer"])
@@ -155,7 +165,14 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
             state["ema_step"] = ema.optimization_step
         if accelerator.is_main_process:
             made = checkpoint.Checkpoint(
-                step, position, config.hash(world), weights, averaged, state, checkpoint.rng_state()
+                step,
+                position,
+                config.hash(world),
+                data_now,
+                weights,
+                averaged,
+                state,
+                checkpoint.rng_state(),
             )
             checkpoint.save(target, made, config.yaml(), config.keep_checkpoints)
         accelerator.wait_for_everyone()
@@ -286,6 +303,36 @@ def _check_same(config: TrainConfig, world: int, saved: checkpoint.Checkpoint, p
         f"{path} is of another configuration ({', '.join(changed)}); use another --out, or go on "
         "as it began"
     )
+
+
+def data_hashes(config: TrainConfig) -> dict[str, str]:
+    """What identifies the data of a run; a build that cannot be read shows now, not after hours."""
+    builds = {"shards": config.shards, "validation": config.validation}
+    return {
+        name: ShardReader(build).index.data_hash
+        for name, build in builds.items()
+        if build is not None
+    }
+
+
+def _check_same_data(
+    config: TrainConfig, now: Mapping[str, str], saved: checkpoint.Checkpoint, path: Path
+) -> None:
+    """Raises ValueError where a checkpoint was trained or measured on other shards.
+
+    The same shards may lie elsewhere, and held-out shards may be added to or left out of a run.
+    """
+    before = load_config(path / "config.yaml", {})
+    for name, flag, old, new in (
+        ("shards", "--shards", before.shards, config.shards),
+        ("validation", "--validation", before.validation, config.validation),
+    ):
+        if name in now and name in saved.data and now[name] != saved.data[name]:
+            where = f"{old} → {new}" if old != new else f"{new} was built anew"
+            raise ValueError(
+                f"{path} was made with other {flag} ({where}: {saved.data[name][:12]} → "
+                f"{now[name][:12]}); use another --out, or give the shards that it began with"
+            )
 
 
 def untrained(config: TrainConfig) -> Objective:

@@ -28,7 +28,7 @@ def test_pfm_is_bottom_up_in_either_byte_order(
     np.testing.assert_array_equal(array_files.read_pfm(tmp_path / "d.pfm"), VALUES)
     for codec in ("pfm", "float"):
         np.testing.assert_array_equal(depth_io.CODECS[codec](tmp_path / "d.pfm"), VALUES)
-    assert depth_io.depth_hw(tmp_path / "d.pfm") == (3, 4)
+        assert depth_io.depth_hw(tmp_path / "d.pfm", codec) == (3, 4)
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,21 @@ def test_one_kind_of_image_for_the_whole_build():
     jpg, own = {"image_exts": ("jpg",) * 9}, {"image_exts": (None,) * 9}
     assert ext(survey("a", **jpg), survey("b", **jpg), image_format="webp") == "jpg"
     assert ext(survey("a", **jpg), survey("b"), image_format="webp") == "webp"
-    assert ext(survey("a", **jpg), survey("b", **own)) == "png"
+    assert ext(survey("a", **jpg), survey("b", **own)) == "jpg"
+    assert ext(survey("a"), survey("b", **own)) == "jpg"
+
+
+def test_what_became_of_the_images_is_counted():
+    def images(*surveys, **fields):
+        return make_plan(recipe(**fields), "data", surveys).counts["images"]
+
+    own, jpg = {"image_exts": (None,) * 9}, {"image_exts": ("jpg",) * 9}
+    assert images(survey("a")) == {"format": "png", "kept": 8, "encoded": 0}
+    assert images(survey("a", **own)) == {"format": "jpg", "kept": 0, "encoded": 8}
+    assert images(survey("a", **jpg), survey("b", **own)) == {
+        "format": "jpg", "kept": 8, "encoded": 8,
+    }  # fmt: skip
+    assert images(survey("a", **own), image_format="png")["format"] == "png"
 
 
 def test_masks_in_all_samples_or_in_none():

@@ -24,7 +24,7 @@ METRES = (VALUES / 1000).astype(np.float32)
 def test_uint16(ext: str, tmp_path: Path) -> None:
     recordings.save(tmp_path / f"d.{ext}", VALUES)
     np.testing.assert_array_equal(depth_io.read_uint16(tmp_path / f"d.{ext}"), VALUES)
-    assert depth_io.depth_hw(tmp_path / f"d.{ext}") == (12, 16)
+    assert depth_io.depth_hw(tmp_path / f"d.{ext}", "uint16") == (12, 16)
 
 
 def test_pgm_has_the_high_byte_first(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_nyu_disparity(tmp_path: Path) -> None:
 def test_float(ext: str, tmp_path: Path) -> None:
     recordings.save(tmp_path / f"d.{ext}", METRES)
     np.testing.assert_array_equal(depth_io.read_float(tmp_path / f"d.{ext}"), METRES)
-    assert depth_io.depth_hw(tmp_path / f"d.{ext}") == (12, 16)
+    assert depth_io.depth_hw(tmp_path / f"d.{ext}", "float") == (12, 16)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint16, np.int32])
@@ -58,7 +58,7 @@ def test_npy(dtype: type, tmp_path: Path) -> None:
     for name, shaped in (("a.npy", array), ("b.npy", array[..., None])):
         np.save(tmp_path / name, shaped)
         np.testing.assert_array_equal(depth_io.read_npy(tmp_path / name), array)
-        assert depth_io.depth_hw(tmp_path / name) == (12, 16)
+        assert depth_io.depth_hw(tmp_path / name, "npy") == (12, 16)
 
 
 @pytest.mark.parametrize("channels", ["Z", "Y", "RGB"])
@@ -72,7 +72,7 @@ def test_exr(channels: str, tmp_path: Path) -> None:
     with exr.File(header, pixels) as file:
         file.write(str(path))
     np.testing.assert_array_equal(depth_io.read_float(path), METRES)
-    assert depth_io.depth_hw(path) == (12, 16)
+    assert depth_io.depth_hw(path, "float") == (12, 16)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(FileDefect, match=r"d\.exr cannot be read"):
         depth_io.read_float(path)

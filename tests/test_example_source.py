@@ -53,6 +53,17 @@ def test_without_the_package_the_format_is_unknown() -> None:
         sources.source_spec("turntable")
 
 
+def test_what_no_view_uses_is_counted(captures: Path) -> None:
+    (captures / "box/new.png").touch()
+    every = sources.open_source("turntable", captures, {"every": 2}).scene("box")
+    left_out, stray = every.unused
+    assert left_out.what == "files of views that -o every passes over"
+    assert left_out.count > len(every.frames) / 2
+    assert stray.examples == ("new.png",)
+    whole = sources.open_source("turntable", captures, {}).scene("box")
+    assert [one.examples for one in whole.unused] == [("new.png",)]
+
+
 def test_the_package_is_found_and_recognises_its_folders(captures: Path) -> None:
     assert "turntable" in sources.source_names()
     shown = CliRunner().invoke(main, ["sources", "turntable"])

@@ -321,7 +321,7 @@ FRAMES: dict[str, tuple[Callable[[Path], object], str, Reason, str]] = {
     "missing depth": (put(depth="x.png"), "1", Reason.MISSING_FILE, "x.png is missing"),
     "missing mask": (put(mask="x.png"), "1", Reason.MISSING_FILE, "x.png is missing"),
     "path out of the folder": (put(image="../x.png"), "1", Reason.BAD_NAME, "leads out of"),
-    "text as image": (put(image="cameo.json"), "cameo", Reason.UNREADABLE_IMAGE, "is no image"),
+    "text as image": (put(image="cameo.json"), "cameo", Reason.UNREADABLE_IMAGE, "is not an image"),
     "image bomb": (bomb, "1", Reason.UNREADABLE_IMAGE, "expected at most 100000000 pixels"),
     "8-bit depth": (
         lambda folder: save(folder / "depth/1.png", np.ones(HW, np.uint8)),

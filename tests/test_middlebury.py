@@ -171,7 +171,11 @@ BREAKS: list[tuple[Callable[[Path], Any], Reason, str]] = [
     (lambda f: edit(f / "calib.txt", "e=200", "e=-2"), Reason.BAD_INTRINSICS, "baseline=-2"),
     (lambda f: edit(f / "calib.txt", "e=200", "e=nan"), Reason.BAD_INTRINSICS, "baseline=nan"),
     (lambda f: edit(f / "calib.txt", "width=64", "width=128"), Reason.WRONG_SIZE, "128×48"),
-    (lambda f: (f / "im0.png").write_bytes(b"no"), Reason.UNREADABLE_IMAGE, "im0.png is no image"),
+    (
+        lambda f: (f / "im0.png").write_bytes(b"no"),
+        Reason.UNREADABLE_IMAGE,
+        "im0.png is not",
+    ),
 ]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +124,58 @@ def test_hugging_face_card(build: Path, offline_datasets: Any) -> None:
 def test_training_loader(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = run(build, "import io", "import glob")
     capsys.readouterr()
-    batches = run(build, "import torch", **names)
-    assert len(capsys.readouterr().out.splitlines()) == 2
-    assert batches["batch"]["image"].shape == (2, 3, 3, 48, 64)
-    assert batches["batch"]["xy"].shape == (2, 3, 3, 3, 4, 2)
+    for block in ("import json", "from torch.utils.data"):
+        batches = run(build, block, **names)
+        assert len(capsys.readouterr().out.splitlines()) == 2
+        assert batches["batch"]["image"].shape == (2, 3, 3, 48, 64)
+        assert batches["batch"]["xy"].shape == (2, 3, 3, 3, 4, 2)
+        names = batches
+
+
+@pytest.mark.parametrize("shards", [1, 5])
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        ("import json",),
+        ("import json", "from torch.utils.data"),
+    ],
+    ids=["resampled", "random access"],
+)
+def test_processes_take_equally_many_batches(
+    tmp_path: Path, shards: int, blocks: tuple[str, ...]
+) -> None:
+    """Whatever the number of shards: a process with fewer batches would hang the other."""
+    build = tmp_path / "built"
+    make_build(build, shards=shards, samples=5, strides=(8, 16))
+    here = Path(__file__).resolve().parent
+    path = os.pathsep.join([str(here.parent), os.environ.get("PYTHONPATH", "")])
+    processes = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                here / "recipe_ranks.py",
+                str(rank),
+                build,
+                tmp_path / "meet",
+                *blocks,
+            ],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        ended = [process.communicate(timeout=300) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    for process, (_, errors) in zip(processes, ended, strict=True):
+        assert process.returncode == 0, errors[-3000:]
+    one, other = (out.splitlines()[-1] for out, _ in ended)
+    assert one == other == f"batches: {[2] * max(1, 5 * shards // 4)}"
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="sha256sum is not installed")

@@ -45,6 +45,19 @@ def count(
     }
 
 
+def image_counts(
+    surveys: Sequence[SceneSurvey], groups: Mapping[str, list[Group]], ext: str
+) -> dict[str, Any]:
+    """The format that images are stored in, and how many frames keep their file's own bytes."""
+    used = [
+        survey.image_exts[view]
+        for survey in surveys
+        for view in {view for group in groups[survey.scene_id] for view in group}
+    ]
+    kept = sum(own == ext for own in used)
+    return {"format": ext, "kept": kept, "encoded": len(used) - kept}
+
+
 def _scene_counts(survey: SceneSurvey, groups: Sequence[Group]) -> dict[str, int]:
     used = len({view for group in groups for view in group})
     failed = sum(failure.frame_id is not None for failure in survey.failures)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cameo_data import grouping, transforms
-from cameo_data.build.counts import count
+from cameo_data.build.counts import count, image_counts
 from cameo_data.build.folder import identity
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.errors import DataError, Failure, Reason
@@ -106,6 +106,7 @@ def make_plan(
     tasks = _tasks(recipe, dataset, used, samples)
     failures.sort(key=_failure_order)
     counts = count(recipe, surveys, groups, dataset_failures, failures)
+    counts["images"] = image_counts(used, groups, _image_ext(recipe, used))
     return Plan(tuple(tasks), counts, tuple(failures))
 
 
@@ -145,6 +146,12 @@ def _no_group(recipe: Recipe, dataset: str, survey: SceneSurvey) -> Failure | No
             f"at least {recipe.views} for one group",
             "repair the scene's failed frames, or ask for fewer --views",
         )
+    remedy = "lower --min-overlap, or check poses and depth scale with `cameo-data inspect`"
+    if recipe.restrict_to_mask and survey.masked:
+        remedy = (
+            "look at the masks, to which matches are restricted (`cameo-data inspect` shows their "
+            f"foreground): correct them, or leave out --restrict-to-mask; else {remedy}"
+        )
     return Failure(
         Reason.NO_OVERLAP,
         dataset,
@@ -153,7 +160,7 @@ def _no_group(recipe: Recipe, dataset: str, survey: SceneSurvey) -> Failure | No
         f"no {recipe.views} of {usable} views overlap by {recipe.min_overlap:g} or more "
         f"as strategy {recipe.strategy} asks",
         "views that see the same surfaces",
-        "lower --min-overlap, or check poses and depth scale with `cameo-data inspect`",
+        remedy,
     )
 
 

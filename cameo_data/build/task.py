@@ -137,7 +137,11 @@ def _encoded(recipe: Recipe, task: Task, view: View) -> EncodedImage:
     if view.encoded is not None and view.encoded.ext == ext:
         return view.encoded
     quality = {
-        "jpg": [cv2.IMWRITE_JPEG_QUALITY, recipe.image_quality],
+        # colour at full resolution: a fifth more bytes, and matched pixels keep their colours
+        "jpg": [
+            *(cv2.IMWRITE_JPEG_QUALITY, recipe.image_quality),
+            *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+        ],
         "webp": [cv2.IMWRITE_WEBP_QUALITY, recipe.image_quality],
         "png": [cv2.IMWRITE_PNG_COMPRESSION, 6],
     }

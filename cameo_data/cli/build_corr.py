@@ -229,6 +229,12 @@ def count_lines(counts: Mapping[str, Any]) -> list[str]:
         for what in ("scenes", "frames")
         for c in [counts[what]]
     ]
+    images = counts.get("images", {"encoded": 0})
+    if images["encoded"]:
+        lines.append(
+            f"images: {images['encoded']} encoded as {images['format']} (--image-format, "
+            f"--image-quality), {images['kept']} kept byte for byte"
+        )
     failures = counts["failures"]
     if failures["total"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in failures["by_reason"].items())

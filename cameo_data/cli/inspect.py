@@ -71,7 +71,12 @@ def _text(title: str, found: Overview) -> str:
     scenes, frames = common.plural(found.scenes, "scene"), found.estimated_frames
     lines = [f"{title}: {scenes}, {about}{frames} frames{looked}", ""]
     header = ("scene", "frames", "size (w×h)", "turned", "depth known", "depth range", "failed")
-    lines.append(common.table([header, *(_row(row) for row in found.rows[:MAX_ROWS])]))
+    shown = found.rows[:MAX_ROWS]
+    masks = ("foreground", *(_foreground(row) for row in shown))
+    rows = [header, *(_row(row) for row in shown)]
+    if any(row.foreground_share is not None for row in shown):
+        rows = [(*cells, mask) for cells, mask in zip(rows, masks, strict=True)]
+    lines.append(common.table(rows))
     if len(found.rows) > MAX_ROWS:
         lines.append(f"… and {len(found.rows) - MAX_ROWS} more (--json lists them)")
     lines += ["", *_totals(found.record())]
@@ -112,6 +117,10 @@ def _totals(record: dict[str, Any]) -> list[str]:
         elif share < 1:
             lines.append("frames without depth give no dense matches: build-corr says what to do")
     return lines
+
+
+def _foreground(row: SceneRow) -> str:
+    return "–" if row.foreground_share is None else f"{100 * row.foreground_share:.0f} %"
 
 
 def _row(row: SceneRow) -> tuple[str, ...]:

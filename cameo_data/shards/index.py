@@ -67,6 +67,12 @@ class BuildIndex(BaseModel):
     companions: dict[str, FileRecord]
     sha256: Sha256
 
+    @property
+    def data_hash(self) -> str:
+        """SHA-256 over the hashes of all shards in order: equal where two builds hold the same
+        bytes, whatever their folder, tool version or companions."""
+        return hashlib.sha256("".join(shard.sha256 for shard in self.shards).encode()).hexdigest()
+
     @model_validator(mode="after")
     def _consistent(self) -> BuildIndex:
         names = [shard.name for shard in self.shards]

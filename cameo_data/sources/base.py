@@ -8,18 +8,37 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from cameo_data.errors import Failure
 from cameo_data.types import Scene
+
+# A source may decide by sizes where ``refuse`` is given and they leave no doubt.
+ExifOption = Literal["refuse", "stored", "displayed"]
+
+
+def exif_field(default: ExifOption) -> Any:
+    """The option ``exif_orientation``, with a source's own default."""
+    return Field(
+        default,
+        description="pictures whose EXIF asks viewers to turn them: refuse; stored ignores the tag "
+        "(K, depth, masks and poses are those of the stored pixels); displayed turns the picture "
+        "first (they are those of the picture as shown)",
+    )
 
 
 class SourceOptions(BaseModel):
     """Base of every source's options; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PictureOptions(SourceOptions):
+    """Base of the options of sources that read picture files."""
+
+    exif_orientation: ExifOption = exif_field("refuse")
 
 
 @runtime_checkable

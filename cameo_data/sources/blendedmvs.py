@@ -6,13 +6,14 @@ Layout (github.com/YoYo000/BlendedMVS, README, "Dataset Structure"): ``PID/blend
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from cameo_data import files, image_io
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import (
     FolderSource,
     find_scenes,
@@ -22,13 +23,14 @@ from cameo_data.sources.folders import (
 )
 from cameo_data.sources.listing import list_files
 from cameo_data.sources.mvsnet_files import check_center, read_cam
-from cameo_data.types import Camera, DepthRef, Frame, Scene
+from cameo_data.sources.unused import unused_files
+from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene, Unused
 
 DATASET = "blendedmvs"
 IMAGES, CAMS, DEPTHS = "blended_images", "cams", "rendered_depth_maps"
 
 
-class BlendedMvsOptions(SourceOptions):
+class BlendedMvsOptions(PictureOptions):
     """Which images of which scenes.
 
     Attributes:
@@ -78,22 +80,42 @@ def _scene(folder: Path, scene_id: str, options: BlendedMvsOptions) -> Scene:
     for cam in cams:
         try:
             image = folder / IMAGES / f"{cam.name}{suffix}.jpg"
-            frames.append(_frame(folder, cam.name, cam.path, image))
+            frames.append(_frame(folder, cam.name, cam.path, image, options.exif_orientation))
         except FileDefect as defect:
             failures.append(defect.at(DATASET, scene_id, cam.name).failure)
-    failures += _without_camera(folder, scene_id, {cam.name for cam in cams})
-    return Scene(DATASET, scene_id, tuple(frames), "arbitrary", tuple(failures))
+    lost = _without_camera(folder, scene_id, {cam.name for cam in cams})
+    names = [*(cam.name for cam in cams), *(str(failure.frame_id) for failure in lost)]
+    unused = _unused(folder, names, suffix)
+    return Scene(DATASET, scene_id, tuple(frames), "arbitrary", (*failures, *lost), unused=unused)
 
 
-def _frame(folder: Path, frame_id: str, cam_path: Path, image: Path) -> Frame:
+def _unused(folder: Path, names: Iterable[str], suffix: str) -> tuple[Unused, ...]:
+    named = [
+        path
+        for name in names
+        for path in (
+            folder / IMAGES / f"{name}{suffix}.jpg",
+            folder / CAMS / f"{name}_cam.txt",
+            folder / DEPTHS / f"{name}.pfm",
+        )
+    ]
+    kinds = (
+        (f"{IMAGES}/*.jpg", "copies of the pictures (choose masked or blended: -o images=…)"),
+        (f"{DEPTHS}/*", "depth maps without a camera file"),
+    )
+    return unused_files(folder, named, kinds)
+
+
+def _frame(folder: Path, frame_id: str, cam_path: Path, image: Path, exif: ExifRule) -> Frame:
     cam = read_cam(files.inside(folder, cam_path))
-    hw = image_io.read_hw(files.inside(folder, image))
+    hw = image_io.read_hw(files.inside(folder, image), exif)
     check_center(cam_path, cam.K, hw)
     depth = files.inside(folder, folder / DEPTHS / f"{frame_id}.pfm")
     ref = None
     if depth.is_file():
         ref = DepthRef(depth, codec="pfm", scale=1.0, source="rendered mesh")
-    return Frame(frame_id, Camera(cam.K, hw, cam.cam_from_world), image, ref)
+    camera = Camera(cam.K, hw, cam.cam_from_world)
+    return Frame(frame_id, camera, image, ref, exif_orientation=exif)
 
 
 def _without_camera(folder: Path, scene_id: str, known: set[str]) -> list[Failure]:

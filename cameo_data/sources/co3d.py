@@ -14,6 +14,7 @@ from typing import Any
 from cameo_data import files
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
+from cameo_data.orientation import rule_of_stated_size
 from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.co3d_annotations import (
     FRAMES,
@@ -21,12 +22,13 @@ from cameo_data.sources.co3d_annotations import (
     FrameRecord,
     parse,
 )
-from cameo_data.sources.co3d_frames import FrameReader
+from cameo_data.sources.co3d_frames import FILE_PLACES, FrameReader, record_files
 from cameo_data.sources.co3d_index import FrameIndex
 from cameo_data.sources.co3d_listing import DATASET, Co3dOptions, Entry, Listing
 from cameo_data.sources.folders import known, subfolders
 from cameo_data.sources.listing import printable
-from cameo_data.types import Frame, Scene
+from cameo_data.sources.unused import unused_files
+from cameo_data.types import Frame, Scene, Unused
 
 
 class Co3dSource:
@@ -76,7 +78,11 @@ class Co3dSource:
         except FileDefect as defect:
             raise defect.at(DATASET, scene_id) from None
         reader = FrameReader(
-            entry.category.parent, folder, self._options.mask_threshold, self._options.depth_masks
+            entry.category.parent,
+            folder,
+            self._options.mask_threshold,
+            self._options.depth_masks,
+            rule_of_stated_size(self._options.exif_orientation),
         )
         frames, defects = _read(reader, values, entry)
         return Scene(
@@ -85,6 +91,7 @@ class Co3dSource:
             tuple(frames),
             "arbitrary",
             tuple(defect.at(DATASET, scene_id, name).failure for name, defect in defects),
+            unused=_unused(folder, values, entry),
         )
 
     def _index(self, category: Path) -> FrameIndex:
@@ -102,6 +109,23 @@ class Co3dSource:
         if isinstance(known, FileDefect):
             raise known
         return known
+
+
+def _unused(folder: Path, values: Sequence[Any], entry: Entry) -> tuple[Unused, ...]:
+    """Files of the sequence that no annotation names, and those of frames not asked for."""
+    root = entry.category.parent
+    wanted = None if entry.numbers is None else set(entry.numbers)
+    asked: list[Any] = []
+    others: list[Any] = []
+    for value in values:
+        unwanted = wanted is not None and value.get("frame_number") not in wanted
+        (others if unwanted else asked).append(value)
+    why = f"that {FRAMES} does not name"
+    kinds = [(f"{place}/*", f"{what} {why}") for place, what in FILE_PLACES.items()]
+    left_out = {
+        "files of frames that the set list or batch does not name": record_files(root, others)
+    }
+    return unused_files(folder, record_files(root, asked), kinds, left_out=left_out)
 
 
 def _read(

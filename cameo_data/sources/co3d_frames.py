@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +13,18 @@ from cameo_data import depth_io, files, image_io, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.co3d_annotations import DepthRecord, FrameRecord, ViewpointRecord
-from cameo_data.types import Camera, DepthRef, Frame, intrinsics_defect
+from cameo_data.types import Camera, DepthRef, ExifRule, Frame, intrinsics_defect
 
 # PyTorch3D cameras have x left, y up, z forward; OpenCV cameras x right, y down, z forward.
 OPENCV_FROM_PYTORCH3D = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+# Folders of a sequence, and what lies in them.
+FILE_PLACES = {
+    "images": "pictures",
+    "depths": "depth maps",
+    "depth_masks": "masks of depth maps",
+    "masks": "masks",
+}
 
 # A JPEG of one colour takes 6 bits a block of luma and at most 8 of chroma, 0.03 bytes a pixel, and
 # some tables. Larger files are not opened to see whether they are black.
@@ -81,12 +91,14 @@ class FrameReader:
         folder: the sequence's folder, which they may not leave.
         mask_threshold: least probability of foreground.
         depth_masks: whether pixels outside the depth mask lose their depth.
+        exif: see ``Frame.exif_orientation``; records state the size that the viewpoint is for.
     """
 
     root: Path
     folder: Path
     mask_threshold: float
     depth_masks: bool
+    exif: ExifRule
     _depth_hw: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 
     def frame(self, record: FrameRecord) -> Frame:
@@ -114,6 +126,7 @@ class FrameReader:
             mask_path=None if record.mask is None else self._existing(record.mask.path),
             mask_threshold=self.mask_threshold,
             timestamp=record.frame_timestamp,
+            exif_orientation=self.exif,
         )
 
     def _image(self, record: FrameRecord) -> Path:
@@ -131,7 +144,7 @@ class FrameReader:
     def _depth(self, record: DepthRecord, hw: tuple[int, int]) -> DepthRef:
         path = self._existing(record.path)
         if hw not in self._depth_hw:  # in v1 depth is smaller than the image; one header tells
-            self._depth_hw[hw] = depth_io.depth_hw(path)
+            self._depth_hw[hw] = depth_io.depth_hw(path, "float16_png")
         depth_hw = self._depth_hw[hw]
         mask = record.mask_path if self.depth_masks else None
         return DepthRef(
@@ -152,12 +165,25 @@ class FrameReader:
         return path
 
 
+def record_files(root: Path, values: Iterable[Any]) -> list[Path]:
+    """Every file that raw records name, there or not."""
+    places = (("image", "path"), ("depth", "path"), ("depth", "mask_path"), ("mask", "path"))
+    paths = []
+    for value in values:
+        for part, key in places:
+            record = value.get(part)
+            text = record.get(key) if isinstance(record, dict) else None
+            if isinstance(text, str) and text and "\0" not in text:
+                paths.append(root / text)
+    return paths
+
+
 def _is_black(path: Path, hw: tuple[int, int]) -> bool:
     """Whether the image is all black; only files small enough for that are opened."""
     try:
         if path.stat().st_size > hw[0] * hw[1] * _BLACK_BYTES_PER_PIXEL + _BLACK_BYTES:
             return False
-        return int(image_io.read_rgb(path).rgb.max()) <= _BLACK_LEVEL
+        return int(image_io.read_rgb(path, "stored").rgb.max()) <= _BLACK_LEVEL
     except (OSError, FileDefect):
         return False  # what is wrong with it is found, and said, when the frame is read
 

@@ -15,7 +15,7 @@ from cameo_data import files
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import co3d_sets
-from cameo_data.sources.base import SourceOptions
+from cameo_data.sources.base import PictureOptions
 from cameo_data.sources.co3d_annotations import SEQUENCES, SequenceRecord, parse, read_records
 from cameo_data.sources.co3d_sets import Split
 from cameo_data.sources.listing import is_text, natural_key, printable
@@ -30,7 +30,7 @@ def _names(value: Any) -> Any:
     return tuple(v.strip() for v in value.split(",")) if isinstance(value, str) else value
 
 
-class Co3dOptions(SourceOptions):
+class Co3dOptions(PictureOptions):
     """Which sequences and frames, and what counts as foreground and as depth."""
 
     categories: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(

@@ -19,10 +19,11 @@ from cameo_data import depth_io, files, undistortion
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.matches import read_pairs
+from cameo_data.sources import headers
 from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.colmap_model import Model, ModelImage, read_model
 from cameo_data.sources.colmap_options import ColmapOptions
-from cameo_data.sources.colmap_projects import Project, is_project, projects_in
+from cameo_data.sources.colmap_projects import Project, is_project, projects_in, unused_in
 from cameo_data.sources.folders import find_scenes, looks_like, nothing_found
 from cameo_data.sources.listing import is_text, printable
 from cameo_data.types import Camera, DepthRef, Frame, MatchTable, Scene
@@ -110,7 +111,7 @@ def read_scene(project: Project, options: ColmapOptions, scene_id: str) -> Scene
             path = files.inside(project.folder, project.folder / options.matches)
             matches = read_pairs(path, (image.name for image in model.images))
         elif kind is None:
-            matches = model.tracks
+            matches = model.usable_tracks()
     except FileDefect as defect:
         raise defect.at(options.dataset, scene_id) from None
     frames: dict[str, Frame] = {}
@@ -122,8 +123,16 @@ def read_scene(project: Project, options: ColmapOptions, scene_id: str) -> Scene
             frames[image.name] = _frame(project, options, image, kind)
         except FileDefect as defect:
             failures.append(defect.at(options.dataset, scene_id, printable(image.name)).failure)
+    found = tuple(frames.values())
     return Scene(
-        options.dataset, scene_id, tuple(frames.values()), options.unit, tuple(failures), matches
+        options.dataset,
+        scene_id,
+        found,
+        options.unit,
+        tuple(failures),
+        matches,
+        notes=(*model.notes_without_tracks(), *headers.exif_notes(found)),
+        unused=unused_in(project, options, [image.name for image in model.images], kind),
     )
 
 
@@ -144,31 +153,32 @@ def _frame(project: Project, options: ColmapOptions, image: ModelImage, kind: st
                 "PINHOLE, as image_undistorter makes it",
                 "give -o depth=none, or the workspace that belongs to the depth maps",
             )
-        depth = _depth(project, project.depth_maps / f"{image.name}.{kind}.bin", kind)
+        depth = _depth(project, project.depth_map(image.name, kind), kind)
         assert depth.hw is not None
         if options.depth_pixel_center == "integer":
             # in pixels of the image: patch_match_stereo may have worked at a reduced size
             K[:2, 2] += 0.5 * hw[1] / depth.hw[1], 0.5 * hw[0] / depth.hw[0]
-    mask = project.images.parent / options.masks / f"{image.name}.png"
+    mask = project.mask(options.masks, image.name)
     return Frame(
         frame_id=image.name,
         camera=Camera(K, hw, image.pose()),
         image_path=path,
         depth=depth,
-        mask_path=_checked(project, mask, Reason.UNREADABLE_IMAGE) if mask.exists() else None,
+        mask_path=_checked(project, mask, Reason.UNREADABLE_IMAGE) if _is_there(mask) else None,
         distortion=lens,
+        exif_orientation=options.exif_orientation,
     )
 
 
 def _depth(project: Project, path: Path, kind: str) -> DepthRef:
-    if not path.exists():
+    if not _is_there(path):
         raise FileDefect(
             Reason.NO_DEPTH,
             f"there is no {path.name}",
             "a depth map for each image",
             "run patch_match_stereo for it, or leave the frame out",
         )
-    hw = depth_io.depth_hw(_checked(project, path, Reason.UNREADABLE_DEPTH))
+    hw = depth_io.depth_hw(_checked(project, path, Reason.UNREADABLE_DEPTH), "colmap")
     return DepthRef(path, "colmap", 1.0, hw=hw, source=f"colmap_{kind}")
 
 
@@ -178,8 +188,8 @@ def _depth_kind(project: Project, options: ColmapOptions, model: Model) -> str |
         return None
     kinds = ("geometric", "photometric") if options.depth == "auto" else (options.depth,)
     for kind in kinds:
-        maps = (project.depth_maps / f"{image.name}.{kind}.bin" for image in model.images)
-        if any(path.exists() for path in maps):
+        maps = (project.depth_map(image.name, kind) for image in model.images)
+        if any(_is_there(path) for path in maps):
             return kind
     if options.depth == "auto":
         return None
@@ -189,6 +199,13 @@ def _depth_kind(project: Project, options: ColmapOptions, model: Model) -> str |
         "one per image",
         "run patch_match_stereo, or choose another depth (-o depth=auto)",
     )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name longer than the system allows is no file's
+        return False
 
 
 def _checked(project: Project, path: Path, unreadable: Reason) -> Path:

@@ -7,8 +7,9 @@ library composes the pose of each image.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cameo_data import colmap_files, files, transforms, undistortion
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.matches import Tracks
+from cameo_data.sources.colmap_stage import LOAD_ERRORS, Staged, stage
 from cameo_data.sources.listing import natural_key
 from cameo_data.types import FloatArray, Lens
 
@@ -50,14 +52,37 @@ class ModelImage:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A model's images in natural order of their names, and its tracks by those names."""
+    """A model's images in natural order of their names, and its tracks by those names.
+
+    Attributes:
+        tracks: None where no image sees a point, or where ``tracks_defect`` says what is wrong.
+        notes: what the files lack and how they were read nevertheless.
+    """
 
     images: tuple[ModelImage, ...]
-    tracks: Tracks
+    tracks: Tracks | None
+    tracks_defect: FileDefect | None = None
+    notes: tuple[str, ...] = ()
+
+    def usable_tracks(self) -> Tracks | None:
+        """The tracks, where they stand in for depth.
+
+        Raises:
+            FileDefect: they are damaged, or disagree.
+        """
+        if self.tracks_defect is not None:
+            raise self.tracks_defect
+        return self.tracks
+
+    def notes_without_tracks(self) -> tuple[str, ...]:
+        """The notes, and what is wrong with tracks that nothing needs."""
+        if self.tracks_defect is None:
+            return self.notes
+        return (*self.notes, f"tracks of the model are not read: {self.tracks_defect.found}")
 
 
 def read_model(folder: Path) -> Model:
-    """The model in a folder: binary or text, with or without rigs and frames.
+    """The model in a folder: binary or text, with or without points, rigs and frames.
 
     Raises:
         FileDefect: no model, a damaged one, or a camera that COLMAP does not know.
@@ -74,32 +99,78 @@ def read_model(folder: Path) -> Model:
     codes = _param_counts(library)
     colmap_files.check_model(folder, ext, dict(codes.values()))
     if ext == "txt":
-        _check_models_named(folder / "cameras.txt", codes)
+        _check_cameras(folder / "cameras.txt", codes)
+    staged = stage(folder, ext)
+    model, defect = _load(library, staged)
+    names = {} if staged.text is None else staged.text.names
+    named = [(names.get(number) or _name(x), x) for number, x in model.images.items()]
+    images = [_image(name, image) for name, image in named]
+    _check_posed(staged, images)
+    images.sort(key=lambda image: natural_key(image.name))
+    tracks = None
+    if defect is None and any(image.num_points3D for _, image in named):
+        tracks = Tracks(staged.track_files(), _Observations(dict(named)))
+    return Model(tuple(images), tracks, defect, staged.notes)
+
+
+def _check_posed(staged: Staged, images: Sequence[ModelImage]) -> None:
+    """COLMAP composes the poses in ``images`` from rigs and frames; others leave them blank."""
+    poses = [image.cam_from_world for image in images if image.cam_from_world is not None]
+    if staged.lone is None or len(poses) < 2:
+        return
+    if all(np.array_equal(pose, poses[0]) for pose in poses):
+        other = next(name for name in colmap_files.RIG_FILES if name != staged.lone)
+        raise FileDefect(
+            Reason.BAD_POSE,
+            f"{staged.lone}.{staged.ext} without {other}.{staged.ext}, and every image has the "
+            "same pose",
+            "poses of the images, or both files",
+            f"restore {other}.{staged.ext}",
+        )
+
+
+def _load(library: Any, staged: Staged) -> tuple[Any, FileDefect | None]:
+    """COLMAP's own object, and what is wrong with its tracks where it had to be read without.
+
+    Raises:
+        FileDefect: the library cannot read it even without points.
+    """
+    defect = staged.points_defect
+    if staged.with_points:
+        try:
+            return staged.load(library), None
+        except LOAD_ERRORS as error:
+            defect = FileDefect(
+                Reason.BAD_METADATA,
+                f"tracks of the model in {staged.folder.name} disagree, COLMAP says: "
+                f"{_reason(error)}",
+                "points that are seen where the images see them",
+                "triangulate them again with COLMAP's point_triangulator, or remove "
+                f"{colmap_files.POINTS}.{staged.ext} to read cameras and images alone",
+            )
     try:
-        model = library.Reconstruction()
-        (model.read_binary if ext == "bin" else model.read_text)(str(folder))
-        images = [_image(image) for image in model.images.values()]
-    except (ValueError, IndexError, RuntimeError, MemoryError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        # a failed check or index of its own code says nothing about the file but that it is damaged
-        internal = "Check failed" in reason or "_M_range_check" in reason
+        return replace(staged, with_points=False).load(library), defect
+    except LOAD_ERRORS as error:
         raise FileDefect(
             Reason.BAD_METADATA,
-            f"COLMAP cannot read the model in {folder.name}"
-            + (": a file of it is damaged or cut short" if internal else f" ({reason})"),
+            f"COLMAP cannot read the model in {staged.folder.name} ({_reason(error)})",
             "a model that COLMAP can open",
             "copy it again, or write it anew with COLMAP's model_converter",
         ) from None
-    images.sort(key=lambda image: natural_key(image.name))
-    paths = [folder / f"{name}.{ext}" for name in colmap_files.MODEL_FILES[1:]]
-    return Model(tuple(images), Tracks(tuple(paths), _Observations(model)))
+
+
+def _reason(error: Exception) -> str:
+    """COLMAP's own words, without the place in its code; of a failed check, what was checked."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"^\[[^\]]*\] ", "", text)
+    return text[:200] or type(error).__name__
 
 
 class _Observations:
     """Looks up which points an image sees where; an image is converted when first asked for."""
 
-    def __init__(self, model: Any) -> None:
-        self._images = {image.name: image for image in model.images.values()}
+    def __init__(self, images: Mapping[str, Any]) -> None:
+        self._images = images
         self._known: dict[str, tuple[NDArray[np.int64], FloatArray]] = {}
 
     def __call__(self, name: str) -> tuple[NDArray[np.int64], FloatArray]:
@@ -111,7 +182,14 @@ class _Observations:
         return self._known[name]
 
 
-def _image(image: Any) -> ModelImage:
+def _name(image: Any) -> str:
+    try:
+        return str(image.name)
+    except UnicodeDecodeError as error:  # stays visible: the frame is refused, not the model
+        return error.object.decode("utf-8", "surrogateescape")
+
+
+def _image(name: str, image: Any) -> ModelImage:
     camera = image.camera
     lens = Lens(
         camera.model_name,
@@ -119,12 +197,12 @@ def _image(image: Any) -> ModelImage:
         (int(camera.height), int(camera.width)),
     )
     if not image.has_pose:
-        return ModelImage(image.name, lens, None)
+        return ModelImage(name, lens, None)
     pose = image.cam_from_world()
     cam_from_world = np.eye(4)
     # the library makes the identity of the quaternion 0 0 0 0, which is no rotation
     cam_from_world[:3] = pose.matrix() if np.any(pose.rotation.quat) else np.nan
-    return ModelImage(image.name, lens, cam_from_world)
+    return ModelImage(name, lens, cam_from_world)
 
 
 def _param_counts(library: Any) -> Mapping[str, tuple[int, int]]:
@@ -137,14 +215,18 @@ def _param_counts(library: Any) -> Mapping[str, tuple[int, int]]:
     return found
 
 
-def _check_models_named(path: Path, known: Mapping[str, Any]) -> None:
-    """COLMAP says of an unknown camera only that there is one."""
+def _check_cameras(path: Path, known: Mapping[str, Any]) -> None:
+    """COLMAP says of an unknown camera or a wild number only that there is one."""
     for line in files.read_text(path, files.MAX_TEXT_BYTES).splitlines():
         words = line.split()
-        if len(words) > 1 and not words[0].startswith("#") and words[1] not in known:
+        if len(words) < 2 or words[0].startswith("#"):
+            continue
+        if words[1] not in known:
             raise FileDefect(
                 Reason.UNKNOWN_CAMERA_MODEL,
                 f"camera {words[0]} is of model {words[1]!r}",
                 f"one of {', '.join(known)}",
                 "undistort the images with the tool that made the model",
             )
+        for word in words[2:]:
+            colmap_files.check_camera_number(words[0], word)

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from cameo_data.sources.base import SourceOptions
+from cameo_data.sources.base import ExifOption, PictureOptions, exif_field
 from cameo_data.types import Unit
 
 
-class ColmapOptions(SourceOptions):
+class ColmapOptions(PictureOptions):
     """Options of the source ``colmap``."""
 
     dataset: str = Field("colmap", min_length=1, description="name of the dataset")
@@ -40,6 +40,9 @@ class ColmapOptions(SourceOptions):
         description="focal length of undistorted images, relative to the stored ones': below 1 "
         "keeps more of a wide view",
     )
+
+    # COLMAP ignores the tag, so that pictures of one camera share intrinsics (docs/conventions.md)
+    exif_orientation: ExifOption = exif_field("stored")
 
     @property
     def wants_depth(self) -> bool:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from cameo_data import colmap_files
+from cameo_data.sources.colmap_options import ColmapOptions
 from cameo_data.sources.listing import natural_key
+from cameo_data.sources.unused import relative, unused_files
+from cameo_data.types import Unused
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,15 @@ class Project:
     model: Path
     images: Path
     depth_maps: Path | None
+
+    def mask(self, masks: str, name: str) -> Path:
+        """Where the mask of an image lies if it has one, ``masks`` being the masks' folder."""
+        return self.images.parent / masks / f"{name}.png"
+
+    def depth_map(self, name: str, kind: str) -> Path:
+        """Where the depth map of an image lies, in a dense workspace."""
+        assert self.depth_maps is not None
+        return self.depth_maps / f"{name}.{kind}.bin"
 
 
 def is_project(folder: Path) -> bool:
@@ -50,6 +63,37 @@ def projects_in(folder: Path, with_depth: bool) -> dict[str, Project]:
             part = Path(model if len(chosen) == 1 else space).relative_to(folder).as_posix()
             found[part] = Project(folder, Path(model), Path(space, "images"), depth_maps)
     return {"": found.popitem()[1]} if len(found) == 1 else found
+
+
+def unused_in(
+    project: Project, options: ColmapOptions, names: Iterable[str], kind: str | None
+) -> tuple[Unused, ...]:
+    """What lies in the project and belongs to no image of the model, whose names are given.
+
+    Args:
+        kind: of the depth maps that are read, or None.
+    """
+    named = []
+    for name in names:
+        named += [project.images / name, project.mask(options.masks, name)]
+        if kind is not None:
+            named.append(project.depth_map(name, kind))
+    images = relative(project.folder, project.images)
+    masks = relative(project.folder, project.images.parent / options.masks)
+    kinds = [
+        (f"{images}/*", "pictures that the model does not register"),
+        (f"{escape(masks)}/*", "masks of pictures that the model does not register"),
+    ]
+    if project.depth_maps is not None:
+        maps = relative(project.folder, project.depth_maps)
+        what = "depth maps of pictures that the model does not register"
+        kinds += [(f"{maps}/*.{kind}.bin", what)] if kind is not None else []
+        kinds.append((f"{maps}/*", "depth maps of another kind (choose it with -o depth=…)"))
+    every = (*colmap_files.MODEL_FILES, *colmap_files.RIG_FILES)
+    models = [project.model / f"{name}.{ext}" for name in every for ext in ("bin", "txt")]
+    read = [relative(project.folder, path) for path in models]
+    read += [] if options.matches is None else [escape(options.matches)]
+    return unused_files(project.folder, named, kinds, read=read)
 
 
 # Paths are texts from here on: listing thousands of projects would spend most of its time in

@@ -15,6 +15,7 @@ become 1446, 331.6, 265.5, which is the calibration's 2892, 823.2, 619.1 halved 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,11 +25,12 @@ from pydantic import Field
 from cameo_data import depth_io, files, image_io
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource, subfolders
-from cameo_data.sources.listing import list_files
+from cameo_data.sources.listing import first_number, list_files
 from cameo_data.sources.mvsnet_files import CamFile, check_center, read_cam
-from cameo_data.types import Camera, DepthRef, Frame, Scene
+from cameo_data.sources.unused import unused_files
+from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene, Unused
 
 DATASET = "dtu"
 CAMERAS, IMAGES, DEPTHS = "Cameras/train", "Rectified", "Depths"
@@ -41,7 +43,7 @@ EVALUATION = frozenset(
 )
 
 
-class DtuOptions(SourceOptions):
+class DtuOptions(PictureOptions):
     """Which scans, in which light.
 
     Attributes:
@@ -75,7 +77,7 @@ def open_dtu(root: Path, options: DtuOptions) -> FolderSource:
         )
 
     def read(folder: Path, scene_id: str) -> Scene:
-        return _scene(root, folder, scene_id, options.light)
+        return _scene(root, folder, scene_id, options)
 
     return FolderSource(DATASET, folders, failures, read)
 
@@ -87,7 +89,8 @@ def _split(scan: str) -> str:
     return "evaluation" if number in EVALUATION else "training"
 
 
-def _scene(root: Path, folder: Path, scene_id: str, light: int) -> Scene:
+def _scene(root: Path, folder: Path, scene_id: str, options: DtuOptions) -> Scene:
+    light, exif = options.light, options.exif_orientation
     images = list_files(files.inside(root, folder), f"rect_*_{light}_r5000.png")
     if not images:
         raise FileDefect(
@@ -100,13 +103,29 @@ def _scene(root: Path, folder: Path, scene_id: str, light: int) -> Scene:
     failures: list[Failure] = []
     for image in images:
         try:
-            frames.append(_frame(root, scene_id, image.name, image.path))
+            frames.append(_frame(root, scene_id, image.name, image.path, exif))
         except FileDefect as defect:
             failures.append(defect.at(DATASET, scene_id, image.name).failure)
-    return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures))
+    unused = _unused(root, scene_id, [image.path for image in images])
+    return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures), unused=unused)
 
 
-def _frame(root: Path, scene_id: str, frame_id: str, image: Path) -> Frame:
+def _unused(root: Path, scene_id: str, images: Sequence[Path]) -> tuple[Unused, ...]:
+    pictures, depths = (f"{place}/{scene_id}{SUFFIX}" for place in (IMAGES, DEPTHS))
+    named = list(images)
+    for image in images:
+        view = first_number(image.name.removeprefix("rect_"))
+        if view is not None:
+            for name in (f"depth_map_{view - 1:04d}.pfm", f"depth_visual_{view - 1:04d}.png"):
+                named.append(root / depths / name)
+    kinds = (
+        (f"{IMAGES}/*", "pictures under another light (choose it with -o light=…)"),
+        (f"{DEPTHS}/*", "depth maps without a picture"),
+    )
+    return unused_files(root, named, kinds, within=(pictures, depths))
+
+
+def _frame(root: Path, scene_id: str, frame_id: str, image: Path, exif: ExifRule) -> Frame:
     if not frame_id.isdigit() or int(frame_id) < 1:
         raise FileDefect(
             Reason.BAD_NAME, f"{image.name} has no view number", "rect_001_…", "rename it"
@@ -114,11 +133,11 @@ def _frame(root: Path, scene_id: str, frame_id: str, image: Path) -> Frame:
     view = int(frame_id) - 1  # images count from 1, cameras and depths from 0
     cam_path = files.inside(root, root / CAMERAS / f"{view:08d}_cam.txt")
     cam: CamFile = read_cam(cam_path)
-    hw = image_io.read_hw(files.inside(root, image))
+    hw = image_io.read_hw(files.inside(root, image), exif)
     depth_path = files.inside(root, root / DEPTHS / f"{scene_id}{SUFFIX}/depth_map_{view:04d}.pfm")
     depth, depth_hw = None, (hw[0] // 4, hw[1] // 4)
     if depth_path.is_file():
-        depth_hw = depth_io.depth_hw(depth_path)
+        depth_hw = depth_io.depth_hw(depth_path, "dtu")
         depth = DepthRef(
             depth_path, codec="dtu", scale=METRES_PER_UNIT, hw=depth_hw, source="structured light"
         )
@@ -126,7 +145,7 @@ def _frame(root: Path, scene_id: str, frame_id: str, image: Path) -> Frame:
     K = cam.K * np.array([[hw[1] / depth_hw[1]], [hw[0] / depth_hw[0]], [1.0]])
     cam_from_world = cam.cam_from_world.copy()
     cam_from_world[:3, 3] *= METRES_PER_UNIT
-    return Frame(frame_id, Camera(K, hw, cam_from_world), image, depth)
+    return Frame(frame_id, Camera(K, hw, cam_from_world), image, depth, exif_orientation=exif)
 
 
 def _recognise(root: Path) -> bool:

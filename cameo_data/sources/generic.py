@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,17 +16,19 @@ from pydantic import Field
 from cameo_data import files, matches
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources import headers
+from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import find_scenes, known, looks_like, nothing_found
 from cameo_data.sources.generic_frames import existing, make_frame
 from cameo_data.sources.generic_records import FILE_NAME, SceneRecord, read_frame, read_scene
 from cameo_data.sources.listing import is_text, printable
-from cameo_data.types import Frame, MatchTable, Scene
+from cameo_data.sources.unused import entry_files, frame_files, kinds_beside, unused_files
+from cameo_data.types import Frame, MatchTable, Scene, Unused
 
 SPLITS_FILE = "splits.json"
 
 
-class GenericOptions(SourceOptions):
+class GenericOptions(PictureOptions):
     """What to call the data, and which split of it."""
 
     dataset: str = Field("generic", min_length=1, description="name in samples and messages")
@@ -43,6 +46,7 @@ class GenericSource:
 
     def __init__(self, root: Path, options: GenericOptions) -> None:
         self.dataset = options.dataset
+        self._exif = options.exif_orientation
         self._folders, failures = find_scenes(root, options.dataset, _is_scene)
         self.failures: Sequence[Failure] = failures
         if options.split is not None:
@@ -73,16 +77,32 @@ class GenericSource:
                 if frame_id in frames:
                     raise _duplicate(frame_id)
                 label = frame_id
-                frames[frame_id] = make_frame(folder, record, entry, frame_id)
+                frames[frame_id] = make_frame(folder, record, entry, frame_id, self._exif)
             except FileDefect as defect:
                 failures.append(defect.at(self.dataset, scene_id, label).failure)
         try:
             table = _matches(folder, record, list(frames))
         except FileDefect as defect:
             raise defect.at(self.dataset, scene_id) from None
+        found = tuple(frames.values())
+        notes = headers.exif_notes(found)
         return Scene(
-            self.dataset, scene_id, tuple(frames.values()), record.unit, tuple(failures), table
+            self.dataset,
+            scene_id,
+            found,
+            record.unit,
+            tuple(failures),
+            table,
+            notes=notes,
+            unused=_unused(folder, record, found),
         )
+
+
+def _unused(folder: Path, record: SceneRecord, frames: Sequence[Frame]) -> tuple[Unused, ...]:
+    why = f"that no entry of {FILE_NAME} names"
+    named = [*frame_files(frames), *entry_files(folder, record.frames, ("image", "depth", "mask"))]
+    read = [FILE_NAME, *([] if record.matches is None else [escape(record.matches)])]
+    return unused_files(folder, named, kinds_beside(folder, frames, why), read=read)
 
 
 def _matches(folder: Path, record: SceneRecord, frame_ids: Sequence[str]) -> MatchTable | None:

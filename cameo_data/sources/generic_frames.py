@@ -6,21 +6,34 @@ from pathlib import Path
 
 import numpy as np
 
-from cameo_data import depth_io, files, image_io, transforms
+from cameo_data import aspects, depth_io, files, image_io, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.generic_records import FILE_NAME, FrameRecord, SceneRecord, pose_matrix
-from cameo_data.types import Camera, DepthRef, FloatArray, Frame, intrinsics_defect
+from cameo_data.orientation import rule_of_stated_size
+from cameo_data.sources.generic_records import (
+    FILE_NAME,
+    FrameRecord,
+    Intrinsics,
+    SceneRecord,
+    pose_matrix,
+)
+from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, intrinsics_defect
 
 
-def make_frame(folder: Path, scene: SceneRecord, record: FrameRecord, frame_id: str) -> Frame:
+def make_frame(
+    folder: Path, scene: SceneRecord, record: FrameRecord, frame_id: str, exif: ExifRule
+) -> Frame:
     """The frame; of its files only headers are read.
 
     Raises:
         FileDefect: no K, no rigid pose, or a file is missing or of an unknown kind.
     """
     image = existing(folder, record.image)
-    hw = image_io.read_hw(image)
+    _, size = _stated_K(scene, record)
+    rule, like_hw = exif, None
+    if size is not None and min(size) > 0:
+        rule, like_hw = rule_of_stated_size(exif), (size[1], size[0])
+    hw = image_io.read_hw(image, rule, like_hw)
     camera = Camera(_intrinsics(scene, record, hw), hw, _cam_from_world(scene, record))
     distortion = record.distortion if record.distortion is not None else scene.distortion
     return Frame(
@@ -32,12 +45,13 @@ def make_frame(folder: Path, scene: SceneRecord, record: FrameRecord, frame_id: 
         mask_threshold=scene.mask_threshold,
         distortion=distortion or None,
         timestamp=record.timestamp,
+        exif_orientation=rule,
     )
 
 
 def _intrinsics(scene: SceneRecord, record: FrameRecord, hw: tuple[int, int]) -> FloatArray:
     """K in pixels of the image, the first pixel's centre at (0.5, 0.5)."""
-    given, size = (record.K, record.K_size) if record.K is not None else (scene.K, scene.K_size)
+    given, size = _stated_K(scene, record)
     if given is None:
         raise FileDefect(
             Reason.BAD_INTRINSICS,
@@ -62,6 +76,13 @@ def _intrinsics(scene: SceneRecord, record: FrameRecord, hw: tuple[int, int]) ->
             )
         K[:2] *= np.array([hw[1] / size[0], hw[0] / size[1]])[:, None]
     return K
+
+
+def _stated_K(
+    scene: SceneRecord, record: FrameRecord
+) -> tuple[Intrinsics | None, tuple[int, int] | None]:
+    """The K that is given for a frame, and the (width, height) that it is for."""
+    return (record.K, record.K_size) if record.K is not None else (scene.K, scene.K_size)
 
 
 def _cam_from_world(scene: SceneRecord, record: FrameRecord) -> FloatArray:
@@ -94,7 +115,8 @@ def _depth(
             f"add depth_scale to {FILE_NAME}",
         )
     path = existing(folder, record.depth)
-    hw = depth_io.depth_hw(path)
+    hw = depth_io.depth_hw(path, scene.depth_codec)
+    aspects.check_depth(record.depth, hw, camera.hw)
     own_K = camera.K * [[hw[1] / camera.hw[1]], [hw[0] / camera.hw[0]], [1.0]]
     return DepthRef(
         path,

@@ -25,17 +25,18 @@ from cameo_data import array_files, files, image_io, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import hypersim_tables as tables
-from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources import hypersim_unused
+from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like, nothing_found
+from cameo_data.sources.hypersim_unused import FRAME, KEYFRAME_FILES
 from cameo_data.sources.listing import first_number, list_files
-from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene
+from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene
 
 DATASET = "hypersim"
-FRAME = "frame.*.tonemap.jpg"
 _PREVIEW = re.compile(r"scene_(cam_\w+)_final_preview")
 
 
-class HypersimOptions(SourceOptions):
+class HypersimOptions(PictureOptions):
     """Which scenes, and where their projections stand.
 
     Attributes:
@@ -78,7 +79,7 @@ def open_hypersim(root: Path, options: HypersimOptions) -> FolderSource:
                 "a row for every scene",
                 "restore the publisher's table",
             )
-        return _scene(folder, scene_id, projection)
+        return _scene(folder, scene_id, projection, options.exif_orientation)
 
     return FolderSource(DATASET, folders, failures, read)
 
@@ -128,14 +129,14 @@ def _cameras(folder: Path) -> list[str]:
     return sorted(match[1] for match in found if match is not None)
 
 
-def _scene(folder: Path, scene_id: str, projection: FloatArray) -> Scene:
+def _scene(folder: Path, scene_id: str, projection: FloatArray, exif: ExifRule) -> Scene:
     camera = scene_id.rpartition("/")[2]
     files.inside(folder, folder / "_detail" / camera)
     poses = _poses(folder, camera)
     images = list_files(folder, f"images/scene_{camera}_final_preview/{FRAME}")
     if not images:
         raise FileDefect(Reason.MISSING_FILE, "no image", FRAME, "unpack the archive again")
-    hw = image_io.read_hw(files.inside(folder, images[0].path))
+    hw = image_io.read_hw(files.inside(folder, images[0].path), exif)
     K, new_from_cam = pinhole(projection, hw)
     frames: list[Frame] = []
     failures: list[Failure] = []
@@ -148,17 +149,19 @@ def _scene(folder: Path, scene_id: str, projection: FloatArray) -> Scene:
             if depth.is_file():
                 ref = DepthRef(depth, "hdf5", 1.0, camera_K=K, source="exact", along_ray=True)
             path = files.inside(folder, image.path)
-            frames.append(Frame(image.name, Camera(K, hw, cam_from_world), path, ref))
+            found = Camera(K, hw, cam_from_world)
+            frames.append(Frame(image.name, found, path, ref, exif_orientation=exif))
         except FileDefect as defect:
             failures.append(defect.at(DATASET, scene_id, image.name).failure)
-    return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures))
+    unused = hypersim_unused.unused(folder, camera, [image.name for image in images], len(poses))
+    return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures), unused=unused)
 
 
 def _poses(folder: Path, camera: str) -> FloatArray:
     """(N, 4, 4) OpenCV-axes ``cam_from_world`` of all keyframes, in metres."""
     detail = folder / "_detail" / camera
-    orientations = _keyframes(folder, detail / "camera_keyframe_orientations.hdf5", (3, 3))
-    positions = _keyframes(folder, detail / "camera_keyframe_positions.hdf5", (3,))
+    orientations = _keyframes(folder, detail / KEYFRAME_FILES[0], (3, 3))
+    positions = _keyframes(folder, detail / KEYFRAME_FILES[1], (3,))
     if len(orientations) != len(positions):
         raise FileDefect(
             Reason.BAD_POSE,

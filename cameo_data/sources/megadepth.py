@@ -16,17 +16,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
 from cameo_data import files
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources import megadepth_info, megadepth_models
-from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources import headers, megadepth_info, megadepth_models
+from cameo_data.sources.base import (
+    ExifOption,
+    PictureOptions,
+    SourceSpec,
+    exif_field,
+)
 from cameo_data.sources.folders import known, read_scene_list, subfolders
 from cameo_data.sources.listing import list_files
-from cameo_data.types import Frame, Scene
+from cameo_data.sources.unused import frame_files, relative, unused_files
+from cameo_data.types import Frame, Scene, Unused
 
 DATASET = "megadepth"
 # The archive unpacks to the authors' own path.
@@ -36,7 +43,7 @@ SFM, UNDISTORTED = "MegaDepth_v1_SfM", "Undistorted_SfM"
 FoundFrame = tuple[str, Callable[[], Frame]]
 
 
-class MegaDepthOptions(SourceOptions):
+class MegaDepthOptions(PictureOptions):
     """Which form, which scenes.
 
     Attributes:
@@ -49,6 +56,8 @@ class MegaDepthOptions(SourceOptions):
     layout: Literal["auto", "sfm", "undistorted", "scene_info"] = "auto"
     scene_info: str | None = None
     split: str | None = None
+    # its cameras are COLMAP's, which ignores the tag
+    exif_orientation: ExifOption = exif_field("stored")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +67,7 @@ class MegaDepthSource:
     root: Path
     layout: str
     scenes: dict[str, Path]
+    exif: ExifOption
     failures: tuple[Failure, ...] = ()
     dataset: str = DATASET
 
@@ -69,24 +79,64 @@ class MegaDepthSource:
         frames: list[Frame] = []
         failures: list[Failure] = []
         try:
-            for frame_id, read in self._found(scene_id):
+            found, unused = self._found(scene_id)
+            for frame_id, read in found:
                 try:
                     frames.append(read())
                 except FileDefect as defect:
                     failures.append(defect.at(DATASET, scene_id, frame_id).failure)
         except FileDefect as defect:
             raise defect.at(DATASET, scene_id) from None
-        return Scene(DATASET, scene_id, tuple(frames), "arbitrary", tuple(failures))
+        failed = [str(failure.frame_id) for failure in failures]
+        unused = (*unused, *self._unused(scene_id, frames, failed))
+        return Scene(
+            DATASET,
+            scene_id,
+            tuple(frames),
+            "arbitrary",
+            tuple(failures),
+            notes=headers.exif_notes(frames),
+            unused=unused,
+        )
 
-    def _found(self, scene_id: str) -> Sequence[FoundFrame]:
+    def _unused(
+        self, scene_id: str, frames: Sequence[Frame], failed: Sequence[str]
+    ) -> tuple[Unused, ...]:
+        """Pictures and depth maps in the folders of the scene that belong to none of its images."""
+        scene, _, part = scene_id.partition("/")
+        dense = depth_folder(self.root) / scene / f"dense{part or 0}"
+        pictures, depths = {dense / "imgs"}, {dense / "depths"}
+        if self.layout == "undistorted":
+            pictures = {self.root / UNDISTORTED / scene / "images"}
+        elif self.layout == "scene_info":
+            pictures = {frame.image_path.parent for frame in frames}
+            depths = {frame.depth.path.parent for frame in frames if frame.depth is not None}
+        named = frame_files(frames)
+        for name in failed:
+            named += [folder / name for folder in pictures]
+            named += [folder / f"{Path(name).stem}.h5" for folder in depths]
+        places = {
+            "pictures that the model or index does not name": pictures,
+            "depth maps without a picture": depths,
+        }
+        kinds = [
+            (f"{escape(relative(self.root, folder))}/*", what)
+            for what, folders in places.items()
+            for folder in sorted(folders)
+        ]
+        within = sorted(relative(self.root, folder) for folder in pictures | depths)
+        return unused_files(self.root, named, kinds, within=within)
+
+    def _found(self, scene_id: str) -> tuple[Sequence[FoundFrame], tuple[Unused, ...]]:
         path = files.inside(self.root, self.scenes[scene_id])
         if self.layout == "scene_info":
-            return megadepth_info.frames(self.root, path)
+            return megadepth_info.frames(self.root, path, self.exif)
         scene, _, part = scene_id.partition("/")
         folder = depth_folder(self.root) / scene / f"dense{part or 0}"
         if self.layout == "sfm":
-            return megadepth_models.published_frames(self.root, path, folder)
-        return megadepth_models.undistorted_frames(self.root, path, folder / "depths")
+            return megadepth_models.published_frames(self.root, path, folder, self.exif)
+        depths = folder / "depths"
+        return megadepth_models.undistorted_frames(self.root, path, depths, self.exif), ()
 
 
 def open_megadepth(root: Path, options: MegaDepthOptions) -> MegaDepthSource:
@@ -112,7 +162,7 @@ def open_megadepth(root: Path, options: MegaDepthOptions) -> MegaDepthSource:
             f"{' or '.join(DEPTH_FOLDERS)}; or -o scene_info='index/scene_info_*/*.npz'",
             remedy="give the folder that the archives were unpacked in",
         )
-    return MegaDepthSource(root, layout, scenes, failures)
+    return MegaDepthSource(root, layout, scenes, options.exif_orientation, failures)
 
 
 def depth_folder(root: Path) -> Path:

@@ -19,7 +19,7 @@ import numpy as np
 from cameo_data import array_files, files, image_io, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
-from cameo_data.types import Camera, DepthRef, Frame, intrinsics_defect
+from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Unused, intrinsics_defect
 
 KEYS = ("image_paths", "depth_paths", "intrinsics", "poses")
 # COLMAP keeps the principal point of these photographs in the middle; a K that puts it elsewhere
@@ -29,8 +29,10 @@ CENTER_TOLERANCE = 0.02
 FoundFrame = tuple[str, Callable[[], Frame]]
 
 
-def frames(root: Path, archive: Path) -> Sequence[FoundFrame]:
-    """Frames of the images that the archive gives a path of, in its order."""
+def frames(
+    root: Path, archive: Path, exif: ExifRule
+) -> tuple[Sequence[FoundFrame], tuple[Unused, ...]]:
+    """Frames of the images that the archive gives a path of, in its order; others are counted."""
     columns = []
     for key in KEYS:
         try:
@@ -46,11 +48,13 @@ def frames(root: Path, archive: Path) -> Sequence[FoundFrame]:
     for image, depth, K, pose in zip(*columns, strict=True):
         if image is not None:
             name = PurePosixPath(str(image)).name
-            found.append((name, partial(_frame, root, str(image), depth, K, pose)))
-    return found
+            found.append((name, partial(_frame, root, str(image), depth, K, pose, exif)))
+    alone = len(columns[0]) - len(found)
+    unused = (Unused("entries of the index that name no picture", alone),) if alone else ()
+    return found, unused
 
 
-def _frame(root: Path, image: str, depth: Any, K: Any, pose: Any) -> Frame:
+def _frame(root: Path, image: str, depth: Any, K: Any, pose: Any, exif: ExifRule) -> Frame:
     K_found, cam_from_world = _matrix(K, 3, "K"), _matrix(pose, 4, "pose")
     if (defect := intrinsics_defect(K_found)) is not None:
         raise FileDefect(Reason.BAD_INTRINSICS, f"K is a {defect}", "a pinhole K", "leave it out")
@@ -61,7 +65,7 @@ def _frame(root: Path, image: str, depth: Any, K: Any, pose: Any) -> Frame:
         depth_path = files.inside(root, root / str(depth))
         ref = DepthRef(depth_path, codec="megadepth", scale=1.0, source="colmap")
     path = _image_path(root, image, ref)
-    hw = image_io.read_hw(path)
+    hw = image_io.read_hw(path, exif)
     off = np.abs(2 * K_found[:2, 2] / (hw[1], hw[0]) - 1).max()
     if off > CENTER_TOLERANCE:
         raise FileDefect(
@@ -71,7 +75,7 @@ def _frame(root: Path, image: str, depth: Any, K: Any, pose: Any) -> Frame:
             "take the images that the index was made for",
         )
     camera = Camera(K_found, hw, transforms.nearest_rotation(cam_from_world))
-    return Frame(path.name, camera, path, ref)
+    return Frame(path.name, camera, path, ref, exif_orientation=exif)
 
 
 def _image_path(root: Path, image: str, ref: DepthRef | None) -> Path:

@@ -12,7 +12,8 @@ from cameo_data import files, image_io, undistortion
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.colmap_model import ModelImage, read_model
-from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Lens
+from cameo_data.sources.listing import printable
+from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Lens, Unused
 
 # COLMAP rounds an undistorted size, and again when it shrinks the image to --max_image_size.
 SIZE_TOLERANCE_PX = 1.5
@@ -21,10 +22,12 @@ _PINHOLES = ("PINHOLE", "SIMPLE_PINHOLE")
 FoundFrame = tuple[str, Callable[[], Frame]]
 
 
-def published_frames(root: Path, model: Path, dense: Path) -> Sequence[FoundFrame]:
+def published_frames(
+    root: Path, model: Path, dense: Path, exif: ExifRule
+) -> tuple[Sequence[FoundFrame], tuple[Unused, ...]]:
     """Frames of the images in ``dense/imgs``, whose cameras are undistorted from the model's.
 
-    The model holds all photographs; those without depth were not published and are no frames.
+    The model holds all photographs; those without depth were not published and are only counted.
     """
     found = read_model(model).images
     # published names end in .jpg whatever the photograph's did
@@ -38,28 +41,40 @@ def published_frames(root: Path, model: Path, dense: Path) -> Sequence[FoundFram
             "undistorted images",
             "unpack MegaDepth_v1.tar.gz beside the models",
         )
-    return [(name, partial(_published, root, images, dense, name)) for name in present]
+    published = set(present) | {images[name].name for name in present if name in images}
+    alone = [x.name for x in found if x.name not in published]
+    unused: tuple[Unused, ...] = ()
+    if alone:
+        examples = tuple(printable(name) for name in alone[:3])
+        unused = (Unused("photographs of the model without a picture", len(alone), examples),)
+    frames = [(name, partial(_published, root, images, dense, name, exif)) for name in present]
+    return frames, unused
 
 
-def _published(root: Path, images: dict[str, ModelImage], dense: Path, name: str) -> Frame:
+def _published(
+    root: Path, images: dict[str, ModelImage], dense: Path, name: str, exif: ExifRule
+) -> Frame:
     image = images.get(name)
     if image is None:
         raise FileDefect(
             Reason.UNASSOCIATED, f"{name} is not in the model", "its camera", "leave it out"
         )
     path = files.inside(root, dense / "imgs" / name)
-    hw = image_io.read_hw(path)
+    hw = image_io.read_hw(path, exif)
     camera = Camera(undistorted_K(image.lens, hw), hw, image.pose())
-    return Frame(name, camera, path, depth_ref(root, dense / "depths", name))
+    depth = depth_ref(root, dense / "depths", name)
+    return Frame(name, camera, path, depth, exif_orientation=exif)
 
 
-def undistorted_frames(root: Path, scene: Path, depths: Path) -> Sequence[FoundFrame]:
+def undistorted_frames(
+    root: Path, scene: Path, depths: Path, exif: ExifRule
+) -> Sequence[FoundFrame]:
     """Frames of the images of a model whose cameras are pinholes."""
     model = read_model(files.inside(root, scene / "sparse-txt"))
-    return [(x.name, partial(_undistorted, root, scene, depths, x)) for x in model.images]
+    return [(x.name, partial(_undistorted, root, scene, depths, x, exif)) for x in model.images]
 
 
-def _undistorted(root: Path, scene: Path, depths: Path, image: ModelImage) -> Frame:
+def _undistorted(root: Path, scene: Path, depths: Path, image: ModelImage, exif: ExifRule) -> Frame:
     lens = image.lens
     if lens.model not in _PINHOLES:
         raise FileDefect(
@@ -71,7 +86,8 @@ def _undistorted(root: Path, scene: Path, depths: Path, image: ModelImage) -> Fr
     path = files.inside(root, scene / "images" / image.name)
     K = np.array(undistortion.colmap_camera(lens).calibration_matrix(), np.float64)
     camera = Camera(K, lens.hw, image.pose())
-    return Frame(image.name, camera, path, depth_ref(root, depths, image.name))
+    depth = depth_ref(root, depths, image.name)
+    return Frame(image.name, camera, path, depth, exif_orientation=exif)
 
 
 def depth_ref(root: Path, folder: Path, image_name: str) -> DepthRef | None:

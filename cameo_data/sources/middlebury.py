@@ -20,7 +20,7 @@ from pydantic import Field
 from cameo_data import files, image_io
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like, nothing_found
 from cameo_data.sources.middlebury_files import (
     LAYOUTS,
@@ -30,12 +30,13 @@ from cameo_data.sources.middlebury_files import (
     read_calib,
     read_dmin,
 )
+from cameo_data.sources.unused import unused_files
 from cameo_data.types import Camera, DepthRef, Frame, Scene, Unit
 
 DATASET = "middlebury"
 
 
-class MiddleburyOptions(SourceOptions):
+class MiddleburyOptions(PictureOptions):
     """How to read pairs that state no calibration.
 
     Attributes:
@@ -80,7 +81,8 @@ def _scene(folder: Path, scene_id: str, options: MiddleburyOptions) -> Scene:
         raise FileDefect(Reason.MISSING_FILE, "no stereo pair", "two images", "unpack it again")
     for path in pair.paths():
         files.inside(folder, path)
-    hw = image_io.read_hw(pair.left)
+    exif = options.exif_orientation
+    hw = image_io.read_hw(pair.left, exif)
     factor = _factor(pair, hw, options)
     calibration = _calibration(pair, hw, factor, options)
     if calibration.hw != hw:
@@ -103,11 +105,13 @@ def _scene(folder: Path, scene_id: str, options: MiddleburyOptions) -> Scene:
         right = replace(
             left, camera_K=K_left, hw=hw, color_from_depth=right_from_left, source=source
         )
+    cameras = Camera(calibration.K_left, hw), Camera(calibration.K_right, hw, right_from_left)
     frames = (
-        Frame(pair.left.stem, Camera(calibration.K_left, hw), pair.left, left),
-        Frame(pair.right.stem, Camera(calibration.K_right, hw, right_from_left), pair.right, right),
+        Frame(pair.left.stem, cameras[0], pair.left, left, exif_orientation=exif),
+        Frame(pair.right.stem, cameras[1], pair.right, right, exif_orientation=exif),
     )
-    return Scene(DATASET, scene_id, frames, calibration.unit)
+    unused = unused_files(folder, pair.paths(), ())
+    return Scene(DATASET, scene_id, frames, calibration.unit, unused=unused)
 
 
 def _disparity(path: Path, calibration: Calibration, pair: Pair, factor: float) -> DepthRef:

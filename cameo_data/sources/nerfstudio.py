@@ -9,22 +9,23 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from cameo_data import transforms
+from cameo_data import aspects, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources import headers, nerfstudio_cameras, nerfstudio_records
-from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.orientation import rule_of_stated_size
+from cameo_data.sources import headers, nerfstudio_cameras, nerfstudio_paths, nerfstudio_records
+from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import find_scenes, known, looks_like, nothing_found
 from cameo_data.sources.listing import natural_key
 from cameo_data.sources.nerfstudio_paths import DEPTH_CODECS, Paths
 from cameo_data.sources.nerfstudio_records import FILE_NAME, Entry, Transforms
-from cameo_data.types import DepthRef, FloatArray, Frame, Scene, Unit
+from cameo_data.types import DepthRef, ExifRule, FloatArray, Frame, Scene, Unit
 
 # Millimetres: the default of nerfstudio's option depth_unit_scale_factor.
 MILLI = 0.001
 
 
-class NerfstudioOptions(SourceOptions):
+class NerfstudioOptions(PictureOptions):
     """What the files leave open."""
 
     dataset: str = Field("nerfstudio", min_length=1, description="name in samples and messages")
@@ -74,6 +75,11 @@ class _Listed:
     depth: DepthRef | None
     mask: Path | None
 
+    @property
+    def files(self) -> list[Path]:
+        paths = (self.image, self.mask, None if self.depth is None else self.depth.path)
+        return [path for path in paths if path is not None]
+
 
 class NerfstudioSource:
     """The scenes below a folder.
@@ -103,6 +109,7 @@ class NerfstudioSource:
         """
         folder = known(self._folders, scene_id)
         failures: list[Failure] = []
+        refused: list[Any] = []
         listed: dict[str, tuple[_Listed, Transforms]] = {}
         try:
             for file, values in nerfstudio_records.entries(folder, self._options.split):
@@ -112,11 +119,14 @@ class NerfstudioSource:
                         raise _duplicate(frame_id, file.name)
                     listed[frame_id] = (self._list(folder, file, frame_id, values), file)
                 except FileDefect as defect:
+                    refused.append(values)
                     failures.append(defect.at(self.dataset, scene_id, frame_id).failure)
         except FileDefect as defect:
             raise defect.at(self.dataset, scene_id) from None
         frames = []
-        sizes = _Sizes(folder, [found for found, _ in listed.values()])
+        sizes = _Sizes(
+            folder, [found for found, _ in listed.values()], self._options.exif_orientation
+        )
         masked = any(found.mask is not None for found, _ in listed.values())
         for frame_id, (found, file) in listed.items():
             try:
@@ -125,7 +135,18 @@ class NerfstudioSource:
                 failures.append(defect.at(self.dataset, scene_id, frame_id).failure)
         frames.sort(key=lambda frame: natural_key(frame.frame_id))
         unit = self._options.unit
-        return Scene(self.dataset, scene_id, tuple(frames), unit, tuple(failures))
+        named = [path for found, _ in listed.values() for path in found.files]
+        named += nerfstudio_paths.named_files(folder, self._options.images, refused)
+        split, depth = self._options.split, self._options.depth
+        return Scene(
+            self.dataset,
+            scene_id,
+            tuple(frames),
+            unit,
+            tuple(failures),
+            notes=headers.exif_notes(frames),
+            unused=nerfstudio_paths.unused(folder, frames, named, split, depth),
+        )
 
     def _list(self, folder: Path, file: Transforms, frame_id: str, values: Any) -> _Listed:
         entry = nerfstudio_records.read_entry(file, values)
@@ -162,6 +183,7 @@ class NerfstudioSource:
         camera, distortion = nerfstudio_cameras.camera(found.entry.camera, hw, pose)
         depth = found.depth
         if depth is not None and (depth_hw := sizes.depth(depth)) != hw:
+            aspects.check_depth(depth.path.name, depth_hw, hw)
             depth = replace(depth, hw=depth_hw)
         return Frame(
             frame_id=found.frame_id,
@@ -170,6 +192,7 @@ class NerfstudioSource:
             depth=depth,
             mask_path=found.mask,
             distortion=distortion,
+            exif_orientation=sizes.rule(found),
         )
 
     def _world_from_cam(self, entry: Entry, file: Transforms) -> FloatArray:
@@ -185,8 +208,8 @@ class NerfstudioSource:
 class _Sizes:
     """Sizes of images and depth maps, from a few headers of each folder."""
 
-    def __init__(self, folder: Path, listed: Sequence[_Listed]) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, listed: Sequence[_Listed], exif: ExifRule) -> None:
+        self._folder, self._exif = folder, exif
         self._alike: dict[tuple[Any, ...], list[Path]] = {}
         for found in listed:
             self._alike.setdefault(self._key(found), []).append(found.image)
@@ -196,8 +219,13 @@ class _Sizes:
         """Size of most images of the frame's folder that are stated to be alike."""
         key = self._key(found)
         if key not in self._hws:
-            self._hws[key] = headers.common_hw(self._folder, self._alike[key])
+            paths, like_hw = self._alike[key], _stated_hw(found)
+            self._hws[key] = headers.common_hw(self._folder, paths, self.rule(found), like_hw)
         return self._hws[key]
+
+    def rule(self, found: _Listed) -> ExifRule:
+        """What is done about EXIF orientation: w and h may tell which pixels K is for."""
+        return self._exif if _stated_hw(found) is None else rule_of_stated_size(self._exif)
 
     def depth(self, ref: DepthRef) -> tuple[int, int]:
         """Size of one depth map of the frame's folder; ``read_view`` finds those that differ."""
@@ -208,6 +236,14 @@ class _Sizes:
 
     def _key(self, found: _Listed) -> tuple[Any, ...]:
         return (found.image.parent, found.entry.camera.w, found.entry.camera.h)
+
+
+def _stated_hw(found: _Listed) -> tuple[int, int] | None:
+    """The size that the entry's intrinsics are for."""
+    width, height = found.entry.camera.w, found.entry.camera.h
+    if width is None or height is None:
+        return None
+    return max(1, round(height)), max(1, round(width))
 
 
 def _duplicate(frame_id: str, name: str) -> FileDefect:

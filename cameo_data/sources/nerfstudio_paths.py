@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from cameo_data import files
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.listing import is_text, printable
+from cameo_data.sources.nerfstudio_records import FILE_NAMES
+from cameo_data.sources.unused import entry_files, kinds_beside, unused_files
+from cameo_data.types import Frame, Unused
 
 DEPTH_CODECS = {
     ".png": "uint16",
@@ -117,6 +123,38 @@ class Paths:
     def _existing(self, path: Path, unreadable: Reason) -> Path:
         files.checked_size(files.inside(self.folder, path), files.MAX_FRAME_BYTES, unreadable)
         return path
+
+
+def named_files(folder: Path, images: str | None, entries: Iterable[Any]) -> Iterator[Path]:
+    """Files that refused entries name, there or not, so that they are not counted as unnamed."""
+    keys = ("mask_path", "depth_file_path", "depth_path")
+    for entry in entries:
+        yield from entry_files(folder, [entry], keys)
+        text = entry.get("file_path") if isinstance(entry, dict) else None
+        if isinstance(text, str) and text:
+            try:
+                stated = _relative(text)
+            except FileDefect:
+                continue
+            substitute = images or _reduction(folder, str(stated.parent))
+            path = folder / (stated if substitute is None else f"{substitute}/{stated.name}")
+            yield path
+            if not path.suffix:
+                yield from (path.with_suffix(suffix) for suffix in _IMPLIED)
+
+
+def unused(
+    folder: Path, frames: Sequence[Frame], named: Iterable[Path], split: str | None, depth: str
+) -> tuple[Unused, ...]:
+    """Files that no entry (of the split) names, ``depth`` being the folder of attached depth."""
+    why = "that no entry names" if split is None else f"that no entry of the split {split} names"
+    kinds = [
+        *kinds_beside(folder, frames, why),
+        (f"{escape(depth)}/*", f"depth maps {why}"),
+        ("images_*/*", "pictures of another size (choose them with -o images=…)"),
+        ("images/*", "pictures of another size (choose them with -o images=…)"),
+    ]
+    return unused_files(folder, named, kinds, read=FILE_NAMES)
 
 
 def _reduction(folder: Path, stated: str) -> str | None:

@@ -140,9 +140,12 @@ class Entry:
     camera: CameraRecord
 
 
+FILE_NAMES = (FILE_NAME, *(f"transforms_{split}.json" for split in SPLITS))
+
+
 def is_scene(folder: Path) -> bool:
     """Whether a file of this format lies in the folder."""
-    return any((folder / name).is_file() for name in (FILE_NAME, *map(_part_name, SPLITS)))
+    return any((folder / name).is_file() for name in FILE_NAMES)
 
 
 def read(path: Path) -> Transforms:

@@ -6,6 +6,7 @@ The dataset ships cameras only; frames are taken from public videos, and depth i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,16 +16,17 @@ from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import realestate10k_cameras as camera_lines
 from cameo_data.sources import realestate10k_files as clip_files
-from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import known
 from cameo_data.sources.listing import printable
 from cameo_data.sources.realestate10k_cameras import CameraLine, Fit
-from cameo_data.sources.realestate10k_files import Clips
+from cameo_data.sources.realestate10k_files import Clip, Clips
 from cameo_data.sources.realestate10k_images import ClipImages, Match, open_clip, open_depths
-from cameo_data.types import DepthRef, Frame, Scene
+from cameo_data.sources.unused import frame_files, unused_files
+from cameo_data.types import DepthRef, Frame, Scene, Unused
 
 
-class RealEstate10KOptions(SourceOptions):
+class RealEstate10KOptions(PictureOptions):
     """Where the parts lie, and how frames were made from the film."""
 
     dataset: str = Field("realestate10k", min_length=1, description="name in samples and messages")
@@ -93,10 +95,11 @@ class RealEstate10KSource:
         """
         clip, options = known(self._clips, scene_id), self._options
         try:
-            cameras, images = open_clip(clip, options.match)
+            cameras, images = open_clip(clip, options.match, options.exif_orientation)
             depths = open_depths(
                 self._root / options.depth,
                 clip,
+                cameras.lines,
                 images.hw,
                 options.depth_scale,
                 options.depth_source,
@@ -118,17 +121,45 @@ class RealEstate10KSource:
                 frame_id = str(line.timestamp_us)
                 failures.append(defect.at(self.dataset, scene_id, frame_id).failure)
         ordered = tuple(frame for _, frame in sorted(frames.items()))
-        return Scene(self.dataset, scene_id, ordered, "arbitrary", tuple(failures))
+        times = [line.timestamp_us for line in cameras.lines]
+        unused = self._unused(clip, [*frame_files(ordered), *images.extra], times)
+        return Scene(self.dataset, scene_id, ordered, "arbitrary", tuple(failures), unused=unused)
+
+    def _unused(
+        self, clip: Clip, named: Sequence[Path], timestamps: Sequence[int]
+    ) -> tuple[Unused, ...]:
+        """Depth without a line, and what else lies in the clip's folder of pictures."""
+        wanted = set(timestamps)
+        depth = clip_files.list_depth(self._root / self._options.depth, clip)
+        alone = [
+            path.name
+            for stem, path in depth.items()
+            if not stem.isdecimal() or int(stem) not in wanted
+        ]
+        found: tuple[Unused, ...] = ()
+        if alone:
+            examples = tuple(printable(name) for name in sorted(alone)[:3])
+            what = "depth maps of no line of the camera file"
+            found = (Unused(what, len(alone), examples),)
+        if clip.frames is not None and clip.frames.is_dir():
+            found += unused_files(clip.frames, named, ())
+        return found
 
     def _frame(self, line: CameraLine, images: ClipImages, depths: dict[int, DepthRef]) -> Frame:
         path, index = images.of(line)
+        depth = depths.get(line.timestamp_us)
+        if depth is not None and depth.hw is not None:
+            # the film's depth, whatever was done to its pictures
+            own_K = camera_lines.depth_K(line, depth.hw, images.hw)
+            depth = replace(depth, camera_K=own_K)
         return Frame(
             frame_id=str(line.timestamp_us),
             camera=camera_lines.camera(line, images.hw, self._options.frame_fit),
             image_path=path,
-            depth=depths.get(line.timestamp_us),
+            depth=depth,
             timestamp=line.timestamp_us / 1e6,
             image_index=index,
+            exif_orientation=self._options.exif_orientation,
         )
 
     def _checked(self, clips: Clips | None) -> Clips:

@@ -24,6 +24,7 @@ import numpy as np
 from cameo_data import files, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.orientation import same_aspect
 from cameo_data.types import Camera, FloatArray, intrinsics_defect
 
 Fit = Literal["stretched", "cropped"]
@@ -106,6 +107,20 @@ def camera(line: CameraLine, hw: tuple[int, int], fit: Fit) -> Camera:
             Reason.BAD_POSE, f"the pose is a {defect}", "world-to-camera 3×4", "leave the frame out"
         )
     return Camera(K, hw, transforms.nearest_rotation(pose))
+
+
+def depth_K(
+    line: CameraLine, depth_hw: tuple[int, int], image_hw: tuple[int, int]
+) -> FloatArray | None:
+    """K of a depth map of the film's aspect beside frames of another; else None.
+
+    Raises:
+        FileDefect: no pinhole camera.
+    """
+    K = intrinsics(line.normalised, depth_hw, "stretched")
+    square_pixels = abs(K[0, 0] / K[1, 1] - 1) <= ASPECT_TOLERANCE  # so the film's own aspect
+    own = square_pixels and not same_aspect(depth_hw, image_hw)
+    return K if own else None
 
 
 def intrinsics(

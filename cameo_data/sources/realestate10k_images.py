@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from cameo_data.sources import realestate10k_files as clip_files
 from cameo_data.sources.listing import natural_key, printable
 from cameo_data.sources.realestate10k_cameras import CameraFile, CameraLine
 from cameo_data.sources.realestate10k_files import Clip
-from cameo_data.types import DepthRef
+from cameo_data.types import DepthRef, ExifRule
 
 Match = Literal["timestamp", "order"]
 
@@ -39,51 +39,74 @@ class ClipImages:
     extra: tuple[Path, ...] = ()
 
 
-def open_clip(clip: Clip, match: Match) -> tuple[CameraFile, ClipImages]:
+def open_clip(clip: Clip, match: Match, exif: ExifRule) -> tuple[CameraFile, ClipImages]:
     """The clip's camera lines and pictures; a few headers are read.
 
     Raises:
         FileDefect: one of the two is missing, unreadable or does not fit the other.
     """
     if clip.frames is None:
-        return _from_chunk(clip)
+        return _from_chunk(clip, exif)
     cameras = camera_lines.read(files.inside(clip.cameras.parent, clip.cameras))
     frames = files.inside(clip.frames.parent, clip.frames)
     if frames.is_dir():
-        return cameras, _from_folder(frames, cameras, match)
+        return cameras, _from_folder(frames, cameras, match, exif)
     return cameras, _from_video(frames, cameras)
 
 
 def open_depths(
-    folder: Path, clip: Clip, image_hw: tuple[int, int], scale: float | None, source: str
+    folder: Path,
+    clip: Clip,
+    lines: Sequence[CameraLine],
+    image_hw: tuple[int, int],
+    scale: float | None,
+    source: str,
 ) -> dict[int, DepthRef]:
-    """Depth by timestamp; {} where the clip has none. One file's size is taken for all.
+    """Depth of lines by timestamp; {} where there is none. One file's size is taken for all.
 
     Raises:
-        FileDefect: a link leads out of the clip's folder, or that one file is unreadable.
+        FileDefect: a link leads out of the clip's folder, or none is readable.
     """
     depths: dict[int, DepthRef] = {}
+    wanted = {line.timestamp_us for line in lines}
     for stem, path in clip_files.list_depth(folder, clip).items():
-        if not stem.isdecimal():
-            continue
+        if not stem.isdecimal() or int(stem) not in wanted:
+            continue  # counted by the source
         files.inside(path.parent.parent, files.inside(path.parent, path))
         suffix = path.suffix.lower()
         unit = scale or (_MILLI if suffix == ".png" else 1.0)
         depths[int(stem)] = DepthRef(path, clip_files.DEPTH_CODECS[suffix], unit, source=source)
     if not depths:
         return depths
-    hw = headers.depth_hw(next(iter(depths.values())))
+    hw = _first_hw(list(depths.values()))
     return {t: ref if hw == image_hw else replace(ref, hw=hw) for t, ref in depths.items()}
 
 
-def _from_chunk(clip: Clip) -> tuple[CameraFile, ClipImages]:
+def _first_hw(refs: Sequence[DepthRef]) -> tuple[int, int]:
+    """Size of the first depth map that can be read: a damaged one is its own frame's failure.
+
+    Raises:
+        FileDefect: none can be read; the first one's defect.
+    """
+    first: FileDefect | None = None
+    for ref in refs:
+        try:
+            return headers.depth_hw(ref)
+        except FileDefect as defect:
+            first = first or defect
+    assert first is not None
+    raise first
+
+
+def _from_chunk(clip: Clip, exif: ExifRule) -> tuple[CameraFile, ClipImages]:
     scene = torch_chunks.read_scene(files.inside(clip.cameras.parent, clip.cameras), clip.name)
     if not scene.images:
         raise _no_frames(clip.cameras, f"scene {clip.name!r} has no images")
     hws = []
     for number in headers.spread(len(scene.images)):
         data = torch_chunks.image_bytes(scene, number)
-        hws.append(image_io.decode_rgb(data, f"{clip.name} image {number}").header.hw)
+        rgb = image_io.decode_rgb(data, f"{clip.name} image {number}", exif).rgb
+        hws.append((rgb.shape[0], rgb.shape[1]))
     cameras = camera_lines.from_rows(scene.timestamps, scene.cameras)
     return cameras, ClipImages(
         lambda line: (clip.cameras, (scene.index, line.number)), max(hws, key=hws.count)
@@ -103,12 +126,12 @@ def _from_video(path: Path, cameras: CameraFile) -> ClipImages:
     return ClipImages(lambda line: (path, (line.number,)), video_io.video_hw(path))
 
 
-def _from_folder(folder: Path, cameras: CameraFile, match: Match) -> ClipImages:
+def _from_folder(folder: Path, cameras: CameraFile, match: Match, exif: ExifRule) -> ClipImages:
     listed = clip_files.list_images(folder)
     if not listed:
         raise _no_frames(folder, f"{printable(folder.name)} holds no images")
     by_line = _by_order(listed, cameras) if match == "order" else _by_time(folder, listed, cameras)
-    hw = headers.common_hw(folder, list(by_line.values()))
+    hw = headers.common_hw(folder, list(by_line.values()), exif)
 
     def of(line: CameraLine) -> tuple[Path, None]:
         path = by_line.get(line.number)

@@ -16,10 +16,8 @@ from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like, nothing_found
 from cameo_data.sources.listing import list_files
 from cameo_data.sources.rgbd_frames import read_scene
-from cameo_data.sources.rgbd_options import Recording, RgbdOptions
+from cameo_data.sources.rgbd_options import DESCRIPTION_FILE, Recording, RgbdOptions
 from cameo_data.types import Scene
-
-DESCRIPTION_FILE = "rgbd.yaml"
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,6 +55,19 @@ def read_intrinsics(
     return K
 
 
+def stated_hw(folder: Path, given: str, made_for: str | None) -> tuple[int, int] | None:
+    """The (height, width) that the intrinsics are for, where one is stated.
+
+    Raises:
+        FileDefect: as ``read_intrinsics``.
+    """
+    if made_for is not None:
+        width, height = (int(n) for n in made_for.split("x"))
+        return (height, width) if min(height, width) > 0 else None
+    hw = _parse_intrinsics(folder, given)[1]
+    return hw if hw is not None and min(hw) > 0 else None
+
+
 def read_transform(folder: Path, given: str) -> FloatArray:
     """(4, 4) rigid transform from ``tx,ty,tz``, a 3×4 or 4×4 matrix, or a file of the scene.
 

@@ -8,14 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
-from cameo_data import depth_io, files, image_io, transforms
+from cameo_data import aspects, depth_io, files, image_io, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources import rgbd_calibration, rgbd_pairs, rgbd_poses, rgbd_times
+from cameo_data.orientation import TurnedPictureError, rule_of_stated_size
+from cameo_data.sources import (
+    headers,
+    rgbd_calibration,
+    rgbd_pairs,
+    rgbd_poses,
+    rgbd_times,
+    rgbd_unused,
+)
 from cameo_data.sources.listing import Listed, is_text, list_files, printable
 from cameo_data.sources.rgbd_options import Recording
 from cameo_data.sources.rgbd_pairs import Candidate
-from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene
+from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene
 
 # Models that ``undistortion`` knows; a pinhole has no coefficients.
 CAMERA_MODELS = ("pinhole", "opencv")
@@ -34,6 +42,7 @@ class Calibration:
     depth_K: FloatArray | None
     depth_hw: tuple[int, int]
     color_from_depth: FloatArray | None
+    exif: ExifRule
 
 
 def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) -> Scene:
@@ -47,8 +56,8 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
         trajectory = rgbd_poses.read_poses(folder, recording)
         unit, notes = rgbd_times.unit_of(recording, found, trajectory)
         candidates = rgbd_pairs.pair(found, recording, unit)
-        pose_of, matched = rgbd_poses.open_poses(folder, recording, trajectory, candidates, unit)
-        notes = [*found.notes, *notes, *matched]
+        poses = rgbd_poses.open_poses(folder, recording, trajectory, candidates, unit)
+        pose_of, notes = poses.pose_of, [*found.notes, *notes, *poses.notes]
         calibration = _calibrate(folder, recording, candidates)
         masks = _masks(folder, recording)
     except FileDefect as defect:
@@ -60,8 +69,18 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
             frames.append(_frame(folder, recording, calibration, candidate, pose_of, masks))
         except FileDefect as defect:
             failures.append(defect.at(dataset, scene_id, printable(candidate.frame_id)).failure)
+    alone = rgbd_unused.poses_alone(recording, candidates, poses.files)
+    failures += [defect.at(dataset, scene_id, name).failure for name, defect in alone]
     return Scene(
-        dataset, scene_id, tuple(frames), recording.unit, tuple(failures), notes=tuple(notes)
+        dataset,
+        scene_id,
+        tuple(frames),
+        recording.unit,
+        tuple(failures),
+        notes=(*notes, *headers.exif_notes(frames)),
+        unused=rgbd_unused.unused(
+            folder, recording, candidates, poses.files, masks or {}, poses.rows_alone
+        ),
     )
 
 
@@ -94,6 +113,7 @@ def _frame(
         mask_path=None if masks is None else _mask(folder, masks, candidate.frame_id),
         distortion=recording.distortion or None,
         timestamp=candidate.time,
+        exif_orientation=calibration.exif,
     )
 
 
@@ -125,8 +145,25 @@ def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidat
             " or ".join(CAMERA_MODELS),
             "undistort the recording first",
         )
-    hw = _common_hw(folder, (c.color for c in candidates), image_io.read_hw)
-    depth_hw = _common_hw(folder, (c.depth for c in candidates), depth_io.depth_hw)
+    exif: ExifRule = recording.exif_orientation
+    stated = rgbd_calibration.stated_hw(folder, recording.intrinsics, recording.intrinsics_size)
+    if stated is not None:
+        exif = rule_of_stated_size(exif)
+    depth_hw = _common_hw(
+        folder,
+        (c.depth for c in candidates),
+        lambda path: depth_io.depth_hw(path, recording.depth_codec),
+    )
+    try:
+        hw = _common_hw(
+            folder,
+            (c.color for c in candidates),
+            lambda path: image_io.read_hw(path, exif, stated),
+        )
+    except TurnedPictureError as turned:
+        raise turned.beside(depth_hw) from None
+    if recording.depth_intrinsics is None:
+        aspects.check_depth(recording.depth, depth_hw, hw)
     center = recording.pixel_center
     K = rgbd_calibration.read_intrinsics(
         folder, recording.intrinsics, center, hw, recording.intrinsics_size
@@ -146,7 +183,7 @@ def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidat
         and np.array_equal(K, depth_K)
     ):
         depth_K = None  # one and the same camera: its pixels stay untouched
-    return Calibration(K, hw, depth_K, depth_hw, color_from_depth)
+    return Calibration(K, hw, depth_K, depth_hw, color_from_depth, exif)
 
 
 def _common_hw(

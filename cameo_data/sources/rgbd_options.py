@@ -10,8 +10,10 @@ from pydantic import BeforeValidator, Field, create_model, field_validator
 
 from cameo_data.depth_io import CODECS
 from cameo_data.sources import trajectories
-from cameo_data.sources.base import SourceOptions
+from cameo_data.sources.base import PictureOptions
 from cameo_data.undistortion import COEFFICIENT_COUNTS
+
+DESCRIPTION_FILE = "rgbd.yaml"  # in a scene's folder; its keys are those of options
 
 
 def _joined(value: Any) -> Any:
@@ -32,7 +34,7 @@ Numbers = Annotated[tuple[float, ...], BeforeValidator(_numbers)]
 NumbersOrFile = Annotated[str, BeforeValidator(_joined)]
 
 
-class Recording(SourceOptions):
+class Recording(PictureOptions):
     """How one recording lies on disk and what its numbers mean. Paths are relative to the scene.
 
     A pattern names files of one folder, ``*`` standing for the frame's name and ``{a,b}`` for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,25 @@ MAX_INTERPOLATION_S = 0.1
 PoseOf = Callable[[Candidate], FloatArray]
 
 
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """The poses of a recording, by candidate.
+
+    Attributes:
+        pose_of: looks up a candidate's ``world_from_cam`` (4, 4), OpenCV axes, exactly rigid;
+            raises FileDefect where the frame has no pose or no rigid one.
+        files: pose files, where each frame has its own, by their frames' names.
+        rows_alone: names of rows that are of no candidate. Poses by time are a curve, not of
+            frames: none is left over.
+        notes: how poses were matched where that is not as written.
+    """
+
+    pose_of: PoseOf
+    files: Sequence[Listed] = ()
+    rows_alone: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
+
+
 def read_poses(folder: Path, recording: Recording) -> Trajectory | None:
     """The file of all poses, or None where each frame has a file of its own.
 
@@ -46,11 +66,8 @@ def open_poses(
     trajectory: Trajectory | None,
     candidates: Sequence[Candidate],
     seconds: float = 1.0,
-) -> tuple[PoseOf, list[str]]:
-    """Looks up a candidate's ``world_from_cam`` (4, 4), OpenCV axes, exactly rigid; and notes.
-
-    The look-up raises FileDefect where the frame has no pose or no rigid one. The notes say how
-    poses were matched where that is not as written.
+) -> Poses:
+    """The poses that a recording's files state.
 
     Args:
         trajectory: as of ``read_poses``.
@@ -60,16 +77,16 @@ def open_poses(
         FileDefect: rows that cannot be told apart.
     """
     path = folder / recording.poses
-    notes: list[str] = []
     if trajectory is None:
-        written, notes = _per_frame(folder, recording, candidates)
+        found = _per_frame(folder, recording, candidates)
     elif trajectory.times is not None:
-        return _by_time(path, trajectory, trajectory.times, recording, seconds), []
+        return Poses(_by_time(path, trajectory, trajectory.times, recording, seconds))
     elif trajectory.names is not None:
-        written, notes = _by_name(path, trajectory, trajectory.names, candidates)
+        found = _by_name(path, trajectory, trajectory.names, candidates)
     else:
-        written = _by_order(path, trajectory, candidates)
-    return (lambda candidate: to_world_from_cam(written(candidate), recording)), notes
+        found = Poses(_by_order(path, trajectory, candidates))
+    written = found.pose_of
+    return replace(found, pose_of=lambda one: to_world_from_cam(written(one), recording))
 
 
 def to_world_from_cam(matrix: FloatArray, recording: Recording) -> FloatArray:
@@ -94,9 +111,7 @@ def to_world_from_cam(matrix: FloatArray, recording: Recording) -> FloatArray:
     return pose
 
 
-def _per_frame(
-    folder: Path, recording: Recording, candidates: Sequence[Candidate]
-) -> tuple[PoseOf, list[str]]:
+def _per_frame(folder: Path, recording: Recording, candidates: Sequence[Candidate]) -> Poses:
     key = key_of(recording)
     listing = list_files(folder, recording.poses)
     notes: list[str] = []
@@ -112,12 +127,12 @@ def _per_frame(
             raise _missing("no pose file for the frame", expected)
         return trajectories.read_matrix(files.inside(folder, path))
 
-    return pose_of, notes
+    return Poses(pose_of, files=listing, notes=notes)
 
 
 def _by_name(
     path: Path, trajectory: Trajectory, names: tuple[str, ...], candidates: Sequence[Candidate]
-) -> tuple[PoseOf, list[str]]:
+) -> Poses:
     rows = {name: i for i, name in enumerate(names)}
     if len(rows) < len(names):
         twice = next(name for i, name in enumerate(names) if rows[name] != i)
@@ -128,21 +143,24 @@ def _by_name(
             "remove the one that is not meant",
         )
 
-    unnamed = [c for c in candidates if c.color is not None and rows.keys().isdisjoint(_names(c))]
+    colors = [candidate for candidate in candidates if candidate.color is not None]
+    unnamed = [c for c in colors if rows.keys().isdisjoint(_spellings(c))]
     numbers = same_numbers([candidate.frame_id for candidate in unnamed], names)
 
     def pose_of(candidate: Candidate) -> FloatArray:
-        color = _color(candidate).path
-        for name in (*_names(candidate), numbers.get(candidate.frame_id)):
+        for name in (*_spellings(candidate), numbers.get(candidate.frame_id)):
             if name is not None and name in rows:
                 pose: FloatArray = trajectory.matrices[rows[name]]
                 return pose
-        raise _missing(f"{path.name} has no pose for the frame", f"a line with {color.name}")
+        line = f"a line with {_color(candidate).path.name}"
+        raise _missing(f"{path.name} has no pose for the frame", line)
 
-    return pose_of, said(f"poses of {path.name}", numbers)
+    known = {*numbers.values(), *(name for c in colors for name in _spellings(c))}
+    alone = tuple(name for name in names if name not in known)
+    return Poses(pose_of, rows_alone=alone, notes=said(f"poses of {path.name}", numbers))
 
 
-def _names(candidate: Candidate) -> tuple[str, str, str]:
+def _spellings(candidate: Candidate) -> tuple[str, str, str]:
     """The name as the pattern found it, the file's, the file's without its ending."""
     color = _color(candidate).path
     return candidate.frame_id, color.name, color.stem

@@ -22,17 +22,16 @@ from cameo_data import depth_io, files, undistortion
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.matches import Tracks
+from cameo_data.sources import headers
 from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.colmap_model import ModelImage, read_model
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like, nothing_found
 from cameo_data.sources.listing import is_text, printable
 from cameo_data.sources.scannetpp_choice import ScannetppOptions, image_filter, scenes_of_split
+from cameo_data.sources.scannetpp_unused import FOLDERS, png_of, unused
 from cameo_data.types import Camera, DepthRef, Frame, Scene
 
 DATASET = "scannetpp"
-
-# device -> (images, masks)
-_FOLDERS = {"dslr": ("resized_images", "resized_anon_masks"), "iphone": ("rgb", "rgb_masks")}
 
 
 def open_scannetpp(root: Path, options: ScannetppOptions) -> FolderSource:
@@ -101,6 +100,7 @@ class _Reader:
             )
             images = [image for image in model.images if chosen(Path(image.name).name)]
             depth_folder = self._depth_folder(images)
+            tracks = model.usable_tracks() if depth_folder is None else None
         except FileDefect as defect:
             raise defect.at(DATASET, self.scene_id) from None
         frames: dict[str, Frame] = {}
@@ -121,12 +121,22 @@ class _Reader:
                 failures.append(defect.at(DATASET, self.scene_id, name).failure)
         # the model's tracks go by the names of images, frames by what these have in common
         matches = None
-        if depth_folder is None:
+        if tracks is not None:
             spelled = {Path(image.name).stem: image.name for image in images}
-            seen = model.tracks.observations
-            matches = Tracks(model.tracks.paths, lambda frame_id: seen(spelled[frame_id]))
+            seen = tracks.observations
+            matches = Tracks(tracks.paths, lambda frame_id: seen(spelled[frame_id]))
         found = tuple(frames.values())
-        return Scene(DATASET, self.scene_id, found, "metre", tuple(failures), matches)
+        notes = model.notes if depth_folder is None else model.notes_without_tracks()
+        return Scene(
+            DATASET,
+            self.scene_id,
+            found,
+            "metre",
+            tuple(failures),
+            matches,
+            notes=(*notes, *headers.exif_notes(found)),
+            unused=unused(self.folder, self.options.device, model.images, images, depth_folder),
+        )
 
     def _depth_folder(self, images: Sequence[ModelImage]) -> Path | None:
         """Where depth is; of ``auto``, the first folder that holds any of it."""
@@ -144,7 +154,7 @@ class _Reader:
         if self.options.depth != "auto":
             folders = {k: path for k, path in folders.items() if k == self.options.depth}
         for folder in folders.values():
-            if any((folder / _png(image)).exists() for image in images):
+            if any((folder / png_of(image)).exists() for image in images):
                 return folder
         if self.options.depth == "auto":
             return None
@@ -160,9 +170,9 @@ class _Reader:
             raise FileDefect(
                 Reason.BAD_NAME, "a name with control characters", "printable text", "rename it"
             )
-        image_folder, mask_folder = (self.device / name for name in _FOLDERS[self.options.device])
+        image_folder, mask_folder = (self.device / name for name in FOLDERS[self.options.device])
         path = self._checked(image_folder / Path(image.name).name, Reason.UNREADABLE_IMAGE)
-        mask = mask_folder / _png(image)
+        mask = mask_folder / png_of(image)
         lens = None if undistortion.is_pinhole(image.lens) else image.lens
         K, hw = undistortion.pinhole_of(image.lens, self.options.focal_scale if lens else 1.0)
         return Frame(
@@ -172,10 +182,11 @@ class _Reader:
             depth=None if depth_folder is None else self._depth(depth_folder, image),
             mask_path=self._checked(mask, Reason.UNREADABLE_IMAGE) if mask.exists() else None,
             distortion=lens,
+            exif_orientation=self.options.exif_orientation,
         )
 
     def _depth(self, folder: Path, image: ModelImage) -> DepthRef:
-        path = folder / _png(image)
+        path = folder / png_of(image)
         if not path.exists():
             raise FileDefect(
                 Reason.NO_DEPTH,
@@ -188,7 +199,9 @@ class _Reader:
             files.inside(inside, path), files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH
         )
         if folder.name == "depth":
-            return DepthRef(path, "uint16", 0.001, hw=depth_io.depth_hw(path), source="lidar")
+            return DepthRef(
+                path, "uint16", 0.001, hw=depth_io.depth_hw(path, "uint16"), source="lidar"
+            )
         hw = image.lens.hw
         return DepthRef(path, "uint16", 0.001, hw=hw, source="rendered", shift_px=0.5)
 
@@ -197,16 +210,12 @@ class _Reader:
         return path
 
 
-def _png(image: ModelImage) -> str:
-    return f"{Path(image.name).stem}.png"
-
-
 def _is_scene(folder: Path, device: str) -> bool:
     return (folder / device / "colmap" / "cameras.txt").is_file()
 
 
 def _of_any_device(folder: Path) -> bool:
-    return any(_is_scene(folder, device) for device in _FOLDERS)
+    return any(_is_scene(folder, device) for device in FOLDERS)
 
 
 def _recognise(root: Path) -> bool:

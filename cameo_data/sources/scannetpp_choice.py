@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cameo_data import files
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.base import SourceOptions
+from cameo_data.sources.base import ExifOption, PictureOptions, exif_field
 
 M = TypeVar("M", bound=BaseModel)
 
 
-class ScannetppOptions(SourceOptions):
+class ScannetppOptions(PictureOptions):
     """Which part of the dataset to read."""
 
     device: Literal["dslr", "iphone"] = Field("dslr", description="dslr or iphone")
@@ -44,6 +44,8 @@ class ScannetppOptions(SourceOptions):
         description="focal length of the undistorted images, relative to the stored ones': below "
         "1 keeps more of the fisheye's view",
     )
+    # COLMAP ignores the tag, so that pictures of one camera share intrinsics (docs/conventions.md)
+    exif_orientation: ExifOption = exif_field("stored")
 
 
 class _Listed(BaseModel):

@@ -15,6 +15,7 @@ from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.base import SourceOptions, SourceSpec
 from cameo_data.sources.folders import nothing_found, subfolders
+from cameo_data.sources.unused import entry_files, frame_files, kinds_beside, unused_files
 from cameo_data.synth.record import FILE_NAME, FORMAT, FrameRecord, read_frame, read_scene
 from cameo_data.types import DepthRef, Frame, Scene
 
@@ -78,7 +79,11 @@ class SyntheticSource:
                 frames[frame_id] = _frame(folder, read_frame(values), record.settings.hw)
             except FileDefect as defect:
                 failures.append(defect.at(DATASET, scene_id, frame_id).failure)
-        return Scene(DATASET, scene_id, tuple(frames.values()), record.unit, tuple(failures))
+        found = tuple(frames.values())
+        named = [*frame_files(found), *entry_files(folder, record.frames, ("image", "depth"))]
+        kinds = kinds_beside(folder, found, f"that no entry of {FILE_NAME} names")
+        unused = unused_files(folder, named, kinds, read=(FILE_NAME,))
+        return Scene(DATASET, scene_id, found, record.unit, tuple(failures), unused=unused)
 
 
 def _scene_folders(root: Path) -> tuple[list[Path], tuple[Failure, ...]]:

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.base import PictureOptions, SourceSpec
 from cameo_data.sources.folders import known, subfolders
 from cameo_data.sources.listing import printable
 from cameo_data.sources.wildrgbd_frames import (
@@ -40,7 +40,7 @@ SCENES = "scenes"
 _LISTS = {"nvs": "nvs_list.json", "camera_eval": "camera_eval_list.json"}
 
 
-class WildRgbdOptions(SourceOptions):
+class WildRgbdOptions(PictureOptions):
     """Which scenes, and where pixels are counted from."""
 
     split: Literal["train", "val"] | None = Field(
@@ -105,7 +105,12 @@ class WildRgbdSource:
     def scene(self, scene_id: str) -> Scene:
         folder = known(self._folders, scene_id)
         return read_scene(
-            DATASET, scene_id, folder, self._options.pixel_center, self._options.masks
+            DATASET,
+            scene_id,
+            folder,
+            self._options.pixel_center,
+            self._options.masks,
+            self._options.exif_orientation,
         )
 
 

@@ -12,16 +12,20 @@ import numpy as np
 from cameo_data import depth_io, files, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
+from cameo_data.orientation import rule_of_stated_size
 from cameo_data.sources import trajectories
 from cameo_data.sources.listing import printable
-from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene, intrinsics_defect
+from cameo_data.sources.unused import unused_files
+from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene, intrinsics_defect
 
 METADATA, POSES = "metadata", "cam_poses.txt"
 METRES_PER_UNIT = 1e-3
 _COLUMNS = trajectories.parse_columns("name matrix")
 
 
-def read_scene(dataset: str, scene_id: str, folder: Path, pixel_center: str, masks: bool) -> Scene:
+def read_scene(
+    dataset: str, scene_id: str, folder: Path, pixel_center: str, masks: bool, exif: ExifRule
+) -> Scene:
     """The scene in a folder; ``pixel_center`` is where K counts the first pixel's centre.
 
     Raises:
@@ -32,7 +36,7 @@ def read_scene(dataset: str, scene_id: str, folder: Path, pixel_center: str, mas
         poses = trajectories.read_rows(files.inside(folder, folder / POSES), _COLUMNS)
     except FileDefect as defect:
         raise defect.at(dataset, scene_id) from None
-    reader = _FrameReader(folder, K, hw, masks)
+    reader = _FrameReader(folder, K, hw, masks, rule_of_stated_size(exif))
     frames: dict[int, Frame] = {}
     failures: list[Failure] = []
     seen: set[int] = set()
@@ -50,7 +54,12 @@ def read_scene(dataset: str, scene_id: str, folder: Path, pixel_center: str, mas
         except FileDefect as defect:
             failures.append(defect.at(dataset, scene_id, printable(frame_id)).failure)
     ordered = tuple(frames[number] for number in sorted(frames))
-    return Scene(dataset, scene_id, ordered, "metre", tuple(failures))
+    named = [folder / kind / f"{n:05d}.png" for n in seen for kind in ("rgb", "depth", "masks")]
+    why = f"of frames without a line in {POSES}"
+    kinds = [("rgb/*", f"pictures {why}"), ("depth/*", f"depth maps {why}")]
+    kinds.append(("masks/*", f"masks {why}"))
+    unused = unused_files(folder, named, kinds, read=(METADATA, POSES))
+    return Scene(dataset, scene_id, ordered, "metre", tuple(failures), unused=unused)
 
 
 @dataclass(eq=False)
@@ -59,6 +68,7 @@ class _FrameReader:
     K: FloatArray
     hw: tuple[int, int]
     masks: bool
+    exif: ExifRule
     _depth_hw: tuple[int, int] | None = field(default=None)
 
     def frame(self, number: int, world_from_cam: FloatArray) -> Frame:
@@ -77,7 +87,7 @@ class _FrameReader:
         file = f"{number:05d}.png"
         image, depth = self._existing("rgb", file), self._existing("depth", file)
         if self._depth_hw is None:
-            self._depth_hw = depth_io.depth_hw(depth)
+            self._depth_hw = depth_io.depth_hw(depth, "uint16")
         return Frame(
             frame_id=str(number),
             camera=Camera(
@@ -91,6 +101,7 @@ class _FrameReader:
                 hw=None if self._depth_hw == self.hw else self._depth_hw,
             ),
             mask_path=self._existing("masks", file) if self.masks else None,
+            exif_orientation=self.exif,
         )
 
     def _existing(self, kind: str, name: str) -> Path:

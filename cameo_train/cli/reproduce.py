@@ -27,6 +27,8 @@ Stopped, the same command goes on from there; scenes, shards and finished runs a
 """
 
 
+COLOURS = {"met": "green", "not met": "red", "contradicted": "red"}
+
 # these are the experiment's own
 _OWN = ("out", "seed", "shards", "validation")
 
@@ -123,7 +125,7 @@ def command(
         return
     click.echo(table(results.lines))
     for claim in results.claims:
-        word = click.style("met    ", fg="green") if claim.met else click.style("not met", fg="red")
+        word = click.style(f"{claim.outcome:18}", fg=COLOURS.get(claim.outcome))
         click.echo(f"{word}  {claim.text}: {claim.found}")
     if preset.note:
         click.secho(preset.note, bold=True)

@@ -8,6 +8,7 @@ and rows, so differences between rows are those of the same scenes.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -94,16 +95,44 @@ def interval(
         error = np.nanstd(drawn, 0)
         # the draws' variance is that of the mean of scenes, but for this factor
         width = _t(count - 1) * np.sqrt(count / (count - 1)) * error
-        if scale == "share":
-            place, width = np.log(value / (1 - value)), width / (value * (1 - value))
-            out = [1 / (1 + np.exp(-(place + side * width))) for side in (-1, 1)]
-        elif scale == "size":
-            out = [value * np.exp(side * width / value) for side in (-1, 1)]
-        else:
-            out = [value + side * width for side in (-1, 1)]
+        ends = on_scale(value, width, scale)
     told = (count >= 2) & (error > 1e-12)
-    found: NDArray[np.float64] = np.where(told[..., None], np.stack(out, -1), np.nan)
+    found: NDArray[np.float64] = np.where(told[..., None], ends, np.nan)
     return found
+
+
+def on_scale(
+    value: NDArray[np.float64], width: NDArray[np.float64], scale: Scale
+) -> NDArray[np.float64]:
+    """(..., 2) ends of an interval that reaches ``width`` to either side of ``value``.
+
+    The interval is symmetric on the scale of the number and so ends among its possible values: in
+    (0, 1) for a ``share``, above 0 for a ``size``. ``width`` is in the number's own unit and
+    carried to the scale by the delta method.
+    """
+    sides = np.array([-1.0, 1.0])
+    value, width = np.asarray(value)[..., None], np.asarray(width)[..., None]
+    if scale == "share":
+        place = np.log(value / (1 - value))
+        return np.asarray(1 / (1 + np.exp(-(place + sides * width / (value * (1 - value))))))
+    if scale == "size":
+        return np.asarray(value * np.exp(sides * width / value))
+    return np.asarray(value + sides * width)
+
+
+def mean_interval(values: Sequence[float], scale: Scale) -> tuple[float, float] | None:
+    """95 % interval of the mean of independent measurements (Student's t), on the numbers' scale.
+
+    None where it is not known how they differ: of fewer than two, of equal ones, and of a mean
+    share of exactly 0 or 1.
+    """
+    count, mean = len(values), float(np.mean(values))
+    error = float(np.std(values, ddof=1)) / np.sqrt(count) if count > 1 else 0.0
+    if error < 1e-12 or (scale == "share" and not 0 < mean < 1):
+        return None
+    width = _t(np.array(count - 1.0)) * error
+    low, high = on_scale(np.array(mean), width, scale)
+    return float(low), float(high)
 
 
 def _t(freedom: NDArray[np.float64]) -> NDArray[np.float64]:

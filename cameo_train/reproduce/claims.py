@@ -1,9 +1,14 @@
-"""The claim, taken apart into what can be held against the figures; each is met or it is not."""
+"""The claim, taken apart into what can be held against the figures.
+
+An effect that is claimed is met or it is not. That something does *not* happen is never shown by a
+few seeds that lack it: such a claim is contradicted, or there is no sign against it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from cameo_train.reproduce.arms import BASELINE, CAMEO, CONTROL
 from cameo_train.reproduce.geometry import LARGE_DEG, Geometry
@@ -16,16 +21,26 @@ LEAST_PRECISION = 0.8
 LEAST_LEAD = 3.0
 
 
+class Outcome(StrEnum):
+    """What became of a claim; the value is what pages show."""
+
+    MET = "met"
+    MISSED = "not met"
+    UNCONTRADICTED = "no sign against it"
+    CONTRADICTED = "contradicted"
+
+
 @dataclass(frozen=True)
 class Claim:
     """One sentence and what became of it.
 
     Attributes:
+        outcome: MET or MISSED of an effect, the other two of the absence of one.
         found: figures, one for each seed.
     """
 
     text: str
-    met: bool
+    outcome: Outcome
     found: str
 
 
@@ -46,7 +61,7 @@ def _half(line: Line) -> Claim:
     return Claim(
         f"with supervision the baseline's final loss is reached within {MOST_STEPS:.0%} of its "
         "iterations, in every seed",
-        all(share is not None and share <= MOST_STEPS for share in line.steps_by_seed),
+        _effect(all(s is not None and s <= MOST_STEPS for s in line.steps_by_seed)),
         _shares(line),
     )
 
@@ -55,14 +70,18 @@ def _time(line: Line) -> Claim:
     mean = None if line.seconds is None else line.seconds.mean
     return Claim(
         f"and within {MOST_SECONDS:.0%} of its time, in the mean",
-        mean is not None and line.reached == line.seeds and mean <= MOST_SECONDS,
+        _effect(mean is not None and line.reached == line.seeds and mean <= MOST_SECONDS),
         "never" if mean is None else f"{mean:.0%}",
     )
 
 
 def _control(line: Line) -> Claim:
     helped = [share for share in line.steps_by_seed if share is not None and share <= MOST_STEPS]
-    return Claim("shuffled correspondences do not do so in any seed", not helped, _shares(line))
+    return Claim(
+        "shuffled correspondences do not do so in any seed",
+        Outcome.CONTRADICTED if helped else Outcome.UNCONTRADICTED,
+        _shares(line),
+    )
 
 
 def _precision(runs: Sequence[Run], geometry: Geometry) -> list[Claim]:
@@ -83,15 +102,19 @@ def _precision(runs: Sequence[Run], geometry: Geometry) -> list[Claim]:
         Claim(
             f"{where} the supervised layer finds at least {LEAST_PRECISION:.0%} of the points, "
             "in every seed",
-            min(cameo) >= LEAST_PRECISION,
+            _effect(min(cameo) >= LEAST_PRECISION),
             ", ".join(f"{v:.1%}" for v in cameo),
         ),
         Claim(
             f"and at least {LEAST_LEAD:g} times as many as the baseline's best layer",
-            min(lead) >= LEAST_LEAD,
+            _effect(min(lead) >= LEAST_LEAD),
             ", ".join(f"{v:.1f}×" for v in lead),
         ),
     ]
+
+
+def _effect(shown: bool) -> Outcome:
+    return Outcome.MET if shown else Outcome.MISSED
 
 
 def _shares(line: Line) -> str:

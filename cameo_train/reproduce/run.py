@@ -108,8 +108,9 @@ def train(job: Job) -> None:
 
 
 def is_finished(job: Job) -> bool:
-    """Whether all was made by this very configuration; ``fit`` says what is wrong with another."""
-    from cameo_train import checkpoint
+    """Whether all was made by this very configuration from these very shards; ``fit`` says what is
+    wrong with others."""
+    from cameo_train import checkpoint, loop
 
     written = job.out / "config.yaml"
     last = checkpoint.latest(job.out / "checkpoints")
@@ -119,6 +120,7 @@ def is_finished(job: Job) -> bool:
         and written.read_text("utf-8") == job.config.yaml()
         and last is not None
         and checkpoint.step_of(last) == job.config.steps
+        and checkpoint.data_of(last) == loop.data_hashes(job.config)
     )
 
 

@@ -14,11 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import t as student_t
-
+from cameo_train.precision.intervals import Scale, mean_interval
 from cameo_train.reproduce.arms import Arm
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +71,10 @@ def last_value(curve: Sequence[tuple[int, float]]) -> float:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over seeds with its 95 % interval (Student's t), which one seed does not have."""
+    """A mean over seeds with its 95 % interval, see ``precision.intervals.mean_interval``.
+
+    One seed has no interval, nor have seeds that agree to the last digit.
+    """
 
     mean: float
     low: float | None
@@ -82,17 +82,18 @@ class Mean:
     values: tuple[float, ...]
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> Mean | None:
-        """None if nothing was measured."""
+    def of(cls, values: Iterable[float], scale: Scale) -> Mean | None:
+        """None if nothing was measured.
+
+        Args:
+            scale: ``share`` of numbers between 0 and 1; ``size`` of positive ones that may exceed
+                1, such as a loss or the ratio of two numbers of steps; else ``difference``.
+        """
         found = tuple(v for v in values if not math.isnan(v))
         if not found:
             return None
-        mean = statistics.fmean(found)
-        if len(found) == 1:
-            return cls(mean, None, None, found)
-        error = statistics.stdev(found) / math.sqrt(len(found))
-        half = float(student_t.ppf((1 + CONFIDENCE) / 2, len(found) - 1)) * error
-        return cls(mean, mean - half, mean + half, found)
+        low, high = mean_interval(found, scale) or (None, None)
+        return cls(statistics.fmean(found), low, high, found)
 
 
 def shown(value: Mean | None, form: str) -> str:
@@ -160,15 +161,15 @@ def _line(pairs: Sequence[tuple[Run, Run]]) -> Line:
     return Line(
         arm=runs[0].arm,
         seeds=len(runs),
-        loss=Mean.of(run.final_loss for run in runs),
+        loss=Mean.of((run.final_loss for run in runs), "size"),
         reached=len(reached),
         steps_by_seed=tuple(None if share is None else share[0] for share in shares),
-        steps=Mean.of(steps for steps, _ in reached),
-        seconds=Mean.of(seconds for _, seconds in reached),
-        precision_early=Mean.of(early),
-        precision=Mean.of(last_value(r.curve("validation_precision")) for r in runs),
+        steps=Mean.of((steps for steps, _ in reached), "size"),
+        seconds=Mean.of((seconds for _, seconds in reached), "size"),
+        precision_early=Mean.of(early, "share"),
+        precision=Mean.of((last_value(r.curve("validation_precision")) for r in runs), "share"),
         reading=str(runs[-1].rows[-1].get("reading", "")),
-        psnr=Mean.of(last_value(run.curve("psnr")) for run in runs),
+        psnr=Mean.of((last_value(run.curve("psnr")) for run in runs), "difference"),
     )
 
 

@@ -54,6 +54,7 @@ def made(step, **changes):
         "step": step,
         "position": Position(1, 8),
         "config_hash": "abc",
+        "data": {"shards": "0123"},
         "weights": weights,
         "ema": {"a.weight": torch.ones(3, 2)},
         "state": {"optimizer": {"state": {0: {"step": torch.tensor(3.0)}}, "lr": [1e-3]}},
@@ -68,6 +69,7 @@ def test_a_checkpoint_comes_back_whole(tmp_path):
     path = checkpoint.save(tmp_path, saved, "lr: 1\n", keep=2)
     found = checkpoint.load(path)
     assert (found.step, found.position, found.config_hash) == (5, Position(1, 8), "abc")
+    assert found.data == {"shards": "0123"}
     assert torch.equal(found.weights["a.weight"], saved.weights["a.weight"])
     assert torch.equal(found.ema["a.weight"], torch.ones(3, 2))
     assert found.state["optimizer"]["state"][0]["step"] == 3

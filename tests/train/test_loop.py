@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from runs import rows, small_run
 from safetensors.torch import load_file
 
 from cameo_data.build import build
+from cameo_data.work_folder import exclusive
 from cameo_train import checkpoint, loop, sampling
 from cameo_train.objective import draw
 
@@ -106,6 +108,48 @@ def test_runs_of_one_process_do_not_bind_each_other(shards, tmp_path):
     loop.fit(small_run(shards, tmp_path / "one", steps=1))
     other = small_run(shards, tmp_path / "two", steps=1, mixed_precision="bf16", accumulate=2)
     assert math.isfinite(loop.fit(other).last["loss"])
+
+
+@pytest.fixture(scope="module")
+def other_shards(tiny_scenes, tmp_path_factory) -> Path:
+    """A build of the same scenes that holds other groups."""
+    out = tmp_path_factory.mktemp("other") / "shards"
+    build(recipe(tiny_scenes, seed=7), out)
+    return out
+
+
+def test_a_run_does_not_go_on_with_other_shards(shards, other_shards, tmp_path):
+    loop.fit(small_run(shards, tmp_path / "run", steps=1))
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    with pytest.raises(ValueError, match=r"made with other --shards .* use another --out"):
+        loop.fit(small_run(other_shards, tmp_path / "run", steps=2))
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == metrics
+    # the remedy: another folder, or the shards that it began with, wherever they lie now
+    loop.fit(small_run(other_shards, tmp_path / "another", steps=1))
+    moved = shutil.copytree(shards, tmp_path / "moved")
+    assert loop.fit(small_run(moved, tmp_path / "run", steps=2)).steps == 2
+
+
+def test_held_out_shards_may_come_and_go_but_not_change(shards, other_shards, tmp_path):
+    def run(steps, **settings):
+        return loop.fit(small_run(shards, tmp_path / "run", steps=steps, **settings))
+
+    run(1)
+    run(2, validation=str(shards))
+    with pytest.raises(ValueError, match="made with other --validation"):
+        run(3, validation=str(other_shards))
+    assert run(3).steps == 3
+
+
+def test_two_runs_do_not_share_a_folder(shards, tmp_path):
+    config = small_run(shards, tmp_path / "run", steps=1)
+    with (
+        exclusive(tmp_path / "run", tmp_path / "run" / ".lock"),
+        pytest.raises(ValueError, match="another run is writing to this folder"),
+    ):
+        loop.fit(config)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert loop.fit(config).steps == 1
 
 
 def test_averaged_weights_are_saved_under_the_names_of_the_weights(shards, tmp_path):

@@ -24,11 +24,13 @@ from cameo_train import loop
 from cameo_train.batches import batches, plan
 from cameo_train.cli import main
 from cameo_train.cli.reproduce import table
+from cameo_train.precision import intervals
 from cameo_train.precision.results import Bin, Estimate
 from cameo_train.report import reproduce_page
-from cameo_train.reproduce import arms, claims, data, geometry, noisy, presets, summary
+from cameo_train.reproduce import arms, claims, data, geometry, noisy, presets
 from cameo_train.reproduce import run as training
 from cameo_train.reproduce.arms import Arm
+from cameo_train.reproduce.claims import Outcome
 from cameo_train.reproduce.experiment import Experiment, reproduce
 from cameo_train.reproduce.geometry import Geometry, Reading
 from cameo_train.reproduce.presets import PRESETS, Scenes
@@ -78,10 +80,13 @@ def test_shares_are_of_the_same_seeds_baseline():
     # measured at steps 1 to 4: nearest to a third, and the last
     assert (line.precision_early.mean, line.precision.mean) == (0.0, 0.75)
     assert (slow.reached, slow.steps.values) == (1, (1.0,))
-    # Student's t with one degree of freedom: 12.706 standard errors
-    assert line.steps.high - line.steps.mean == pytest.approx(12.706 * 0.125, rel=1e-3)
-    assert Mean.of([0.5]).low is None
-    assert Mean.of([math.nan]) is None
+    # Student's t with one degree of freedom: 12.706 standard errors, on the scale of logarithms
+    reach = math.exp(12.706 * 0.125 / 0.625)
+    assert line.steps.high == pytest.approx(0.625 * reach, rel=1e-3)
+    assert line.steps.low == pytest.approx(0.625 / reach, rel=1e-3)
+    assert (baseline.steps.low, baseline.steps.high) == (None, None)  # both are 100 %
+    assert Mean.of([0.5], "share").low is None
+    assert Mean.of([math.nan], "size") is None
     # a baseline that gets worse again was at its final loss before its end: that is the measure
     over = run_of(plain, 2, [0.4, 0.1, 0.2, 0.4])
     worse, same = summarise([over, run_of(fast, 2, [0.8, 0.4, 0.1, 0.1], seconds=2.0)])
@@ -190,13 +195,37 @@ def test_the_supervised_layer_counts_and_else_the_best():
     assert known.best("baseline", 1, 10) is None
 
 
+MET, MISSED = Outcome.MET, Outcome.MISSED
+UNCONTRADICTED, CONTRADICTED = Outcome.UNCONTRADICTED, Outcome.CONTRADICTED
+
+
+def test_intervals_end_among_the_possible_values():
+    shares = Mean.of([0.02, 0.3, 0.76], "share")
+    assert 0 < shares.low < 0.36 < shares.high < 1
+    ratios = Mean.of([0.1, 0.9, 1.7], "size")
+    assert 0 < ratios.low < 0.9 < ratios.high
+    assert Mean.of([1.0, 1.0], "share").low is None
+    decibels = Mean.of([15.0, 16.0], "difference")
+    assert decibels.high - 15.5 == pytest.approx(15.5 - decibels.low)
+
+
 @pytest.mark.parametrize(
     "losses, control, precision, met",
     [
-        ([0.3, 0.1, 0.1, 0.1], [0.9, 0.9, 0.9, 0.9], 0.9, [True, False, True, True, True]),
-        ([0.4, 0.3, 0.1, 0.1], [0.4, 0.1, 0.1, 0.1], 0.5, [False, False, False, False, False]),
-        ([0.1, 0.1, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1], 0.8, [True, True, True, True, False]),
-        ([0.9, 0.9, 0.9, 0.9], [0.9, 0.9, 0.9, 0.9], 0.79, [False, False, True, False, False]),
+        ([0.3, 0.1, 0.1, 0.1], [0.9, 0.9, 0.9, 0.9], 0.9, [MET, MISSED, UNCONTRADICTED, MET, MET]),
+        (
+            [0.4, 0.3, 0.1, 0.1],
+            [0.4, 0.1, 0.1, 0.1],
+            0.5,
+            [MISSED, MISSED, CONTRADICTED, MISSED, MISSED],
+        ),
+        ([0.1, 0.1, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1], 0.8, [MET, MET, UNCONTRADICTED, MET, MISSED]),
+        (
+            [0.9, 0.9, 0.9, 0.9],
+            [0.9, 0.9, 0.9, 0.9],
+            0.79,
+            [MISSED, MISSED, UNCONTRADICTED, MISSED, MISSED],
+        ),
     ],
 )
 def test_each_claim_is_met_or_not(losses, control, precision, met):
@@ -212,7 +241,7 @@ def test_each_claim_is_met_or_not(losses, control, precision, met):
     )  # fmt: skip
     known = Geometry(("60–90°",), (1.0,), (0.1,), (5,), {}, readings)
     judged = claims.judge(runs, summarise(runs), known)
-    assert [claim.met for claim in judged] == met
+    assert [claim.outcome for claim in judged] == met
 
 
 def test_without_large_turns_all_of_them_count():
@@ -349,6 +378,9 @@ def test_finished_runs_are_not_opened_again(made, monkeypatch):
     assert not training.is_finished(replace(job, config=longer))
     other = job.config.model_copy(update={"lr": 1.0})
     assert not training.is_finished(replace(job, config=other))
+    monkeypatch.setattr(loop, "data_hashes", lambda config: {"shards": "others"})
+    assert not training.is_finished(job)
+    monkeypatch.undo()
     (job.out / "attention.png").rename(job.out / "moved.png")
     assert not training.is_finished(job)
     (job.out / "moved.png").rename(job.out / "attention.png")
@@ -385,7 +417,7 @@ def test_the_command_says_what_it_would_do(tmp_path):
         assert refused.exit_code == 2
         assert message in refused.output
     assert (config["model"], config["weights"]) == ("cat3d-sd21", "sd21")
-    assert summary.CONFIDENCE == 0.95
+    assert intervals.LEVEL == 0.95
 
 
 def test_a_stop_ends_runs_side_by_side_and_begins_no_other(tiny_build, tmp_path):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import SourceOptions, SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
+from cameo_data.sources.unused import unused_files
 from cameo_data.types import Camera, DepthRef, Frame, Scene
 
 DATASET = "turntable"
@@ -90,7 +92,14 @@ def _scene(folder: Path, scene_id: str, options: TurntableOptions) -> Scene:
             frames.append(_frame(folder, capture, view))
         except FileDefect as defect:
             failures.append(defect.at(DATASET, scene_id, view.image).failure)
-    return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures))
+    chosen = _files(folder, capture.views[:: options.every])
+    left_out = {"files of views that -o every passes over": _files(folder, capture.views)}
+    unused = unused_files(folder, chosen, (), read=(FILE_NAME,), left_out=left_out)
+    return Scene(DATASET, scene_id, tuple(frames), "metre", tuple(failures), unused=unused)
+
+
+def _files(folder: Path, views: Sequence[ViewRecord]) -> list[Path]:
+    return [folder / name for view in views for name in (view.image, view.depth)]
 
 
 def _read(folder: Path) -> CaptureRecord:
