@@ -1,11 +1,12 @@
 """Files of a dataset, read with care: regular, inside their scene's folder, not larger than sane.
 
-Input is hostile until checked: a dataset may hold links out of its folder,
+Input is hostile until checked: a data file may name paths out of its folder, a dataset may hold
 devices, or files that claim to be small and are not.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,13 +59,7 @@ def checked_size(path: Path, limit: int, unreadable: Reason) -> int:
     except (OSError, ValueError) as error:  # ValueError: a name that no file system can hold
         raise _denied(path, error, unreadable) from None
     if not regular:
-        what = "not a regular file" if path.exists() else "missing"
-        raise FileDefect(
-            Reason.MISSING_FILE,
-            f"{path.name} is {what}",
-            "a file",
-            "restore it or remove its frame",
-        )
+        raise _not_a_file(path)
     if size == 0 or size > limit:
         raise FileDefect(
             unreadable,
@@ -106,24 +101,82 @@ def read_text(path: Path, limit: int = MAX_SMALL_TEXT_BYTES) -> str:
         ) from None
 
 
+def root_defect(root: Path) -> str | None:
+    """What keeps a dataset's folder from being looked into, or None."""
+    shown = str(root).encode("utf-8", "backslashreplace").decode()
+    try:
+        if root.is_dir():
+            next(root.iterdir(), None)
+        elif root.is_symlink() and not root.exists():
+            return f"{shown} is a link to {root.readlink()}, which is missing"
+        elif not root.exists():
+            return f"{shown} does not exist"
+    except OSError as error:
+        return f"{shown} cannot be listed ({error.strerror})"
+    return None
+
+
 def inside(folder: Path, path: Path) -> Path:
-    """``path`` itself, once it is known to lie inside ``folder`` with all links followed.
+    """``path`` itself, once it is known that what a data file says does not lead out of ``folder``.
+
+    The path as written must stay below the folder: not absolute, no ``..`` out of it, none back
+    from a link. What lies there may be a link to anywhere, which only a person can have made
+    (``docs/decisions/005-links.md``), but not to a device or to the system's own files.
 
     Raises:
-        FileDefect: it leaves the folder through a link or ``..``.
+        FileDefect: it leaves the folder, or its links go round in a loop.
     """
     try:
-        contained = path.resolve().is_relative_to(folder.resolve())
+        real = path.resolve()
+        contained = _stays_below(folder, path, real) or real.is_relative_to(folder.resolve())
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links; NUL in a name
         raise _denied(path, error, Reason.BAD_NAME) from None
     if not contained:
         raise FileDefect(
             Reason.BAD_NAME,
             f"{path.name} leads out of {folder.name}",
-            "a file inside the scene's folder",
-            "copy it there instead of linking to it",
+            "a path inside the scene's folder, as written",
+            "put the file there, or a link to it, and name that",
+        )
+    if _is_systems(real) and not _is_systems(folder.resolve()):
+        raise FileDefect(
+            Reason.BAD_NAME,
+            f"{path.name} is a link to {real}",
+            "a file of the dataset",
+            "remove the link; ask where the dataset has it from",
         )
     return path
+
+
+def _stays_below(folder: Path, path: Path, real: Path) -> bool:
+    """Whether the path, read as text, lies below the folder; ``real`` is where it leads."""
+    try:
+        rest = path.relative_to(folder)
+    except ValueError:
+        if ".." in path.parts:
+            return False
+        return path.absolute().is_relative_to(folder.absolute())
+    if ".." not in rest.parts:
+        return True
+    # a/../b is b, unless a is a link: then the system goes to where a leads, and up from there
+    plain = Path(os.path.normpath(rest))
+    return plain.parts[:1] != ("..",) and (folder / plain).resolve() == real
+
+
+def _is_systems(path: Path) -> bool:
+    """Whether it is a device, or a file that the system makes up; /dev/shm is memory for files."""
+    return path.parts[1:2] in (("dev",), ("proc",), ("sys",)) and path.parts[2:3] != ("shm",)
+
+
+def _not_a_file(path: Path) -> FileDefect:
+    if path.is_symlink() and not path.exists():
+        # data that has not been fetched yet, or a disk that is not mounted
+        found = f"{path.name} is a link to {path.readlink()}, which is missing"
+        remedy = "fetch the data (git annex get, dvc pull) or mount its disk, or remove the frame"
+    else:
+        found = f"{path.name} is {'not a regular file' if path.exists() else 'missing'}"
+        remedy = "restore it or remove its frame"
+    return FileDefect(Reason.MISSING_FILE, found, "a file", remedy)
 
 
 def _denied(path: Path, error: Exception, reason: Reason) -> FileDefect:

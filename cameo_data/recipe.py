@@ -23,12 +23,14 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from cameo_data import boundary
 from cameo_data.errors import UsageError
+from cameo_data.local_paths import require_local
 from cameo_data.sources import Source, open_source, source_spec
 from cameo_data.sources.guarded import Guarded
 from cameo_data.sources.subset import subset
@@ -101,7 +103,8 @@ class SourceRecipe(BaseModel):
 
     @field_validator("root", "depth", mode="before")
     @classmethod
-    def _root(cls, value: Any) -> Any:
+    def _root(cls, value: Any, info: ValidationInfo) -> Any:
+        require_local(str(value), info.field_name or "root")
         return os.path.normpath(value) if isinstance(value, (str, Path)) else value
 
     @model_validator(mode="after")
@@ -220,6 +223,30 @@ class Recipe(BaseModel):
     def yaml(self) -> str:
         """The resolved recipe as a file that ``recipe_file.load`` reads back."""
         return yaml.safe_dump(self.record(), sort_keys=False, allow_unicode=True)
+
+
+def spelled_as(recorded: Mapping[str, Any] | None, source: SourceRecipe) -> SourceRecipe:
+    """``source`` in the spelling of a record of it; itself where that is of other data.
+
+    ``rec``, ``./rec/``, ``/data/rec`` and a link to it are one folder: work that began under one
+    spelling goes on under any other, and ends in the same bytes.
+    """
+    if recorded is None:
+        return source
+    try:
+        before = SourceRecipe.model_validate(dict(recorded))
+    except ValidationError:
+        return source
+    return before if _by_place(before) == _by_place(source) else source
+
+
+def _by_place(source: SourceRecipe) -> dict[str, Any]:
+    places = {
+        key: os.path.realpath(value)
+        for key, value in (("root", source.root), ("depth", source.depth))
+        if value is not None
+    }
+    return {**source.model_dump(mode="json"), **places}
 
 
 def canonical_json(value: Any) -> bytes:

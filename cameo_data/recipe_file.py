@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from cameo_data.errors import UsageError
+from cameo_data.local_paths import require_local
 from cameo_data.parsing import one_line
 
 MAX_FILE_BYTES = 1_000_000
@@ -48,7 +49,7 @@ def load(path: Path) -> dict[str, Any]:
     """The mapping in a recipe file, not yet checked.
 
     Raises:
-        UsageError: missing, too large, not YAML, or not a mapping.
+        UsageError: missing, too large, not YAML, not a mapping, or naming remote storage.
     """
     if not path.is_file():
         raise UsageError(f"recipe {path}: no such file")
@@ -60,7 +61,20 @@ def load(path: Path) -> dict[str, Any]:
         raise UsageError(f"recipe {path}: {one_line(error)}") from None
     if not isinstance(values, dict):
         raise UsageError(f"recipe {path}: holds {type(values).__name__}; expected key: value lines")
+    _require_local(values, f"recipe {path}:")
     return values
+
+
+def _require_local(value: Any, where: str) -> None:
+    """Refuses ``s3://…`` anywhere in a file, whichever key it is of."""
+    if isinstance(value, str):
+        require_local(value, where)
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            _require_local(one, f"{where} {key}")
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            _require_local(one, where)
 
 
 def parse_yaml(text: str) -> Any:

@@ -160,3 +160,32 @@ def test_leftovers_of_a_full_disk_are_removed(tiny_build, tiny_scenes, tmp_path,
     monkeypatch.setattr(writer.os, "fsync", wrote)
     builds.build(recipe(tiny_scenes), tmp_path / "shards")
     assert tree(tmp_path / "shards") == tree(out)
+
+
+def spellings(folder: Path) -> list[str]:
+    """Of one folder, as seen from the folder above it."""
+    (folder.parent / "link").symlink_to(folder)
+    name = folder.name
+    return [name, f"{name}/", f"./{name}", f"../{folder.parent.name}/{name}", str(folder), "link"]
+
+
+def test_another_spelling_of_the_root_is_the_same_recipe(
+    tiny_build, tiny_scenes, tmp_path, monkeypatch
+):
+    scenes = copy_scenes(tiny_scenes, tmp_path / "scenes")
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "shards"
+    builds.build(recipe(Path("scenes")), out)
+    for spelling in spellings(scenes):
+        assert builds.build(recipe(spelling), out).made == 0, spelling
+    (out / "index.json").unlink()  # stopped before its end
+    (out / "shards" / "synthetic-000002.tar").unlink()
+    result = builds.build(recipe(scenes), out)
+    assert (result.made, result.kept) == (1, 3)
+    for path in sorted((tiny_build[0] / "shards").iterdir()):
+        assert (out / "shards" / path.name).read_bytes() == path.read_bytes()
+    copy_scenes(tiny_scenes, tmp_path / "others")
+    with pytest.raises(ValueError, match=r"source.root: .*scenes there, others here"):
+        builds.build(recipe("others"), out)
+    with pytest.raises(ValueError, match="another recipe"):
+        builds.build(recipe(scenes, views=2), out)

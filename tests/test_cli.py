@@ -81,7 +81,7 @@ def test_wrong_usage_ends_with_2(args, tmp_path, monkeypatch):
             "unknown option 'colour' of source 'synthetic'",
         ),
         (["synthetic", "root", "--manifest", "no.yaml"], "recipe no.yaml: no such file"),
-        (["synthetic", "nowhere"], "synthetic: nowhere is no folder; expected"),
+        (["synthetic", "nowhere"], "synthetic: nowhere does not exist; expected"),
         (["auto", "nowhere"], "nowhere: no such folder"),
     ],
 )

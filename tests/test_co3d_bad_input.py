@@ -219,15 +219,6 @@ def test_bad_file_costs_only_its_frame(case: str, tmp_path: Path) -> None:
     assert message in found["2"].message
 
 
-def test_links_out_of_the_sequence_are_refused(tmp_path: Path) -> None:
-    root = co3d.write_category(tmp_path / "co3d")
-    (root / FOLDER / IMAGE).rename(tmp_path / "secret.jpg")
-    (root / FOLDER / IMAGE).symlink_to(tmp_path / "secret.jpg")
-    found = failures(root)
-    assert found.keys() == {"2"}
-    assert found["2"].reason == Reason.BAD_NAME
-
-
 def test_redacted_test_frames_are_recognised(tmp_path: Path) -> None:
     """Black pictures, as the hidden test set has them, and withheld ones; dark ones are kept."""
 
@@ -400,7 +391,7 @@ def test_sequence_without_frames(tmp_path: Path) -> None:
 
 
 def test_roots_that_are_none(tmp_path: Path) -> None:
-    assert "no such folder in" in error_of(tmp_path / "nowhere").found
+    assert "nowhere does not exist" in error_of(tmp_path / "nowhere").found
     assert "no category in" in error_of(tmp_path).found
     root = co3d.write_category(tmp_path)
     failure = error_of(root, {"categories": "apple,pear"})

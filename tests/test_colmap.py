@@ -274,8 +274,8 @@ def test_recognised(tmp_path):
 
 
 def test_no_project(tmp_path):
-    assert "holds no COLMAP model" in str(refused(tmp_path))
-    assert "is no folder" in str(refused(tmp_path / "none"))
+    assert "no COLMAP model in" in str(refused(tmp_path))
+    assert "none does not exist" in str(refused(tmp_path / "none"))
 
 
 def test_images_that_are_not_there(tmp_path):
@@ -361,7 +361,7 @@ def test_binary_models_cut_short(name, kept, tmp_path):
 def test_a_model_without_one_of_its_files(name, tmp_path):
     root = write_sparse(tmp_path / "s")
     (root / f"sparse/0/{name}.txt").unlink()
-    assert "holds no COLMAP model" in str(refused(root))
+    assert "no COLMAP model in" in str(refused(root))
 
 
 @pytest.mark.parametrize(

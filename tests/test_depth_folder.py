@@ -234,7 +234,7 @@ def test_depth_of_other_cameras_is_refused_in_one_line(scenes, tmp_path):
         (["copy", "synthetic", "x", "-m", "factr=1"], 2, "did you mean 'factor'?"),
         (["mesh", "synthetic", "x"], 2, "option 'mesh' of method 'mesh' is missing"),
         (["copy", "synthetic", "x", "--max-failures", "y"], 2, "max_failures: 'y'"),
-        (["synthetic", "nowhere"], 1, "synthetic: nowhere is no folder"),
+        (["synthetic", "nowhere"], 1, "synthetic: nowhere does not exist"),
     ],
 )
 def test_wrong_input_is_one_line(args, code, says, tmp_path, monkeypatch):
@@ -389,3 +389,18 @@ def test_an_index_does_not_lead_out_of_the_folder(tmp_path, name):
     (tmp_path / "depth.json").write_text(json.dumps(record))
     with pytest.raises(DataError, match=r"depth\.json: scene folder .*finished folder of depth"):
         folders.read_index(tmp_path)
+
+
+def test_another_spelling_of_the_root_is_the_same_depth(scenes, tmp_path, monkeypatch):
+    shutil.copytree(scenes, tmp_path / "scenes")
+    monkeypatch.chdir(tmp_path)
+    first = depth("scenes", "out")
+    assert first.exit_code == 0, first.output
+    before = tree(tmp_path / "out")
+    for spelling in ("scenes/", "./scenes", f"../{tmp_path.name}/scenes", tmp_path / "scenes"):
+        again = depth(spelling, "out", "--json")
+        assert again.exit_code == 0, again.output
+        assert json.loads(again.stdout)["scenes_made"] == 0
+        assert tree(tmp_path / "out") == before
+    shutil.copytree(scenes, tmp_path / "others")
+    assert "holds depth made otherwise" in depth("others", "out").stderr

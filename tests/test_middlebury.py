@@ -191,14 +191,6 @@ def test_broken_pair(
     assert message in str(caught.value)
 
 
-def test_links_out_of_the_pair_are_refused(tmp_path: Path) -> None:
-    folder = write_2014(tmp_path / "pair")
-    (folder / "disp1.pfm").rename(tmp_path / "disp1.pfm")
-    (folder / "disp1.pfm").symlink_to(tmp_path / "disp1.pfm")
-    with pytest.raises(DataError, match=r"disp1\.pfm leads out of pair"):
-        open_source("middlebury", folder).scene("pair")
-
-
 def test_no_pair(tmp_path: Path) -> None:
     assert not source_spec("middlebury").recognise(tmp_path)
     with pytest.raises(DataError, match="no stereo pair in"):
@@ -208,9 +200,6 @@ def test_no_pair(tmp_path: Path) -> None:
 def test_many_pairs_are_listed_without_reading_any(tmp_path: Path) -> None:
     for name in ("b", "a10", "a9"):
         write_npz(tmp_path / "2014" / name)
-    write_npz(tmp_path.parent / f"{tmp_path.name}-other")
-    (tmp_path / "out").symlink_to(tmp_path.parent / f"{tmp_path.name}-other")
     source = open_source("middlebury", tmp_path)
     assert source.scene_ids() == ["2014/a9", "2014/a10", "2014/b"]
-    (failure,) = source.failures
-    assert failure.message.startswith("middlebury out: folder is a link out of the root")
+    assert not source.failures

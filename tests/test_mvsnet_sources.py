@@ -180,15 +180,6 @@ def test_blended_image_without_camera(tmp_path: Path) -> None:
     )
 
 
-def test_blended_links_out_of_the_scene_are_refused(tmp_path: Path) -> None:
-    folder = write_blended(tmp_path / "root")
-    depth = folder / "rendered_depth_maps/00000000.pfm"
-    depth.rename(tmp_path / "other.pfm")
-    depth.symlink_to(tmp_path / "other.pfm")
-    (failure,) = open_source("blendedmvs", tmp_path / "root").scene(folder.name).failures
-    assert failure.reason == Reason.BAD_NAME
-
-
 @pytest.mark.parametrize("source", ["blendedmvs", "dtu"])
 def test_nothing_there(source: str, tmp_path: Path) -> None:
     assert not source_spec(source).recognise(tmp_path)

@@ -46,13 +46,6 @@ def pose(matrix: np.ndarray) -> Callable[[Path], None]:
     return replace("pose.txt", recordings.lines(matrix).encode())
 
 
-def link_out(folder: Path) -> None:
-    path = folder / f"{NAME}.color.png"
-    outside = folder.parent / "secret.png"
-    path.rename(outside)
-    path.symlink_to(outside)
-
-
 def flip_byte(folder: Path) -> None:
     path = folder / f"{NAME}.depth.png"
     data = bytearray(path.read_bytes())
@@ -138,7 +131,6 @@ CASES = {
         Reason.EMPTY_DEPTH,
         "has no valid pixel in the file",
     ),
-    "link out of the scene": (link_out, Reason.BAD_NAME, "leads out of scène 1.0"),
     "pipe instead of a file": (fifo, Reason.MISSING_FILE, "is not a regular file"),
     "two colour images": (duplicate, Reason.DUPLICATE_ID, "are both frame 000001"),
 }
@@ -309,30 +301,6 @@ def test_bad_open3d_intrinsics(tmp_path: Path) -> None:
         with pytest.raises(DataError) as error:
             open_source("rgbd", folder).scene("scene")
         assert fragment in str(error.value)
-
-
-def test_linked_folder_of_a_scene_is_not_followed(tmp_path: Path) -> None:
-    recordings.write_7scenes(tmp_path / "elsewhere/scene")
-    recordings.write_7scenes(tmp_path / "root/real")
-    (tmp_path / "root/linked").symlink_to(tmp_path / "elsewhere/scene")
-    (tmp_path / "root/again").symlink_to(tmp_path / "root/real")
-    (tmp_path / "root/loop").symlink_to(tmp_path / "root")
-    source = open_source("rgbd", tmp_path / "root")
-    assert source.scene_ids() == ["real"]
-    (failure,) = source.failures
-    assert failure.reason == Reason.BAD_NAME
-    assert failure.message.startswith("rgbd linked: folder is a link out of the root")
-
-
-def test_linked_subfolder_is_not_followed(tmp_path: Path) -> None:
-    recordings.write_dvmvs(tmp_path / "other")
-    folder = recordings.write_dvmvs(tmp_path / "000")
-    for path in (folder / "images").iterdir():
-        path.unlink()
-    (folder / "images").rmdir()
-    (folder / "images").symlink_to(tmp_path / "other/images")
-    with pytest.raises(DataError, match="images leads out of 000"):
-        open_source("rgbd", folder).scene("000")
 
 
 def test_tum_index_may_not_leave_the_folder(tmp_path: Path) -> None:

@@ -165,13 +165,49 @@ def test_scannet_scales_between_colour_and_depth_size(tmp_path: Path) -> None:
 
 def test_no_recording_lists_the_layouts(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("nothing")
-    with pytest.raises(DataError, match=r"no RGB-D recording recognised in .*7scenes: frame-") as e:
+    with pytest.raises(DataError, match=r"no RGB-D recording in .*7scenes: frame-") as e:
         open_source("rgbd", tmp_path)
     assert e.value.failure.reason == Reason.MISSING_FILE
     assert not source_spec("rgbd").recognise(tmp_path)
 
 
 def test_missing_root(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere is no folder; expected a recording"):
+    with pytest.raises(DataError, match="nowhere does not exist; expected the dataset's folder"):
         open_source("rgbd", tmp_path / "nowhere")
     assert not source_spec("rgbd").recognise(tmp_path / "nowhere")
+
+
+def test_recordings_inside_a_recording_are_listed_too(tmp_path: Path) -> None:
+    root = recordings.write_scannet(tmp_path / "rec")
+    recordings.write_dvmvs(root / "second")
+    recordings.write_dvmvs(root / "more/third")
+    recordings.write_tum(root / "color/hidden")  # in a part of the recording: not looked for
+    source = open_source("rgbd", root)
+    assert source.scene_ids() == ["rec", "rec/more/third", "rec/second"]
+    assert len(source.scene("rec/second").frames) == 3
+    assert open_source("rgbd", tmp_path).scene_ids() == source.scene_ids()
+
+
+def test_a_folder_of_two_layouts_says_which_is_read(tmp_path: Path) -> None:
+    folder = recordings.write_scannet(tmp_path / "rec")
+    recordings.write_dvmvs(folder)
+    options = {"intrinsics": recordings.INTRINSICS, "depth_intrinsics": recordings.INTRINSICS}
+    (note,) = open_source("rgbd", folder, options).scene("rec").notes
+    assert note.startswith("read as layout scannet, although it looks like dvmvs too")
+    assert "give layout=dvmvs to read that" in note
+    other = open_source("rgbd", folder, {"layout": "dvmvs"}).scene("rec")  # the remedy
+    assert other.frames[0].image_path.parent.name == "images"
+    assert not other.notes
+
+
+@pytest.mark.parametrize("levels", ["", "chess", "7scenes/chess", "archive/7scenes/chess"])
+def test_recognised_as_deep_as_listed(levels: str, tmp_path: Path) -> None:
+    """The original 7-Scenes tree: chess/seq-01/frame-*.color.png below the root."""
+    recordings.write_7scenes(tmp_path / levels / "seq-01")
+    depth = len(Path(levels).parts) + 1
+    assert source_spec("rgbd").recognise(tmp_path) == (depth <= 3)
+    if depth <= 3:
+        assert len(open_source("rgbd", tmp_path).scene_ids()) == 1
+    else:
+        with pytest.raises(DataError):
+            open_source("rgbd", tmp_path)

@@ -249,3 +249,36 @@ def test_the_page_names_every_key_codec_and_layout() -> None:
     page = (Path(__file__).parents[1] / "docs/datasets/rgbd.md").read_text("utf-8")
     for name in (*RgbdOptions.model_fields, *CODECS, *LAYOUTS):
         assert f"`{name}`" in page, name
+
+
+def test_pose_names_without_leading_zeros(tmp_path: Path) -> None:
+    """``0`` in the pose file is ``000000.png``, said once; two of one number are not guessed."""
+    folder = recordings.write_dvmvs(tmp_path / "rec")
+    for kind in ("images", "depth"):
+        for i, path in enumerate(sorted((folder / kind).iterdir())):
+            path.rename(path.with_name(f"{i:06d}.png"))
+    rows = [matrix_row(frame.camera.world_from_cam) for frame in true_frames()]
+    (folder / "poses.txt").write_text("\n".join(f"{i} {row}" for i, row in enumerate(rows)))
+    options = {"pose_columns": "name matrix"}
+    scene = open_source("rgbd", folder, options).scene("rec")
+    assert [frame.frame_id for frame in scene.frames] == ["000000", "000001", "000002"]
+    assert scene.notes == ("poses of poses.txt are matched with pictures by number: 0 with 000000",)
+    for frame, true in zip(scene.frames, true_frames(), strict=True):
+        assert np.allclose(frame.camera.cam_from_world, true.camera.cam_from_world, atol=1e-6)
+    (folder / "poses.txt").write_text("\n".join(f"{i} {rows[0]}" for i in ("0", "00", "1")))
+    assert not open_source("rgbd", folder, options).scene("rec").frames
+
+
+@pytest.mark.parametrize("kind", ["depth", "pose"])
+def test_files_without_leading_zeros(kind: str, tmp_path: Path) -> None:
+    folder = recordings.write_scannet(tmp_path / "rec")
+    for name in ("color", "depth", "pose"):
+        for i, path in enumerate(sorted((folder / name).iterdir())):
+            stem = f"{i}" if name == kind else f"{i:04d}"
+            path.rename(path.with_name(f"{stem}{path.suffix}"))
+    scene = open_source("rgbd", folder).scene("rec")
+    assert [frame.frame_id for frame in scene.frames] == ["0000", "0001", "0002"]
+    what = {"depth": "depth maps", "pose": "pose files"}[kind]
+    assert scene.notes == (f"{what} are matched with pictures by number: 0 with 0000",)
+    for frame, true in zip(scene.frames, true_frames(), strict=True):
+        assert np.allclose(frame.camera.cam_from_world, true.camera.cam_from_world, atol=1e-6)

@@ -16,6 +16,7 @@ from cameo_data.correspondence import correspond_prepared, prepare
 from cameo_data.errors import DataError, Reason
 from cameo_data.frames import read_view
 from cameo_data.sources import open_source, source_spec
+from cameo_data.sources.recognition import formats_of
 from cameo_data.types import Lens, Scene, Verdict
 
 FISHEYE = Lens("OPENCV_FISHEYE", LENSES["OPENCV_FISHEYE"], HW)
@@ -159,13 +160,14 @@ def test_recognised(tmp_path):
     write_scene(tmp_path)
     assert spec.recognise(tmp_path)
     assert spec.recognise(tmp_path / "data")
-    assert not source_spec("colmap").recognise(tmp_path / "data")
+    # its model and its transforms.json, inside each scene, are not what the folder is
+    assert formats_of(tmp_path) == formats_of(tmp_path / "data") == ["scannetpp"]
 
 
 def test_what_is_missing_or_damaged(tmp_path):
-    assert "holds no scene with dslr/colmap" in refused(tmp_path)
+    assert "no scene with dslr/colmap in" in refused(tmp_path)
     device = write_scene(tmp_path)
-    assert "holds no scene with iphone/colmap" in refused(tmp_path, device="iphone")
+    assert "no scene with iphone/colmap in" in refused(tmp_path, device="iphone")
     assert "dslr has no lidar depth" in refused(tmp_path, depth="lidar")
     (device / "render_depth/view2.png").unlink()
     (device / "resized_images/view3.png").unlink()

@@ -8,7 +8,9 @@ import pytest
 
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.sources import open_source, source_spec
 from cameo_data.sources.folders import MOST_LOOKED_INTO, FolderSource, find_scenes, looks_like
+from cameo_data.sources.recognition import formats_of
 
 
 def is_scene(folder: Path) -> bool:
@@ -53,3 +55,39 @@ def test_a_defect_of_a_scene_says_which(tmp_path: Path) -> None:
         source.scene("a")
     with pytest.raises(ValueError, match="unknown scene 'b'; there are 1"):
         source.scene("b")
+
+
+# format -> where it keeps a scene, as deep as listing looks
+DEEP = {
+    "rgbd": ["rgb.txt", "depth.txt", "groundtruth.txt"],
+    "nerfstudio": ["transforms.json"],
+    "generic": ["cameo.json"],
+    "colmap": ["sparse/0/cameras.bin", "sparse/0/images.bin", "sparse/0/points3D.bin"],
+    "scannetpp": ["dslr/colmap/cameras.txt"],
+    "blendedmvs": ["cams/0_cam.txt", "blended_images/0.jpg", "rendered_depth_maps/0.pfm"],
+    "middlebury": ["im0.png", "im1.png", "disp0.pfm", "disp1.pfm", "calib.txt"],
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+def test_a_format_recognises_what_it_lists(name: str, depth: int, tmp_path: Path) -> None:
+    folder = tmp_path.joinpath("root", *"abc"[:depth])
+    for file in DEEP[name]:
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert len(open_source(name, tmp_path / "root").scene_ids()) == 1
+    assert formats_of(tmp_path / "root") == [name]
+
+
+def test_what_lies_inside_another_formats_scene_is_part_of_it(tmp_path: Path) -> None:
+    model = ("cameras.txt", "images.txt", "points3D.txt")
+    (tmp_path / "hash/colmap/sparse/0").mkdir(parents=True)
+    for file in ("transforms.json", *(f"colmap/sparse/0/{name}" for name in model)):
+        (tmp_path / "hash" / file).touch()
+    assert source_spec("colmap").recognise(tmp_path)
+    assert formats_of(tmp_path) == ["nerfstudio"]
+    for name in model:  # side by side: both are meant
+        (tmp_path / "hash" / name).touch()
+    assert formats_of(tmp_path) == ["colmap", "nerfstudio"]

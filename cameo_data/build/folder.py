@@ -77,6 +77,15 @@ def load_recipe(folder: Folder) -> Recipe:
     return recipes.make(recipe_file.load(folder.recipe))
 
 
+def as_recorded(root: Path, recipe: Recipe) -> Recipe:
+    """The recipe, its folders spelled as by the build that is in ``root`` already."""
+    try:
+        recorded = load_recipe(Folder(root)).source.model_dump(mode="json")
+    except ValueError:  # no build yet, or another tool's: claiming says so
+        return recipe
+    return recipe.model_copy(update={"source": recipes.spelled_as(recorded, recipe.source)})
+
+
 @contextmanager
 def claimed(root: Path, recipe: Recipe) -> Iterator[Folder]:
     """The build's folder, locked against other builds, holding this recipe's build or nothing yet.

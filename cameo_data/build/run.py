@@ -12,7 +12,7 @@ from typing import Any
 from cameo_data import __version__, commands
 from cameo_data.build import consistency, finished
 from cameo_data.build import plan as plans
-from cameo_data.build.folder import Folder, claimed, sweep
+from cameo_data.build.folder import Folder, as_recorded, claimed, sweep
 from cameo_data.build.opened import forget_sources, open_source
 from cameo_data.build.plan import Plan
 from cameo_data.build.result import BuildResult, TooManyFailures
@@ -63,6 +63,7 @@ def build(
         OSError: the folder cannot be written.
     """
     forget_sources()
+    recipe = as_recorded(root, recipe)
     with claimed(root, recipe) as folder:
         run = _Run(recipe, folder, workers, progress, check, say)
         if folder.replaced:

@@ -14,6 +14,7 @@ from cameo_data import recipe_file
 from cameo_data.build import BuildResult, TooManyFailures, build, consistency, dry_run
 from cameo_data.build.run import geometry_warnings
 from cameo_data.cli import common
+from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 from cameo_data.executors.local import default_workers
 from cameo_data.recipe import Recipe
@@ -46,7 +47,7 @@ def _choice(field: str) -> click.Choice[str]:
     return click.Choice(Recipe.model_json_schema()["properties"][field]["enum"])
 
 
-@click.command("build-corr", epilog=EPILOG)
+@click.command("build-corr", cls=Command, epilog=EPILOG)
 @click.argument("source", required=False)
 @click.argument("root", required=False, type=click.Path(path_type=Path))
 @click.option(

@@ -9,6 +9,7 @@ import numpy as np
 
 from cameo_data import boundary
 from cameo_data.cli import common
+from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 from cameo_data.errors import DataError, Failure
 
@@ -23,7 +24,7 @@ judged), 3 consistent where it could be judged, but some scenes could not.
 """
 
 
-@click.command("check", epilog=EPILOG)
+@click.command("check", cls=Command, epilog=EPILOG)
 @common.chosen_scenes
 @click.option(
     "--sample",

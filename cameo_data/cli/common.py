@@ -269,17 +269,21 @@ def resolve_source(name: str, root: Path, quiet: bool = False) -> str:
     """
     if name != "auto":
         return name
-    from cameo_data.sources import source_names, source_spec
+    from cameo_data.sources import source_names
+    from cameo_data.sources.raw_captures import advice
+    from cameo_data.sources.recognition import formats_of
 
     if not root.is_dir():
-        raise ValueError(f"{root}: no such folder; give the dataset's root")
-    found = [known for known in source_names() if source_spec(known).recognise(root)]
+        raise ValueError(advice(root) or f"{root}: no such folder; give the dataset's root")
+    found = formats_of(root)
     if len(found) == 1:
         if not quiet:
             click.echo(f"{root} looks like format {found[0]}", err=True)
         return found[0]
     if found:
         raise ValueError(f"{root} looks like {' and '.join(found)}; name one instead of `auto`")
+    if (known := advice(root)) is not None:
+        raise ValueError(known)
     raise ValueError(
         f"{root} looks like none of {', '.join(source_names())}; name the format and describe "
         "the folder by -o options (see `cameo-data sources`)"

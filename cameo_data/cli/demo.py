@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from cameo_data.cli import common
+from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 
 EPILOG = """
@@ -23,7 +24,7 @@ Example:
 """
 
 
-@click.command("demo", epilog=EPILOG)
+@click.command("demo", cls=Command, epilog=EPILOG)
 @click.option(
     "--out",
     default="demo",

@@ -10,6 +10,7 @@ import click
 from cameo_data import commands
 from cameo_data import depth as methods
 from cameo_data.cli import common
+from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 from cameo_data.depth import run
 from cameo_data.executors.local import default_workers
@@ -43,7 +44,7 @@ def _list_methods(ctx: click.Context, _parameter: click.Parameter, value: bool) 
     ctx.exit()
 
 
-@click.command("depth", epilog=EPILOG)
+@click.command("depth", cls=Command, epilog=EPILOG)
 @click.argument("method")
 @click.argument("source")
 @click.argument("root", required=False, type=click.Path(path_type=Path))

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cameo_data.cli import common
+from cameo_data.cli.command import Command, refuse_repeated_and_remote
 
 
 class LazyGroup(click.Group):
@@ -29,13 +30,17 @@ class LazyGroup(click.Group):
         if cmd_name not in self.summaries:
             return None
         command = import_module(f"{self.package}.{cmd_name.replace('-', '_')}").command
-        assert isinstance(command, click.Command)
+        assert isinstance(command, Command)  # or options given twice pass unseen
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # click's own would import every command for its first line of help
         with formatter.section("Commands"):
             formatter.write_dl(list(self.summaries.items()))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        refuse_repeated_and_remote(self, ctx, args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         with common.errors_in_one_line(with_traceback=bool(ctx.params.get("traceback"))):

@@ -10,6 +10,7 @@ import click
 
 from cameo_data import commands
 from cameo_data.cli import common
+from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ MAX_ROWS = 40
 MAX_FAILURE_LINES = 20
 
 
-@click.command("inspect", epilog=EPILOG)
+@click.command("inspect", cls=Command, epilog=EPILOG)
 @common.chosen_scenes
 @click.option(
     "--look",

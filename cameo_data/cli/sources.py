@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cameo_data.cli import common
+from cameo_data.cli.command import Command
 from cameo_data.sources import SourceSpec, source_names, source_spec
 
 EPILOG = """
@@ -19,7 +20,7 @@ Examples:
 """
 
 
-@click.command("sources", epilog=EPILOG)
+@click.command("sources", cls=Command, epilog=EPILOG)
 @click.argument("name", required=False)
 @common.json_option
 def command(name: str | None, as_json: bool) -> None:

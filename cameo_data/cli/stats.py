@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cameo_data.cli.command import Command
 from cameo_data.cli.common import echo_json, errors_in_one_line, json_option, progress
 
 EXAMPLE = """
@@ -18,7 +19,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLE)
+@click.command(cls=Command, epilog=EXAMPLE)
 @click.argument("build_dir", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option(
     "--out",

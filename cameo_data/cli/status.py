@@ -10,6 +10,7 @@ import click
 from cameo_data.build import BuildStatus, build_status
 from cameo_data.cli import common
 from cameo_data.cli.build_corr import count_lines
+from cameo_data.cli.command import Command
 
 EPILOG = """
 \b
@@ -18,7 +19,7 @@ Example:
 """
 
 
-@click.command("status", epilog=EPILOG)
+@click.command("status", cls=Command, epilog=EPILOG)
 @click.argument("build_dir", metavar="D", type=click.Path(path_type=Path))
 @common.json_option
 def command(build_dir: Path, as_json: bool) -> None:

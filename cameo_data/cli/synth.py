@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from cameo_data.cli.command import Command
 from cameo_data.cli.common import echo_json, json_option, progress
 
 EXAMPLE = """
@@ -30,7 +31,7 @@ def _parse_size(_ctx: click.Context, _parameter: click.Parameter, value: str) ->
     return hw
 
 
-@click.command(epilog=EXAMPLE)
+@click.command(cls=Command, epilog=EXAMPLE)
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--scenes", default=6, show_default=True, type=click.IntRange(1), help="How many.")
 @click.option(

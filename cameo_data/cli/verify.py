@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cameo_data.cli import common
+from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 
 
@@ -20,6 +21,7 @@ def _parse_groups(_ctx: click.Context, _parameter: click.Parameter, value: str) 
 
 
 @click.command(
+    cls=Command,
     epilog="Example: cameo-data verify shards --groups all",
 )
 @click.argument("build", metavar="D", type=click.Path(path_type=Path))

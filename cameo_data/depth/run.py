@@ -120,6 +120,7 @@ def estimate(
         OSError: the folder cannot be written.
     """
     forget_sources()
+    source = folders.as_recorded(root, source)
     resolved = method_options(method, options)
     job = DepthJob(root, method, resolved.model_dump_json(), source)
     identity = {
@@ -182,6 +183,7 @@ def dry_run(
         UsageError, DataError: as ``estimate``.
     """
     forget_sources()
+    source = folders.as_recorded(root, source)
     job = DepthJob(root, method, method_options(method, options).model_dump_json(), source)
     opened = open_source(source)
     frames = kept = 0

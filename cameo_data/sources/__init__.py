@@ -12,7 +12,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from cameo_data.errors import UsageError
+from cameo_data import files
+from cameo_data.errors import DataError, Reason, UsageError
+from cameo_data.local_paths import require_local
 from cameo_data.sources.base import Source, SourceOptions, SourceSpec
 
 # name -> module holding a SourceSpec called SPEC
@@ -65,8 +67,18 @@ def open_source(name: str, root: Path | str, options: Mapping[str, Any] | None =
     """Open a dataset of format ``name`` at ``root``.
 
     Raises:
-        ValueError: unknown format or (pydantic's subclass) unknown or malformed options.
+        ValueError: unknown format, an address such as ``s3://…``, or (pydantic's subclass)
+            unknown or malformed options.
         DataError: ``root`` is missing or holds nothing of this format.
     """
     spec = source_spec(name)
+    require_local(str(root), "root")
+    if (unusable := files.root_defect(Path(root))) is not None:
+        raise DataError(
+            Reason.MISSING_FILE,
+            dataset=name,
+            found=unusable,
+            expected="the dataset's folder",
+            remedy="check the path, that its disk is mounted, and the folder's permissions",
+        )
     return spec.open(Path(root), spec.options.model_validate(dict(options or {})))

@@ -72,6 +72,8 @@ class SourceSpec:
         options: the model of ``-o key=value`` and of a recipe's ``source.options``.
         open: (root, options) -> Source.
         recognise: whether a folder looks like this format; cheap, never raises.
+        is_scene: whether a folder is one scene, of formats whose scenes are folders; ``recognise``
+            then looks as deep as listing does (``folders.looks_like``).
         layout, conventions, licence, download: for ``cameo-data sources`` and the docs.
     """
 
@@ -84,3 +86,4 @@ class SourceSpec:
     options: type[SourceOptions]
     open: Callable[[Path, Any], Source]
     recognise: Callable[[Path], bool]
+    is_scene: Callable[[Path], bool] | None = None

@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cameo_data import files, image_io
-from cameo_data.errors import DataError, Failure, Reason
+from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.base import PictureOptions, SourceSpec
-from cameo_data.sources.folders import FolderSource, find_scenes, looks_like, read_scene_list
+from cameo_data.sources.folders import (
+    FolderSource,
+    find_scenes,
+    looks_like,
+    nothing_found,
+    read_scene_list,
+)
 from cameo_data.sources.listing import list_files
 from cameo_data.sources.mvsnet_files import check_center, read_cam
 from cameo_data.sources.unused import unused_files
@@ -48,13 +54,9 @@ def open_blendedmvs(root: Path, options: BlendedMvsOptions) -> FolderSource:
         wanted = read_scene_list(root, options.split, DATASET)
         folders = {name: path for name, path in folders.items() if path.name in wanted}
     if not folders:
-        raise DataError(
-            Reason.MISSING_FILE,
-            dataset=DATASET,
-            found=f"no scene in {root}" if root.is_dir() else f"{root} is no folder",
-            expected=f"folders with {IMAGES}, {CAMS} and {DEPTHS}",
-            remedy="unpack the archive, and give the folder that holds the scenes",
-        )
+        expected = f"folders with {IMAGES}, {CAMS} and {DEPTHS}"
+        remedy = "unpack the archive, and give the folder that holds the scenes"
+        raise nothing_found(DATASET, root, "scene", failures, expected, remedy)
 
     def read(folder: Path, scene_id: str) -> Scene:
         return _scene(folder, scene_id, options)
@@ -128,11 +130,12 @@ def _without_camera(folder: Path, scene_id: str, known: set[str]) -> list[Failur
     ]  # fmt: skip
 
 
-def _recognise(root: Path) -> bool:
-    def both(folder: Path) -> bool:
-        return _is_scene(folder) and (folder / DEPTHS).is_dir()
+def _has_depth(folder: Path) -> bool:
+    return _is_scene(folder) and (folder / DEPTHS).is_dir()
 
-    return looks_like(root, both)
+
+def _recognise(root: Path) -> bool:
+    return looks_like(root, _has_depth)
 
 
 def _open(root: Path, options: Any) -> FolderSource:
@@ -150,4 +153,5 @@ SPEC = SourceSpec(
     options=BlendedMvsOptions,
     open=_open,
     recognise=_recognise,
+    is_scene=_has_depth,
 )

@@ -25,7 +25,7 @@ from cameo_data.sources.co3d_annotations import (
 from cameo_data.sources.co3d_frames import FILE_PLACES, FrameReader, record_files
 from cameo_data.sources.co3d_index import FrameIndex
 from cameo_data.sources.co3d_listing import DATASET, Co3dOptions, Entry, Listing
-from cameo_data.sources.folders import known
+from cameo_data.sources.folders import known, subfolders
 from cameo_data.sources.listing import printable
 from cameo_data.sources.unused import unused_files
 from cameo_data.types import Frame, Scene, Unused
@@ -54,7 +54,8 @@ class Co3dSource:
         listing = Listing(options)
         for name in options.categories or sorted(categories):
             listing.add(categories[name])
-        self.failures: Sequence[Failure] = tuple(listing.failures)
+        lost = subfolders(root, DATASET)[1]  # categories on a disk that is not mounted
+        self.failures: Sequence[Failure] = (*lost, *listing.failures)
         self.notes: Sequence[str] = tuple(
             f"sequences {why}: {count}" for why, count in listing.left_out.items()
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cameo_data import depth_io, files, undistortion
-from cameo_data.errors import DataError, Failure, Reason
+from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.matches import read_pairs
 from cameo_data.sources import headers
@@ -24,7 +24,7 @@ from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.colmap_model import Model, ModelImage, read_model
 from cameo_data.sources.colmap_options import ColmapOptions
 from cameo_data.sources.colmap_projects import Project, is_project, projects_in, unused_in
-from cameo_data.sources.folders import find_scenes, looks_like
+from cameo_data.sources.folders import find_scenes, looks_like, nothing_found
 from cameo_data.sources.listing import is_text, printable
 from cameo_data.types import Camera, DepthRef, Frame, MatchTable, Scene
 
@@ -72,26 +72,21 @@ def open_colmap(root: Path, options: ColmapOptions) -> ColmapSource:
     Raises:
         DataError: no such folder, or no project in it.
     """
-    found = f"{printable(str(root))} is no folder"
-    if root.is_dir():
-        parts: dict[Path, Sequence[str]] = {}
+    parts: dict[Path, Sequence[str]] = {}
 
-        def is_scene(folder: Path) -> bool:
-            parts[folder] = list(projects_in(folder, options.wants_depth))
-            return bool(parts[folder])
+    def is_scene(folder: Path) -> bool:
+        parts[folder] = list(projects_in(folder, options.wants_depth))
+        return bool(parts[folder])
 
-        folders, failures = find_scenes(root, options.dataset, is_scene)
-        if folders:
-            return ColmapSource(options, folders, parts, failures)
-        found = f"{printable(str(root))} holds no COLMAP model"
-    raise DataError(
-        Reason.MISSING_FILE,
-        dataset=options.dataset,
-        found=found,
-        expected="sparse/0/{cameras,images,points3D}.bin or .txt beside images/, or a dense "
-        "workspace (images/, sparse/, stereo/)",
-        remedy="check the path",
-    )
+    folders, failures = find_scenes(root, options.dataset, is_scene)
+    if not folders:
+        expected = (
+            "sparse/0/{cameras,images,points3D}.bin or .txt beside images/, or a dense workspace "
+            "(images/, sparse/, stereo/)"
+        )
+        remedy = "check the path"
+        raise nothing_found(options.dataset, root, "COLMAP model", failures, expected, remedy)
+    return ColmapSource(options, folders, parts, failures)
 
 
 def read_scene(project: Project, options: ColmapOptions, scene_id: str) -> Scene:
@@ -228,8 +223,7 @@ def _duplicate(name: str) -> FileDefect:
 
 
 def _recognise(root: Path) -> bool:
-    """Whether ``root`` or a folder directly in it holds a model."""
-    return looks_like(root, is_project, max_depth=1)
+    return looks_like(root, is_project)
 
 
 def _open(root: Path, options: Any) -> ColmapSource:
@@ -249,4 +243,5 @@ SPEC = SourceSpec(
     options=ColmapOptions,
     open=_open,
     recognise=_recognise,
+    is_scene=is_project,
 )

@@ -26,8 +26,8 @@ from cameo_data import depth_io, files, image_io
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.base import PictureOptions, SourceSpec
-from cameo_data.sources.folders import FolderSource
-from cameo_data.sources.listing import first_number, is_text, list_files, natural_key
+from cameo_data.sources.folders import FolderSource, subfolders
+from cameo_data.sources.listing import first_number, list_files
 from cameo_data.sources.mvsnet_files import CamFile, check_center, read_cam
 from cameo_data.sources.unused import unused_files
 from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene, Unused
@@ -62,12 +62,11 @@ def open_dtu(root: Path, options: DtuOptions) -> FolderSource:
         DataError: no such folder, or no scan in it.
     """
     folders = {}
-    if _recognise(root):
-        names = [p.name for p in (root / IMAGES).iterdir() if p.is_dir() and is_text(p.name)]
-        for name in sorted(names, key=natural_key):
-            scan = name.removesuffix(SUFFIX)
-            if name.endswith(SUFFIX) and options.split in (None, _split(scan)):
-                folders[scan] = root / IMAGES / name
+    found, failures = subfolders(root / IMAGES, DATASET) if _recognise(root) else ([], ())
+    for path in found:
+        scan = path.name.removesuffix(SUFFIX)
+        if path.name.endswith(SUFFIX) and options.split in (None, _split(scan)):
+            folders[scan] = path
     if not folders:
         raise DataError(
             Reason.MISSING_FILE,
@@ -80,7 +79,7 @@ def open_dtu(root: Path, options: DtuOptions) -> FolderSource:
     def read(folder: Path, scene_id: str) -> Scene:
         return _scene(root, folder, scene_id, options)
 
-    return FolderSource(DATASET, folders, (), read)
+    return FolderSource(DATASET, folders, failures, read)
 
 
 def _split(scan: str) -> str:

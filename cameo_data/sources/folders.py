@@ -1,11 +1,9 @@
-"""Sources whose scenes are folders: found by names only, links out of the root refused."""
+"""Sources whose scenes are folders, found by names only."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,10 +11,16 @@ from cameo_data import files
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.listing import is_text, natural_key, printable
+from cameo_data.sources.scene_walk import (
+    MAX_DEPTH,
+    children,
+    dangling,
+    first_scene,
+    unprintable,
+    walk_scenes,
+)
 from cameo_data.types import Scene
 
-# Scenes lie at most so deep below the root: archive / collection / scene.
-MAX_DEPTH = 3
 # Folders looked into before a dataset is taken to be of another format: `auto` asks every format.
 MOST_LOOKED_INTO = 500
 
@@ -67,32 +71,34 @@ def find_scenes(
     is_scene: Callable[[Path], bool],
     *,
     max_depth: int = MAX_DEPTH,
+    nested: Callable[[str], bool] | None = None,
 ) -> tuple[dict[str, Path], tuple[Failure, ...]]:
     """(folder by scene id in natural order, what was left out); {} without a folder ``root``.
 
     A scene's id is its path below ``root``, or the root's own name where the root is the scene.
-    Folders inside a scene are not searched.
+    Links are followed; a folder that is reached by two ways is one scene.
+
+    Args:
+        is_scene: whether a folder is a scene; what it raises is that folder's failure.
+        nested: whether a folder of that name inside a scene may be, or hold, another scene; without
+            it folders inside a scene are not searched.
     """
-    if not root.is_dir():
-        return {}, ()
-    if is_scene(root):
-        return {printable(root.resolve().name) or "scene": root}, ()
     folders: dict[str, Path] = {}
     failures: list[Failure] = []
-    for scene_id, folder, defect in _walk(root, "", root.resolve(), is_scene, max_depth):
+    for scene_id, folder, defect in walk_scenes(root, is_scene, max_depth, nested):
         if defect is None:
             folders[scene_id] = folder
         else:
-            reason, found, remedy = defect
-            failures.append(
-                Failure(reason, dataset, scene_id, None, found, "a scene's folder", remedy)
-            )
+            failures.append(defect.at(dataset, scene_id or None).failure)
     ordered = dict(sorted(folders.items(), key=lambda item: natural_key(item[0])))
-    return ordered, tuple(failures)
+    return ordered, tuple(sorted(failures, key=lambda failure: natural_key(failure.scene_id or "")))
 
 
 def looks_like(root: Path, is_scene: Callable[[Path], bool], *, max_depth: int = MAX_DEPTH) -> bool:
-    """Whether a scene is among the first ``MOST_LOOKED_INTO`` folders below; never raises."""
+    """Whether a scene is among the first ``MOST_LOOKED_INTO`` folders below; never raises.
+
+    The depth is that of ``find_scenes``: what a source lists it also recognises.
+    """
 
     left = MOST_LOOKED_INTO
 
@@ -104,13 +110,8 @@ def looks_like(root: Path, is_scene: Callable[[Path], bool], *, max_depth: int =
         return is_scene(folder)
 
     try:
-        if not root.is_dir():
-            return False
-        if tried(root):
-            return True
-        found = _walk(root, "", root.resolve(), tried, max_depth)
-        return bool(list(islice((True for _, _, defect in found if defect is None), 1)))
-    except (OSError, FileDefect, _EnoughError):
+        return first_scene(root, tried, max_depth) is not None
+    except (OSError, _EnoughError):
         return False
 
 
@@ -118,47 +119,53 @@ class _EnoughError(Exception):
     """So many folders were looked into that no scene will come."""
 
 
-_Defect = tuple[Reason, str, str]
+def subfolders(
+    folder: Path, dataset: str, prefix: str = ""
+) -> tuple[list[Path], tuple[Failure, ...]]:
+    """The folders in a folder in natural order, and those that cannot be used; none without it.
+
+    For formats whose scenes lie in one known place. ``prefix`` stands before names in failures.
+    """
+    if not folder.is_dir():
+        return [], ()
+    found: list[Path] = []
+    failures: list[Failure] = []
+    for name, _, target in children(folder):
+        defect = dangling(target) if target is not None else None
+        if defect is None and not is_text(name):
+            defect = unprintable()
+        if defect is None:
+            found.append(folder / name)
+        else:
+            failures.append(defect.at(dataset, prefix + printable(name)).failure)
+    return sorted(found, key=lambda path: natural_key(path.name)), tuple(failures)
 
 
-def _walk(
-    folder: Path, prefix: str, root: Path, is_scene: Callable[[Path], bool], depth: int
-) -> Iterator[tuple[str, Path, _Defect | None]]:
-    """Scenes below a folder, and folders that cannot be used with what is wrong with them."""
-    try:
-        with os.scandir(folder) as entries:
-            children = sorted(e.name for e in entries if e.is_dir() and e.name[0] != ".")
-    except OSError as error:
-        yield (
-            prefix,
-            folder,
-            (
-                Reason.MISSING_FILE,
-                f"folder cannot be listed ({error.strerror})",
-                "check its permissions",
-            ),
-        )
-        return
-    for name in children:
-        child, scene_id = folder / name, prefix + printable(name)
-        if child.is_symlink():
-            # a link within the root leads to what is found by itself
-            if not child.resolve().is_relative_to(root):
-                yield (
-                    scene_id,
-                    child,
-                    (
-                        Reason.BAD_NAME,
-                        "folder is a link out of the root",
-                        "give the folder that it is in",
-                    ),
-                )
-        elif is_scene(child):
-            named = is_text(name)
-            bad = (Reason.BAD_NAME, "name with control or undecodable characters", "rename it")
-            yield scene_id, child, None if named else bad
-        elif depth > 1:
-            yield from _walk(child, f"{scene_id}/", root, is_scene, depth - 1)
+def nothing_found(
+    dataset: str, root: Path, what: str, failures: Sequence[Failure], expected: str, remedy: str
+) -> DataError:
+    """The error of a root without a scene; says so where folders were found and left out.
+
+    Args:
+        what: that is not there: ``scene``, ``stereo pair``.
+    """
+    shown = printable(str(root))
+    if (unusable := files.root_defect(root)) is not None:
+        found = unusable
+    elif not root.is_dir():
+        found = f"{shown} is not a folder"
+    elif failures:
+        first = failures[0]
+        count = len(failures)
+        left_out = "1 folder was" if count == 1 else f"{count} folders were"
+        place = first.scene_id or "the root"
+        found = f"no {what} in {shown}; {left_out} left out, first {place}: {first.found}"
+        remedy = f"{first.remedy}; or {remedy}"
+    else:
+        found = f"no {what} in {shown}"
+    return DataError(
+        Reason.MISSING_FILE, dataset=dataset, found=found, expected=expected, remedy=remedy
+    )
 
 
 def read_scene_list(root: Path, name: str, dataset: str) -> frozenset[str]:

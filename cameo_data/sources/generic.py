@@ -17,7 +17,7 @@ from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import headers
 from cameo_data.sources.base import PictureOptions, SourceSpec
-from cameo_data.sources.folders import find_scenes, known, looks_like
+from cameo_data.sources.folders import find_scenes, known, looks_like, nothing_found
 from cameo_data.sources.generic_frames import Shared, existing, make_frame
 from cameo_data.sources.generic_records import (
     FILE_NAME,
@@ -59,7 +59,7 @@ class GenericSource:
             chosen = _split(root, options)
             self._folders = {k: path for k, path in self._folders.items() if k in chosen}
         if not self._folders:
-            raise _no_scene(root, options)
+            raise _no_scene(root, options, failures)
 
     def scene_ids(self) -> Sequence[str]:
         """Paths of the scenes' folders below the root, in natural order."""
@@ -182,23 +182,15 @@ def _bad_name(name: str) -> FileDefect:
     )
 
 
-def _no_scene(root: Path, options: GenericOptions) -> DataError:
-    where = printable(str(root))
-    found = f"no {FILE_NAME} in {where}" if root.is_dir() else f"{where} is not a folder"
-    if options.split is not None and root.is_dir():
-        found = f"no scene of split {options.split!r} in {where}"
-    return DataError(
-        Reason.MISSING_FILE,
-        dataset=options.dataset,
-        found=found,
-        expected=f"a folder with {FILE_NAME}, or folders with one each",
-        remedy="write one: docs/datasets/generic.md shows how",
-    )
+def _no_scene(root: Path, options: GenericOptions, failures: Sequence[Failure]) -> DataError:
+    what = FILE_NAME if options.split is None else f"scene of split {options.split!r}"
+    expected = f"a folder with {FILE_NAME}, or folders with one each"
+    remedy = "write one: docs/datasets/generic.md shows how"
+    return nothing_found(options.dataset, root, what, failures, expected, remedy)
 
 
 def _recognise(root: Path) -> bool:
-    """Whether the root or a folder directly in it is a scene."""
-    return looks_like(root, _is_scene, max_depth=1)
+    return looks_like(root, _is_scene)
 
 
 def _open(root: Path, options: Any) -> GenericSource:
@@ -217,4 +209,5 @@ SPEC = SourceSpec(
     options=GenericOptions,
     open=_open,
     recognise=_recognise,
+    is_scene=_is_scene,
 )

@@ -27,7 +27,7 @@ from cameo_data.files import FileDefect
 from cameo_data.sources import hypersim_tables as tables
 from cameo_data.sources import hypersim_unused
 from cameo_data.sources.base import PictureOptions, SourceSpec
-from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
+from cameo_data.sources.folders import FolderSource, find_scenes, looks_like, nothing_found
 from cameo_data.sources.hypersim_unused import FRAME, KEYFRAME_FILES
 from cameo_data.sources.listing import first_number, list_files
 from cameo_data.sources.stated_intrinsics import check_view
@@ -55,7 +55,7 @@ def open_hypersim(root: Path, options: HypersimOptions) -> FolderSource:
     Raises:
         DataError: no such folder, no scene in it, or no table of projections.
     """
-    scenes, failures = find_scenes(root, DATASET, _is_scene, max_depth=2)
+    scenes, failures = find_scenes(root, DATASET, _is_scene)
     try:
         if options.split is not None and scenes:
             wanted = tables.read_split(root, options.split)
@@ -64,12 +64,9 @@ def open_hypersim(root: Path, options: HypersimOptions) -> FolderSource:
             f"{name}/{camera}": path for name, path in scenes.items() for camera in _cameras(path)
         }
         if not folders:
-            raise FileDefect(
-                Reason.MISSING_FILE,
-                f"no scene in {root}" if root.is_dir() else f"{root} is no folder",
-                "folders ai_VVV_NNN with _detail and images",
-                "unpack the scenes' archives there",
-            )
+            expected = "folders ai_VVV_NNN with _detail and images"
+            remedy = "unpack the scenes' archives there"
+            raise nothing_found(DATASET, root, "scene", failures, expected, remedy)
         projections = tables.read_projections(root, options.camera_parameters)
     except FileDefect as defect:
         raise defect.at(DATASET, None) from None
@@ -212,11 +209,12 @@ def _pose(poses: FloatArray, frame: str) -> FloatArray:
     return transforms.nearest_rotation(poses[number])
 
 
-def _recognise(root: Path) -> bool:
-    def released(folder: Path) -> bool:
-        return _is_scene(folder) and bool(_cameras(folder))
+def _released(folder: Path) -> bool:
+    return _is_scene(folder) and bool(_cameras(folder))
 
-    return looks_like(root, released, max_depth=2)
+
+def _recognise(root: Path) -> bool:
+    return looks_like(root, _released)
 
 
 def _open(root: Path, options: Any) -> FolderSource:
@@ -237,4 +235,5 @@ SPEC = SourceSpec(
     options=HypersimOptions,
     open=_open,
     recognise=_recognise,
+    is_scene=_released,
 )

@@ -24,9 +24,14 @@ from cameo_data import files
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import headers, megadepth_info, megadepth_models
-from cameo_data.sources.base import ExifOption, PictureOptions, SourceSpec, exif_field
-from cameo_data.sources.folders import known, read_scene_list
-from cameo_data.sources.listing import is_text, list_files, natural_key
+from cameo_data.sources.base import (
+    ExifOption,
+    PictureOptions,
+    SourceSpec,
+    exif_field,
+)
+from cameo_data.sources.folders import known, read_scene_list, subfolders
+from cameo_data.sources.listing import list_files
 from cameo_data.sources.unused import frame_files, relative, unused_files
 from cameo_data.types import Frame, Scene, Unused
 
@@ -142,7 +147,7 @@ def open_megadepth(root: Path, options: MegaDepthOptions) -> MegaDepthSource:
     """
     layout = _layout(root, options)
     try:
-        scenes = _scenes(root, layout, options.scene_info)
+        scenes, failures = _scenes(root, layout, options.scene_info)
     except FileDefect as defect:
         raise defect.at(DATASET, None) from None
     if options.split is not None and scenes:
@@ -157,7 +162,7 @@ def open_megadepth(root: Path, options: MegaDepthOptions) -> MegaDepthSource:
             f"{' or '.join(DEPTH_FOLDERS)}; or -o scene_info='index/scene_info_*/*.npz'",
             remedy="give the folder that the archives were unpacked in",
         )
-    return MegaDepthSource(root, layout, scenes, options.exif_orientation)
+    return MegaDepthSource(root, layout, scenes, options.exif_orientation, failures)
 
 
 def depth_folder(root: Path) -> Path:
@@ -176,26 +181,23 @@ def _layout(root: Path, options: MegaDepthOptions) -> str:
     return "undistorted" if (root / UNDISTORTED).is_dir() else "sfm"
 
 
-def _scenes(root: Path, layout: str, scene_info: str | None) -> dict[str, Path]:
-    """Model folder or archive by scene id; names only are looked at."""
+def _scenes(
+    root: Path, layout: str, scene_info: str | None
+) -> tuple[dict[str, Path], tuple[Failure, ...]]:
+    """Model folder or archive by scene id, and what was left out; names only are looked at."""
     if layout == "scene_info":
         pattern = scene_info or "scene_info/*.npz"
-        return {found.path.stem: found.path for found in list_files(root, pattern)}
+        return {found.path.stem: found.path for found in list_files(root, pattern)}, ()
     if layout == "undistorted":
-        folders = _folders(root / UNDISTORTED)
-        return {p.name: p for p in folders if (p / "sparse-txt").is_dir()}
-    return {
-        f"{scene.name}/{model.name}": model
-        for scene in _folders(root / SFM)
-        for model in _folders(scene / "sparse" / "manhattan")
-    }
-
-
-def _folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    found = [p for p in folder.iterdir() if p.is_dir() and p.name[0] != "." and is_text(p.name)]
-    return sorted(found, key=lambda p: natural_key(p.name))
+        folders, failures = subfolders(root / UNDISTORTED, DATASET)
+        return {p.name: p for p in folders if (p / "sparse-txt").is_dir()}, failures
+    found: dict[str, Path] = {}
+    scenes, failures = subfolders(root / SFM, DATASET)
+    for scene in scenes:
+        models, lost = subfolders(scene / "sparse" / "manhattan", DATASET, f"{scene.name}/")
+        found |= {f"{scene.name}/{model.name}": model for model in models}
+        failures += lost
+    return found, failures
 
 
 def _recognise(root: Path) -> bool:

@@ -18,10 +18,10 @@ import numpy as np
 from pydantic import Field
 
 from cameo_data import files, image_io
-from cameo_data.errors import DataError, Reason
+from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.base import PictureOptions, SourceSpec
-from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
+from cameo_data.sources.folders import FolderSource, find_scenes, looks_like, nothing_found
 from cameo_data.sources.middlebury_files import (
     LAYOUTS,
     Calibration,
@@ -63,13 +63,8 @@ def open_middlebury(root: Path, options: MiddleburyOptions) -> FolderSource:
     folders, failures = find_scenes(root, DATASET, _is_scene)
     if not folders:
         names = "; ".join(f"{x.left}, {x.right}, {x.left_disparity}" for x in LAYOUTS)
-        raise DataError(
-            Reason.MISSING_FILE,
-            dataset=DATASET,
-            found=f"no stereo pair in {root}" if root.is_dir() else f"{root} is no folder",
-            expected=f"a folder with {names}",
-            remedy="unpack the pair's archive there",
-        )
+        expected, remedy = f"a folder with {names}", "unpack the pair's archive there"
+        raise nothing_found(DATASET, root, "stereo pair", failures, expected, remedy)
 
     def read(folder: Path, scene_id: str) -> Scene:
         return _scene(folder, scene_id, options)
@@ -189,4 +184,5 @@ SPEC = SourceSpec(
     options=MiddleburyOptions,
     open=_open,
     recognise=_recognise,
+    is_scene=_is_scene,
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cameo_data import aspects
-from cameo_data.errors import DataError, Failure, Reason
+from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.orientation import rule_of_stated_size
 from cameo_data.sources import (
@@ -19,8 +19,8 @@ from cameo_data.sources import (
     nerfstudio_records,
 )
 from cameo_data.sources.base import SourceSpec
-from cameo_data.sources.folders import find_scenes, known, looks_like
-from cameo_data.sources.listing import natural_key, printable
+from cameo_data.sources.folders import find_scenes, known, looks_like, nothing_found
+from cameo_data.sources.listing import natural_key
 from cameo_data.sources.nerfstudio_cameras import Cameras
 from cameo_data.sources.nerfstudio_files import Layout
 from cameo_data.sources.nerfstudio_options import NerfstudioOptions
@@ -67,14 +67,8 @@ class NerfstudioSource:
         )
         self.failures: Sequence[Failure] = failures
         if not self._folders:
-            shown = printable(str(root))
-            raise DataError(
-                Reason.MISSING_FILE,
-                dataset=self.dataset,
-                found=f"{shown} {'holds no scene' if root.is_dir() else 'is not a folder'}",
-                expected=f"a folder with {options.file or FILE_NAME}, or of such folders",
-                remedy="check the path",
-            )
+            expected = f"a folder with {options.file or FILE_NAME}, or of such folders"
+            raise nothing_found(self.dataset, root, "scene", failures, expected, "check the path")
 
     def scene_ids(self) -> Sequence[str]:
         """Folders below the root, in natural order."""
@@ -284,14 +278,14 @@ def _duplicate(frame_id: str, name: str) -> FileDefect:
 
 
 def _recognise(root: Path) -> bool:
-    """Whether there is a scene at most two levels down."""
+    """Whether there is a scene below that is not a ScanNet++ scene with a model of its own."""
 
     def ours(folder: Path) -> bool:
         return nerfstudio_files.is_scene(folder) and not nerfstudio_files.belongs_to_scannetpp(
             folder
         )
 
-    return looks_like(nerfstudio_files.scene_root(root), ours, max_depth=2)
+    return looks_like(nerfstudio_files.scene_root(root), ours)
 
 
 def _open_source(root: Path, options: Any) -> NerfstudioSource:
@@ -315,4 +309,5 @@ SPEC = SourceSpec(
     options=NerfstudioOptions,
     open=_open_source,
     recognise=_recognise,
+    is_scene=nerfstudio_files.is_scene,
 )

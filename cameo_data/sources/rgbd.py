@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
 from cameo_data import files, recipe_file
-from cameo_data.errors import DataError, Reason
+from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.parsing import one_line
 from cameo_data.sources import rgbd_layouts
 from cameo_data.sources.base import SourceSpec
-from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
-from cameo_data.sources.listing import list_files, printable
+from cameo_data.sources.folders import FolderSource, find_scenes, looks_like, nothing_found
+from cameo_data.sources.listing import list_files
 from cameo_data.sources.rgbd_frames import read_scene
 from cameo_data.sources.rgbd_options import DESCRIPTION_FILE, Recording, RgbdOptions
 from cameo_data.types import Scene
@@ -34,48 +34,65 @@ def open_rgbd(root: Path, options: RgbdOptions) -> RgbdSource:
     Raises:
         DataError: no such folder, or no recording in it.
     """
-    if not root.is_dir():
-        raise DataError(
-            Reason.MISSING_FILE,
-            dataset=options.dataset,
-            found=f"{printable(str(root))} is no folder",
-            expected="a recording or a folder of recordings",
-            remedy="check the path",
-        )
     folders, failures = find_scenes(
-        root, options.dataset, lambda folder: is_recording(folder, options)
+        root,
+        options.dataset,
+        lambda folder: is_recording(folder, options),
+        nested=lambda name: name.lower() not in _parts(options),
     )
     if not folders:
         layouts = "; ".join(f"{x.name}: {x.files}" for x in rgbd_layouts.LAYOUTS.values())
-        raise DataError(
-            Reason.MISSING_FILE,
-            dataset=options.dataset,
-            found=f"no RGB-D recording recognised in {printable(str(root))}",
-            expected=f"a folder of one of these layouts ({layouts}) or with {DESCRIPTION_FILE}",
-            remedy="describe it by options (-o color='color/*.png' -o depth=… -o poses=… "
-            "-o intrinsics=fx,fy,cx,cy)",
+        expected = f"a folder of one of these layouts ({layouts}) or with {DESCRIPTION_FILE}"
+        remedy = (
+            "describe it by options (-o color='color/*.png' -o depth=… -o poses=… "
+            "-o intrinsics=fx,fy,cx,cy)"
         )
+        if options.color is not None or options.poses is not None:
+            given = " or ".join(p for p in (options.color, options.poses) if p is not None)
+            expected = f"folders with {given}, as the options say"
+            remedy = "check the path and the options color and poses"
+        what = "RGB-D recording"
+        raise nothing_found(options.dataset, root, what, failures, expected, remedy)
 
     def read(folder: Path, scene_id: str) -> Scene:
-        return read_scene(folder, describe(folder, options), options.dataset, scene_id)
+        scene = read_scene(folder, describe(folder, options), options.dataset, scene_id)
+        return replace(scene, notes=(*scene.notes, *_other_layouts(folder, options)))
 
     return RgbdSource(options.dataset, folders, failures, read, options)
 
 
 def is_recording(folder: Path, options: RgbdOptions) -> bool:
-    """Whether a folder is one scene: described, recognised, or having the files of options."""
-    try:
-        if (folder / DESCRIPTION_FILE).is_file():
-            return True
-        layout = rgbd_layouts.LAYOUTS.get(options.layout)
-        if layout is not None and layout.recognise(folder):
-            return True
-        if options.layout == "auto" and rgbd_layouts.recognise(folder) is not None:
-            return True
-        given = (options.color, options.poses)
-        return any(pattern is not None and list_files(folder, pattern) for pattern in given)
-    except (OSError, FileDefect):
-        return False
+    """Whether a folder is one scene: described, recognised, or having the files of options.
+
+    Raises:
+        FileDefect, OSError: it cannot be told, as of a folder that may not be listed.
+    """
+    if (folder / DESCRIPTION_FILE).is_file():
+        return True
+    layout = rgbd_layouts.LAYOUTS.get(options.layout)
+    if layout is not None and layout.recognise(folder):
+        return True
+    if options.layout == "auto" and rgbd_layouts.recognise(folder) is not None:
+        return True
+    given = (options.color, options.poses)
+    return any(pattern is not None and list_files(folder, pattern) for pattern in given)
+
+
+def _other_layouts(folder: Path, options: RgbdOptions) -> list[str]:
+    """The note on a folder that looks like several layouts, of which one is read."""
+    names = [layout.name for layout in rgbd_layouts.LAYOUTS.values() if layout.recognise(folder)]
+    if options.layout != "auto" or (folder / DESCRIPTION_FILE).is_file() or len(names) < 2:
+        return []
+    others = " or ".join(f"layout={name}" for name in names[1:])
+    return [f"read as layout {names[0]}, although it looks like {', '.join(names[1:])} too: "
+            f"give {others} to read that"]  # fmt: skip
+
+
+def _parts(options: RgbdOptions) -> frozenset[str]:
+    """Names of folders that are parts of a recording: no other one is looked for in them."""
+    given = (options.color, options.depth, options.mask, options.poses)
+    stated = {pattern.split("/")[0].lower() for pattern in given if pattern and "/" in pattern}
+    return rgbd_layouts.PARTS | stated
 
 
 def describe(folder: Path, options: RgbdOptions) -> Recording:
@@ -134,10 +151,12 @@ def _problems(error: ValidationError) -> str:
     return ", ".join(found)
 
 
+def _of_a_known_layout(folder: Path) -> bool:
+    return is_recording(folder, RgbdOptions())
+
+
 def _recognise(root: Path) -> bool:
-    """Whether ``root`` or a folder directly in it is a recording."""
-    options = RgbdOptions()
-    return looks_like(root, lambda folder: is_recording(folder, options), max_depth=1)
+    return looks_like(root, _of_a_known_layout)
 
 
 SPEC = SourceSpec(
@@ -153,4 +172,5 @@ SPEC = SourceSpec(
     options=RgbdOptions,
     open=open_rgbd,
     recognise=_recognise,
+    is_scene=_of_a_known_layout,
 )

@@ -12,7 +12,14 @@ from cameo_data import aspects, depth_io, files, image_io, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.orientation import TurnedPictureError, rule_of_stated_size
-from cameo_data.sources import headers, rgbd_calibration, rgbd_pairs, rgbd_poses, rgbd_unused
+from cameo_data.sources import (
+    headers,
+    rgbd_calibration,
+    rgbd_pairs,
+    rgbd_poses,
+    rgbd_times,
+    rgbd_unused,
+)
 from cameo_data.sources.listing import Listed, is_text, list_files, printable
 from cameo_data.sources.rgbd_options import Recording
 from cameo_data.sources.rgbd_pairs import Candidate
@@ -48,9 +55,12 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
         DataError: no frames, or nothing of the scene can be used without what is wrong.
     """
     try:
-        candidates = rgbd_pairs.pair(folder, recording)
-        pose_of, rows_alone = rgbd_poses.open_poses(folder, recording, candidates)
-        pose_files = rgbd_poses.pose_files(folder, recording)
+        found = rgbd_pairs.inventory(folder, recording)
+        trajectory = rgbd_poses.read_poses(folder, recording)
+        unit, notes = rgbd_times.unit_of(recording, found, trajectory)
+        candidates = rgbd_pairs.pair(found, recording, unit)
+        poses = rgbd_poses.open_poses(folder, recording, trajectory, candidates, unit)
+        pose_of, notes = poses.pose_of, [*found.notes, *notes, *poses.notes]
         calibration = _calibrate(folder, recording, candidates)
         masks = _masks(folder, recording)
     except FileDefect as defect:
@@ -62,18 +72,18 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
             frames.append(_frame(folder, recording, calibration, candidate, pose_of, masks))
         except FileDefect as defect:
             failures.append(defect.at(dataset, scene_id, printable(candidate.frame_id)).failure)
-    alone = rgbd_unused.poses_alone(recording, candidates, pose_files)
+    alone = rgbd_unused.poses_alone(recording, candidates, poses.files)
     failures += [defect.at(dataset, scene_id, name).failure for name, defect in alone]
-    stated = (*pose_of.stated.notes, *calibration.mirrored.notes, *calibration.notes)
+    stated = (*calibration.mirrored.notes, *calibration.notes)
     return Scene(
         dataset,
         scene_id,
         tuple(frames),
         recording.unit,
         tuple(failures),
-        notes=(*headers.exif_notes(frames), *stated),
+        notes=(*notes, *headers.exif_notes(frames), *stated),
         unused=rgbd_unused.unused(
-            folder, recording, candidates, pose_files, masks or {}, rows_alone
+            folder, recording, candidates, poses.files, masks or {}, poses.rows_alone
         ),
     )
 

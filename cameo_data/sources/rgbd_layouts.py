@@ -37,6 +37,12 @@ KINECT_COLOR_FROM_DEPTH = "-0.025,0,0"
 PRIMESENSE = "525,525,319.5,239.5"
 
 
+# Folders of the layouts below and of common others: parts of a recording, which hold no other one.
+_PICTURES = frozenset({"color", "colour", "rgb", "image", "images", "mask", "masks", "label"})
+_OTHERS = frozenset({"depth", "depths", "pose", "poses", "intrinsic", "intrinsics", "scene"})
+PARTS = _PICTURES | _OTHERS
+
+
 @dataclass(frozen=True)
 class Layout:
     """A published way to lay out a recording.
@@ -82,7 +88,9 @@ def _is_tum(folder: Path) -> bool:
 
 
 def _keys_tum(folder: Path) -> Keys:
-    camera = re.search(r"(?:freiburg|fr)([123])", folder.resolve().name)
+    # by its own name, or by that of the folder that it is a link to
+    names = f"{folder.absolute().name} {folder.resolve().name}"
+    camera = re.search(r"(?:freiburg|fr)([123])", names)
     return {
         "color": "rgb.txt",
         "depth": "depth.txt",

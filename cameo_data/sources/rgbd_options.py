@@ -50,7 +50,12 @@ class Recording(PictureOptions):
         "the file's name, the order of sorted names, or the time in an index or at *",
     )
     max_time_difference: float = Field(
-        0.02, gt=0, description="seconds between clocks still associated"
+        0.02, gt=0, description="seconds between clocks still associated, whatever their unit"
+    )
+    time_unit: Literal["auto", "s", "ms", "us", "ns"] = Field(
+        "auto",
+        description="unit of all times in names, indices and pose files: s, ms, us or ns; auto "
+        "tells it from their size and spacing, and asks where it cannot",
     )
     poses: str = Field(description="pattern of one pose file per frame, or one file for all")
     pose_columns: str = Field(

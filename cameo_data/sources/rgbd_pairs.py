@@ -11,9 +11,14 @@ import numpy as np
 from cameo_data import files
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources import trajectories
+from cameo_data.sources import rgbd_names, trajectories
 from cameo_data.sources.listing import Listed, first_number, list_files, natural_key
 from cameo_data.sources.rgbd_options import Recording
+from cameo_data.types import FloatArray
+
+# A camera moves on within seconds: something further away belongs to another moment.
+MOST_RAISED_S = 1.0
+_LEAVE = "leave the frame out"
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,27 @@ class Candidate:
     defect: FileDefect | None = None
 
 
-def pair(folder: Path, recording: Recording) -> list[Candidate]:
-    """All candidates in capture order: every colour and depth file is in exactly one.
+@dataclass(frozen=True)
+class Inventory:
+    """A recording's colour and depth files, each with what its pattern or index says of it.
+
+    Attributes:
+        notes: what was done to match them.
+    """
+
+    colors: list[Listed]
+    depths: list[Listed]
+    notes: list[str]
+
+
+def inventory(folder: Path, recording: Recording) -> Inventory:
+    """The files that the recording's patterns match or its indices list.
 
     Raises:
-        FileDefect: no files at all, a broken index, or counts that differ where order pairs.
+        FileDefect: no colour at all, or a broken index.
     """
-    colors = _inventory(folder, recording.color)
-    depths = _inventory(folder, recording.depth)
+    colors = _listed(folder, recording.color)
+    depths = _listed(folder, recording.depth)
     if not colors:
         raise FileDefect(
             Reason.MISSING_FILE,
@@ -47,8 +65,37 @@ def pair(folder: Path, recording: Recording) -> list[Candidate]:
             "colour images",
             "check the option color",
         )
+    if recording.pair_by != "name":
+        return Inventory(colors, depths, [])
+    depths, notes = renamed(colors, depths, "depth maps")
+    return Inventory(colors, depths, notes)
+
+
+def renamed(
+    colors: list[Listed], others: list[Listed], what: str
+) -> tuple[list[Listed], list[str]]:
+    """``others``, those called like a picture's number by the picture's name; and the note on it.
+
+    ``0.png`` is the depth of ``000000.png`` where no other one could be meant.
+    """
+    found = rgbd_names.same_numbers([c.name for c in colors], [o.name for o in others])
+    name_of = {there: wanted for wanted, there in found.items()}
+    others = [Listed(one.path, name_of.get(one.name, one.name)) for one in others]
+    return others, rgbd_names.said(what, found)
+
+
+def pair(found: Inventory, recording: Recording, seconds: float = 1.0) -> list[Candidate]:
+    """All candidates in capture order: every colour and depth file is in exactly one.
+
+    Args:
+        seconds: the unit of the times that files state.
+
+    Raises:
+        FileDefect: counts that differ where order pairs.
+    """
+    colors, depths = found.colors, found.depths
     if recording.pair_by == "time":
-        return _by_time(colors, depths, recording.max_time_difference)
+        return _by_time(colors, depths, recording.max_time_difference, seconds)
     if recording.pair_by == "order":
         return _by_order(colors, depths)
     return _by_key(colors, depths, key_of(recording))
@@ -67,7 +114,7 @@ def key_of(recording: Recording) -> Callable[[Listed], Hashable]:
 
 
 def time_of(listed: Listed) -> float:
-    """The time that a file's name states.
+    """The time that a file's name states, as written.
 
     Raises:
         FileDefect: the name is no number.
@@ -80,13 +127,13 @@ def time_of(listed: Listed) -> float:
         raise FileDefect(
             Reason.BAD_METADATA,
             f"{listed.path.name} names no time",
-            "seconds in place of *, or an index file",
+            "a time in place of *, or an index file",
             "pair by name instead of time",
         )
     return time
 
 
-def _inventory(folder: Path, pattern: str) -> list[Listed]:
+def _listed(folder: Path, pattern: str) -> list[Listed]:
     """Files that a pattern matches or an index lists."""
     if "*" in pattern or not pattern.endswith(".txt"):
         return list_files(folder, pattern)
@@ -132,11 +179,13 @@ def _by_order(colors: list[Listed], depths: list[Listed]) -> list[Candidate]:
     return candidates
 
 
-def _by_time(colors: list[Listed], depths: list[Listed], max_difference: float) -> list[Candidate]:
+def _by_time(
+    colors: list[Listed], depths: list[Listed], max_difference: float, seconds: float
+) -> list[Candidate]:
     colors, twice = _unique(colors)
     depths, twice_depth = _unique(depths)
-    times = np.array([time_of(listed) for listed in colors])
-    depth_times = np.array([time_of(listed) for listed in depths])
+    times = np.array([time_of(listed) * seconds for listed in colors])
+    depth_times = np.array([time_of(listed) * seconds for listed in depths])
     depth_of = dict(trajectories.associate(times, depth_times, max_difference))
     expected = f"one within {max_difference:g} s"
     candidates = []
@@ -144,22 +193,26 @@ def _by_time(colors: list[Listed], depths: list[Listed], max_difference: float) 
         if i in depth_of:
             candidates.append(Candidate(color.name, color, depths[depth_of[i]], float(times[i])))
         else:
-            defect = _alone(f"no depth near the time of {color.path.name}", expected)
+            found = f"no depth near the time of {color.path.name}"
+            defect = alone(found, expected, times[i], depth_times)
             candidates.append(Candidate(color.name, color, None, float(times[i]), defect))
     used = set(depth_of.values())
     for i, depth in enumerate(depths):
         if i not in used:
-            defect = _alone(f"no colour near the time of depth {depth.path.name}", expected)
+            found = f"no colour near the time of depth {depth.path.name}"
+            defect = alone(found, expected, depth_times[i], times)
             name = f"depth {depth.name}"
             candidates.append(Candidate(name, None, depth, float(depth_times[i]), defect))
     for listed in twice:
         candidates.append(
-            Candidate(listed.name, listed, None, time_of(listed), _duplicate([listed, listed]))
+            Candidate(
+                listed.name, listed, None, time_of(listed) * seconds, _duplicate([listed, listed])
+            )
         )
     for listed in twice_depth:
         name = f"depth {listed.name}"
         candidates.append(
-            Candidate(name, None, listed, time_of(listed), _duplicate([listed, listed]))
+            Candidate(name, None, listed, time_of(listed) * seconds, _duplicate([listed, listed]))
         )
     return sorted(candidates, key=lambda c: (c.time or 0.0, c.defect is not None))
 
@@ -180,7 +233,17 @@ def _duplicate(listed: list[Listed]) -> FileDefect:
     )
 
 
-def _alone(found: str, expected: str) -> FileDefect:
+def alone(found: str, expected: str, time: float, others: FloatArray) -> FileDefect:
+    """The defect of a time (in seconds) without one of ``others`` near enough."""
+    if not len(others):
+        return FileDefect(Reason.UNASSOCIATED, f"{found}: there is none at all", expected, _LEAVE)
+    gap = float(np.abs(others - time).min())
+    if gap > MOST_RAISED_S:
+        remedy = f"check that both clocks count from the same start, or {_LEAVE}"
+    else:
+        # rounded up, so that what is printed is enough
+        enough = np.ceil(gap * 1e4 + 1e-6) / 1e4
+        remedy = f"give max_time_difference={enough:g} to take the nearest, or {_LEAVE}"
     return FileDefect(
-        Reason.UNASSOCIATED, found, expected, "raise max_time_difference, or leave the frame out"
+        Reason.UNASSOCIATED, f"{found}; the nearest is {gap:.4g} s away", expected, remedy
     )

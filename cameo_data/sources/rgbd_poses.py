@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,9 @@ from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import trajectories
 from cameo_data.sources.listing import Listed, list_files
+from cameo_data.sources.rgbd_names import said, same_numbers
 from cameo_data.sources.rgbd_options import Recording
-from cameo_data.sources.rgbd_pairs import Candidate, key_of, time_of
+from cameo_data.sources.rgbd_pairs import Candidate, alone, key_of, renamed, time_of
 from cameo_data.sources.stated_poses import StatedPoses
 from cameo_data.sources.trajectories import Trajectory
 from cameo_data.types import FloatArray
@@ -32,55 +33,75 @@ PoseOf = Callable[[Candidate], FloatArray]
 
 @dataclass(frozen=True, eq=False)
 class Poses:
-    """A ``PoseOf``, with what was done to the poses as written."""
+    """The poses of a recording, by candidate.
 
-    look_up: PoseOf
-    stated: StatedPoses
+    Attributes:
+        pose_of: looks up a candidate's ``world_from_cam`` (4, 4), OpenCV axes, exactly rigid;
+            raises FileDefect where the frame has no pose or no rigid one.
+        files: pose files, where each frame has its own, by their frames' names.
+        rows_alone: names of rows that are of no candidate. Poses by time are a curve, not of
+            frames: none is left over.
+        notes: how poses were matched or normalised where that is not as written.
+    """
 
-    def __call__(self, candidate: Candidate) -> FloatArray:
-        return self.look_up(candidate)
+    pose_of: PoseOf
+    files: Sequence[Listed] = ()
+    rows_alone: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
+
+
+def read_poses(folder: Path, recording: Recording) -> Trajectory | None:
+    """The file of all poses, or None where each frame has a file of its own.
+
+    Raises:
+        FileDefect: no pose file, or an unreadable one.
+    """
+    if "*" in recording.poses:
+        return None
+    path = files.inside(folder, folder / recording.poses)
+    if recording.pose_columns == "log":
+        return trajectories.read_log(path)
+    return trajectories.read_rows(path, trajectories.parse_columns(recording.pose_columns))
 
 
 def open_poses(
-    folder: Path, recording: Recording, candidates: Sequence[Candidate]
-) -> tuple[Poses, tuple[str, ...]]:
-    """What looks up a candidate's ``world_from_cam``, and names of poses that are of none of them.
+    folder: Path,
+    recording: Recording,
+    trajectory: Trajectory | None,
+    candidates: Sequence[Candidate],
+    seconds: float = 1.0,
+) -> Poses:
+    """The poses that a recording's files state.
 
-    A pose is (4, 4), OpenCV axes, exactly rigid; the look-up raises FileDefect where the frame has
-    no pose or no rigid one. Poses by time are a curve, not of frames: none is left over.
+    Args:
+        trajectory: as of ``read_poses``.
+        seconds: the unit of its times and of those in files' names.
 
     Raises:
-        FileDefect: no pose file, an unreadable one, or rows that cannot be told apart.
+        FileDefect: rows that cannot be told apart.
     """
-    alone: tuple[str, ...] = ()
-    if "*" in recording.poses:
-        written = _per_frame(folder, recording)
+    path = folder / recording.poses
+    if trajectory is None:
+        found = _per_frame(folder, recording, candidates)
+    elif trajectory.times is not None:
+        stated = _stated(recording, trajectory.matrices)
+        by_time = _by_time(path, trajectory, trajectory.times, recording, seconds, stated)
+        return Poses(by_time, notes=stated.notes)
+    elif trajectory.names is not None:
+        found = _by_name(path, trajectory, trajectory.names, candidates)
+    else:
+        found = Poses(_by_order(path, trajectory, candidates))
+    written = found.pose_of
+    if trajectory is None:
         probes = candidates[:: max(1, len(candidates) // _PROBES)]
         stated = _stated(recording, _readable(written, probes))
     else:
-        path = files.inside(folder, folder / recording.poses)
-        trajectory = _read(path, recording)
         stated = _stated(recording, trajectory.matrices)
-        if trajectory.times is not None:
-            by_time = _by_time(path, trajectory, trajectory.times, recording, stated)
-            return Poses(by_time, stated), ()
-        if trajectory.names is not None:
-            written = _by_name(path, trajectory, trajectory.names)
-            colors = [candidate for candidate in candidates if candidate.color is not None]
-            known = {name for candidate in colors for name in _spellings(candidate)}
-            alone = tuple(name for name in trajectory.names if name not in known)
-        else:
-            written = _by_order(path, trajectory, candidates)
-
-    def look_up(candidate: Candidate) -> FloatArray:
-        return to_world_from_cam(written(candidate), recording, stated)
-
-    return Poses(look_up, stated), alone
-
-
-def pose_files(folder: Path, recording: Recording) -> list[Listed]:
-    """Pose files, where each frame has its own; else none."""
-    return list_files(folder, recording.poses) if "*" in recording.poses else []
+    return replace(
+        found,
+        pose_of=lambda one: to_world_from_cam(written(one), recording, stated),
+        notes=(*found.notes, *stated.notes),
+    )
 
 
 def _stated(recording: Recording, matrices: Iterable[FloatArray]) -> StatedPoses:
@@ -115,15 +136,14 @@ def to_world_from_cam(matrix: FloatArray, recording: Recording, stated: StatedPo
     return pose
 
 
-def _read(path: Path, recording: Recording) -> Trajectory:
-    if recording.pose_columns == "log":
-        return trajectories.read_log(path)
-    return trajectories.read_rows(path, trajectories.parse_columns(recording.pose_columns))
-
-
-def _per_frame(folder: Path, recording: Recording) -> PoseOf:
+def _per_frame(folder: Path, recording: Recording, candidates: Sequence[Candidate]) -> Poses:
     key = key_of(recording)
-    paths = {key(listed): listed.path for listed in pose_files(folder, recording)}
+    listing = list_files(folder, recording.poses)
+    notes: list[str] = []
+    if recording.pair_by == "name":
+        colors = [candidate.color for candidate in candidates if candidate.color is not None]
+        listing, notes = renamed(colors, listing, "pose files")
+    paths = {key(listed): listed.path for listed in listing}
 
     def pose_of(candidate: Candidate) -> FloatArray:
         path = paths.get(key(_color(candidate)))
@@ -132,10 +152,12 @@ def _per_frame(folder: Path, recording: Recording) -> PoseOf:
             raise _missing("no pose file for the frame", expected)
         return trajectories.read_matrix(files.inside(folder, path))
 
-    return pose_of
+    return Poses(pose_of, files=listing, notes=notes)
 
 
-def _by_name(path: Path, trajectory: Trajectory, names: tuple[str, ...]) -> PoseOf:
+def _by_name(
+    path: Path, trajectory: Trajectory, names: tuple[str, ...], candidates: Sequence[Candidate]
+) -> Poses:
     rows = {name: i for i, name in enumerate(names)}
     if len(rows) < len(names):
         twice = next(name for i, name in enumerate(names) if rows[name] != i)
@@ -146,15 +168,21 @@ def _by_name(path: Path, trajectory: Trajectory, names: tuple[str, ...]) -> Pose
             "remove the one that is not meant",
         )
 
+    colors = [candidate for candidate in candidates if candidate.color is not None]
+    unnamed = [c for c in colors if rows.keys().isdisjoint(_spellings(c))]
+    numbers = same_numbers([candidate.frame_id for candidate in unnamed], names)
+
     def pose_of(candidate: Candidate) -> FloatArray:
-        for name in _spellings(candidate):
-            if name in rows:
+        for name in (*_spellings(candidate), numbers.get(candidate.frame_id)):
+            if name is not None and name in rows:
                 pose: FloatArray = trajectory.matrices[rows[name]]
                 return pose
         line = f"a line with {_color(candidate).path.name}"
         raise _missing(f"{path.name} has no pose for the frame", line)
 
-    return pose_of
+    known = {*numbers.values(), *(name for c in colors for name in _spellings(c))}
+    alone = tuple(name for name in names if name not in known)
+    return Poses(pose_of, rows_alone=alone, notes=said(f"poses of {path.name}", numbers))
 
 
 def _spellings(candidate: Candidate) -> tuple[str, str, str]:
@@ -181,24 +209,23 @@ def _by_time(
     trajectory: Trajectory,
     times: FloatArray,
     recording: Recording,
+    seconds: float,
     stated: StatedPoses,
 ) -> PoseOf:
     order = np.argsort(times, kind="stable")
-    times, matrices = times[order], trajectory.matrices[order]
+    times, matrices = times[order] * seconds, trajectory.matrices[order]
     limit = recording.max_time_difference
 
     def pose_of(candidate: Candidate) -> FloatArray:
-        time = time_of(_color(candidate)) if candidate.time is None else candidate.time
+        time = candidate.time
+        if time is None:
+            time = time_of(_color(candidate)) * seconds
         after = int(np.searchsorted(times, time))
         around = [i for i in (after - 1, after) if 0 <= i < len(times)]
         gaps = [abs(float(times[i]) - time) for i in around]
         if not around or min(gaps) > limit:
-            raise FileDefect(
-                Reason.UNASSOCIATED,
-                f"{path.name} has no pose near time {time:.6f}",
-                f"one within {limit:g} s",
-                "raise max_time_difference, or leave the frame out",
-            )
+            found = f"{path.name} has no pose near time {time:.6f} s"
+            raise alone(found, f"one within {limit:g} s", time, times)
         nearest = to_world_from_cam(matrices[around[int(np.argmin(gaps))]], recording, stated)
         if min(gaps) == 0 or len(around) < 2 or sum(gaps) > MAX_INTERPOLATION_S:
             return nearest

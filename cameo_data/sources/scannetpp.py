@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from cameo_data import depth_io, files, undistortion
-from cameo_data.errors import DataError, Failure, Reason
+from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.matches import Tracks
 from cameo_data.sources import headers
 from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.colmap_model import ModelImage, read_model
-from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
+from cameo_data.sources.folders import FolderSource, find_scenes, looks_like, nothing_found
 from cameo_data.sources.listing import is_text, printable
 from cameo_data.sources.scannetpp_choice import ScannetppOptions, image_filter, scenes_of_split
 from cameo_data.sources.scannetpp_unused import FOLDERS, png_of, unused
@@ -42,14 +42,10 @@ def open_scannetpp(root: Path, options: ScannetppOptions) -> FolderSource:
     """
     folders, failures = find_scenes(root, DATASET, lambda folder: _is_scene(folder, options.device))
     if not folders:
-        state = "holds no scene" if root.is_dir() else "is no folder"
-        raise DataError(
-            Reason.MISSING_FILE,
-            dataset=DATASET,
-            found=f"{printable(str(root))} {state} with {options.device}/colmap",
-            expected="data/SCENE/dslr/colmap/{cameras,images,points3D}.txt",
-            remedy="check the path and the option device",
-        )
+        what = f"scene with {options.device}/colmap"
+        expected = "data/SCENE/dslr/colmap/{cameras,images,points3D}.txt"
+        remedy = "check the path and the option device"
+        raise nothing_found(DATASET, root, what, failures, expected, remedy)
     # data/SCENE: the scene's id is the last name
     named = {name.rpartition("/")[2]: folder for name, folder in folders.items()}
 
@@ -218,11 +214,12 @@ def _is_scene(folder: Path, device: str) -> bool:
     return (folder / device / "colmap" / "cameras.txt").is_file()
 
 
-def _recognise(root: Path) -> bool:
-    def of_any_device(folder: Path) -> bool:
-        return any(_is_scene(folder, device) for device in FOLDERS)
+def _of_any_device(folder: Path) -> bool:
+    return any(_is_scene(folder, device) for device in FOLDERS)
 
-    return looks_like(root, of_any_device, max_depth=2)
+
+def _recognise(root: Path) -> bool:
+    return looks_like(root, _of_any_device)
 
 
 def _open(root: Path, options: Any) -> FolderSource:
@@ -241,4 +238,5 @@ SPEC = SourceSpec(
     options=ScannetppOptions,
     open=_open,
     recognise=_recognise,
+    is_scene=_of_any_device,
 )

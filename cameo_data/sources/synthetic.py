@@ -14,6 +14,7 @@ from cameo_data import files
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.base import SourceOptions, SourceSpec
+from cameo_data.sources.folders import nothing_found, subfolders
 from cameo_data.sources.unused import entry_files, frame_files, kinds_beside, unused_files
 from cameo_data.synth.record import FILE_NAME, FORMAT, FrameRecord, read_frame, read_scene
 from cameo_data.types import DepthRef, Frame, Scene
@@ -35,16 +36,13 @@ class SyntheticSource:
     dataset = DATASET
 
     def __init__(self, root: Path) -> None:
-        self._folders = {folder.name: folder for folder in _scene_folders(root)}
-        self.failures: Sequence[Failure] = ()
+        folders, failures = _scene_folders(root)
+        self._folders = {folder.name: folder for folder in folders}
+        self.failures: Sequence[Failure] = failures
         if not self._folders:
-            raise DataError(
-                Reason.MISSING_FILE,
-                dataset=DATASET,
-                found=f"{root} {'holds no scene' if root.is_dir() else 'is no folder'}",
-                expected=f"a folder of scenes with a {FILE_NAME} each",
-                remedy="write some with `cameo-data synth`",
-            )
+            expected = f"a folder of scenes with a {FILE_NAME} each"
+            remedy = "write some with `cameo-data synth`"
+            raise nothing_found(DATASET, root, "scene", failures, expected, remedy)
 
     def scene_ids(self) -> Sequence[str]:
         """Folder names, sorted."""
@@ -88,14 +86,12 @@ class SyntheticSource:
         return Scene(DATASET, scene_id, found, record.unit, tuple(failures), unused=unused)
 
 
-def _scene_folders(root: Path) -> list[Path]:
+def _scene_folders(root: Path) -> tuple[list[Path], tuple[Failure, ...]]:
     """Scenes below ``root``, or ``root`` itself; hidden folders are unfinished scenes."""
     if (root / FILE_NAME).is_file():
-        return [root.resolve()]
-    if not root.is_dir():
-        return []
-    folders = (p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    return sorted(folder for folder in folders if (folder / FILE_NAME).is_file())
+        return [root.resolve()], ()
+    folders, failures = subfolders(root, DATASET)
+    return sorted(folder for folder in folders if (folder / FILE_NAME).is_file()), failures
 
 
 def _frame(folder: Path, record: FrameRecord, hw: tuple[int, int]) -> Frame:
@@ -128,7 +124,7 @@ def _duplicate(frame_id: str) -> FileDefect:
 def _recognise(root: Path) -> bool:
     """Whether the first scene's file names the format."""
     try:
-        folders = _scene_folders(root)
+        folders, _ = _scene_folders(root)
         if not folders:
             return False
         with (folders[0] / FILE_NAME).open("rb") as file:

@@ -33,7 +33,7 @@ class Trajectory:
 
     Attributes:
         matrices: (N, 4, 4) float64 as written; NaN where a row is no pose.
-        times: (N,) float64 seconds, or None.
+        times: (N,) float64 in the file's unit, or None.
         names: N texts, or None.
     """
 
@@ -44,7 +44,7 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """A line of a TUM index: when a file was taken; ``stamp`` is the time as written."""
+    """A line of a TUM index: when a file was taken, as text (``stamp``) and number."""
 
     stamp: str
     time: float

@@ -24,8 +24,8 @@ from pydantic import Field
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.base import PictureOptions, SourceSpec
-from cameo_data.sources.folders import known
-from cameo_data.sources.listing import is_text, natural_key, printable
+from cameo_data.sources.folders import known, subfolders
+from cameo_data.sources.listing import printable
 from cameo_data.sources.wildrgbd_frames import (
     METADATA,
     POSES,
@@ -80,9 +80,13 @@ class WildRgbdSource:
         left_out: Counter[str] = Counter()
         if _is_scene(root):
             self._folders[printable(root.resolve().name)] = root
+        if not self._folders:
+            failures += subfolders(root, DATASET)[1]  # categories on a disk that is not mounted
         for category in [] if self._folders else _categories(root):
             try:
-                for name, why in _scenes(category, options):
+                names, lost = subfolders(category / SCENES, DATASET, f"{category.name}/")
+                failures += lost
+                for name, why in _scenes(category, [path.name for path in names], options):
                     if why is None:
                         self._folders[f"{category.name}/{name}"] = category / SCENES / name
                     else:
@@ -127,17 +131,17 @@ def _categories(root: Path) -> list[Path]:
         return []
 
 
-def _scenes(category: Path, options: WildRgbdOptions) -> Iterator[tuple[str, str | None]]:
-    """The category's scenes in natural order, and why one is left out.
+def _scenes(
+    category: Path, names: Sequence[str], options: WildRgbdOptions
+) -> Iterator[tuple[str, str | None]]:
+    """The category's scenes, and why one is left out.
 
     Raises:
         FileDefect: a list that decides it is missing or malformed.
     """
     listed = _split(category, options)
     kinds = _kinds(category) if options.kind is not None else {}
-    # folders only, by the listing itself: a look at each takes long where there are thousands
-    names = [p.name for p in (category / SCENES).iterdir() if p.is_dir() and is_text(p.name)]
-    for name in sorted(names, key=natural_key):
+    for name in names:
         if listed is not None and name not in listed:
             yield name, f"not in the split {options.split} of {_LISTS[options.split_of]}"
         elif options.kind is not None and kinds.get(name) != options.kind:

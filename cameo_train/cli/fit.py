@@ -15,6 +15,7 @@ import click
 from tqdm import tqdm
 
 from cameo_data.cli import common
+from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 from cameo_train.config import TrainConfig, load
 
@@ -130,7 +131,7 @@ def _help(field: str) -> str:
     return f"{HELP[field]}  [default: {shown}]"
 
 
-@click.command("fit", epilog=EPILOG)
+@click.command("fit", cls=Command, epilog=EPILOG)
 @click.option(
     "--manifest", type=click.Path(path_type=Path), help="A configuration file; flags override it."
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cameo_data.cli import common
+from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ measures only these. Exit code 3: some features have no weights here; the others
 """
 
 
-@click.command("precision", epilog=EPILOG)
+@click.command("precision", cls=Command, epilog=EPILOG)
 @click.option("--shards", type=click.Path(path_type=Path), help="A finished build.")
 @click.option("--features", help="What is measured: a comma list of KIND[:ARGUMENT].")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for results.")

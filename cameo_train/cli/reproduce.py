@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cameo_data.cli import common
+from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ COLOURS = {"met": "green", "not met": "red", "contradicted": "red"}
 _OWN = ("out", "seed", "shards", "validation")
 
 
-@click.command("reproduce", epilog=EPILOG)
+@click.command("reproduce", cls=Command, epilog=EPILOG)
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder for data, runs, results."
 )

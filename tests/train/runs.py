@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,12 @@ def small_run(shards: Path, out: Path, **changes: Any) -> TrainConfig:
     """A configuration; the preset ``small`` must be known."""
     values = {"shards": str(shards), "out": str(out), "model": "small", "workers": 0, "lr": 3e-3}
     return config.load(None, {**values, "steps": 4, "batch": 2, **changes})
+
+
+def over(given: Sequence[Any], changes: Sequence[Any]) -> list[Any]:
+    """Flags with a value each, and ``changes``, which take the place of the same flags."""
+    pairs = zip(given[::2], given[1::2], strict=True)
+    return [*(item for pair in pairs if pair[0] not in changes for item in pair), *changes]
 
 
 def rows(out: Path) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from build_scenes import recipe
 from click.testing import CliRunner
 from diffusers import HunyuanDiT2DModel, UNet2DConditionModel
 from networks import DIT, UNET
-from runs import rows
+from runs import over, rows
 
 from cameo_data import ShardReader, Verdict
 from cameo_data.build import build
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("small")
 
 def run(shards, out, *flags):
     common = ["--shards", shards, "--out", out, "--model", "small", "--workers", 0, "--batch", 1]
-    arguments = ["fit", *common, "--steps", 6, "--log-every", 2, *flags]
+    arguments = ["fit", *over([*common, "--steps", 6, "--log-every", 2], flags)]
     return CliRunner().invoke(main, [str(a) for a in arguments])
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from runs import rows
+from runs import over, rows
 
 from cameo_train import config, loop
 from cameo_train.cli import main
@@ -108,7 +108,7 @@ def test_a_file_and_flags_that_override_it(given, tmp_path):
     ],
 )
 def test_what_a_person_gets_wrong_is_one_line(given, tmp_path, flags, code, says):
-    done = run(*given, *flags)
+    done = run(*over(given, flags))
     assert done.exit_code == code, done.output
     assert says in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -165,7 +165,7 @@ def test_a_signal_ends_with_75_and_a_checkpoint_though_it_reaches_the_workers(
         return draw(*args)
 
     monkeypatch.setattr(loop, "draw", signalled)
-    done = run(*given, "--workers", 1, "--accumulate", 4)
+    done = run(*over(given, ["--workers", 1, "--accumulate", 4]))
     assert done.exit_code == 75, done.output
     assert done.stderr.splitlines()[-1] == (
         "stopped at step 1; run the same command again to go on"
