@@ -16,7 +16,7 @@ from cameo_data.shards.writer import remove_partials
 from cameo_data.work_folder import changes, locked, read_json, write_bytes, write_json
 
 # Raised when the layout of ``.build`` changes; a folder of another one is not gone on with.
-WORK_VERSION = 1
+WORK_VERSION = 2
 
 
 @dataclass(frozen=True)
