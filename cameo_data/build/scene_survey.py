@@ -69,7 +69,12 @@ def frame_marks(frames: Sequence[Frame]) -> dict[str, str]:
     return {frame_id: digest[:MARK_DIGITS] for frame_id, digest in digests.items()}
 
 
-def fingerprint(recipe: Recipe, scene: Scene, marks: Mapping[str, str]) -> str:
+def fingerprint(recipe: Recipe, scene: Scene, frames: Sequence[Frame]) -> str:
+    """Changes when what listing found does, a camera, or (by size or time of change) a file."""
+    return fingerprint_of(recipe, scene, frame_marks(frames))
+
+
+def fingerprint_of(recipe: Recipe, scene: Scene, marks: Mapping[str, str]) -> str:
     """Changes when what listing found or one of the frames' ``marks`` does."""
     listed = [len(scene.frames), scene.unit, [failure.record() for failure in scene.failures]]
     said = [list(scene.notes), [dataclasses.asdict(unused) for unused in scene.unused]]

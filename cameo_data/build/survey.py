@@ -62,7 +62,7 @@ def survey_scene(job: SurveyJob) -> SceneSurvey:
 def _survey_opened(job: SurveyJob, scene: Scene) -> SceneSurvey:
     frames = [scene.frames[i] for i in candidate_positions(len(scene.frames), job.recipe)]
     marks = scene_survey.frame_marks(frames)
-    inputs = scene_survey.fingerprint(job.recipe, scene, marks)
+    inputs = scene_survey.fingerprint_of(job.recipe, scene, marks)
     if job.cache is not None and (known := scene_survey.load(job.cache, inputs)) is not None:
         return known
     survey = replace(measure(job.recipe, scene, inputs, job.threads), marks=marks)
