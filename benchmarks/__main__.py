@@ -1,9 +1,9 @@
 """``python -m benchmarks``: every figure of ``docs/benchmarks.md``, as Markdown on the terminal.
 
 Most parts need only the package; ``speed`` needs kornia and romatch (see ``make bench``). Parts
-that take minutes run only when named: ``yardsticks``, ``listing``, ``intervals``, ``precision``,
-``depth``, which sweeps some forty views, and ``constants``, which recompiles the kernel some twenty
-times.
+that take minutes run only when named: ``imperfect``, ``yardsticks``, ``listing``, ``intervals``,
+``precision``, ``depth``, which sweeps some forty views, and ``constants``, which recompiles the
+kernel some twenty times.
 """
 
 from __future__ import annotations
@@ -133,6 +133,34 @@ def constants_part() -> Iterator[str]:
     yield table(["constant", "value", *constants.HEADINGS], rows)
 
 
+def imperfect_part() -> Iterator[str]:
+    """Thinned depth and depth in whole steps."""
+    from benchmarks import imperfect, middlebury
+
+    cases = accuracy.all_cases((480, 640), 0)
+    yield "### Thinned depth\n"
+    rows = []
+    for noise in (0.0, 0.005):
+        for pattern in imperfect.PATTERNS:
+            for share in (0.5, 0.25, 0.1, 0.05):
+                figures = imperfect.thinned(cases, pattern, share, noise).figures()
+                rows.append([pattern, f"{100 * share:g} %", f"{100 * noise:g} %",
+                             *(_asked(f) for f in figures)])  # fmt: skip
+    names = [f.name for f in figures]
+    yield table(["pattern", "pixels known", "noise", *names], rows)
+    yield "### Depth in whole steps\n"
+    stereo = tuple(imperfect.stereo_cases((480, 640)))
+    found = {step: imperfect.stepped(stereo, step) for step in imperfect.STEPS}
+    names = [f.name for f in found["mm"]]
+    yield table(["step", *names], [[step, *map(_asked, fs)] for step, fs in found.items()])
+    if middlebury.REALDATA.is_dir():
+        yield table(middlebury.HEADINGS, middlebury.rows())
+
+
+def _asked(figure: accuracy.Figure) -> str:
+    return f"{figure.value:.4f}" + ("" if figure.met else " **missed**")
+
+
 def depth_part() -> Iterator[str]:
     """Depth methods against exact truth, stereo and sensors."""
     from benchmarks import depth
@@ -159,6 +187,7 @@ def precision_part() -> Iterator[str]:
 
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "accuracy": accuracy_part,
+    "imperfect": imperfect_part,
     "speed": speed_part,
     "real": real_part,
     "yardsticks": yardsticks_part,

@@ -113,7 +113,7 @@ def noisy(
         depth1 = degraded(case.depth1, rng, block, noise, dropped)
         answer = match(replace(case, depth0=depth0, depth1=depth1))
         said, true = answer.verdict == Verdict.VISIBLE, case.truth.verdict == Verdict.VISIBLE
-        knowable = (depth0 > 0) & _near_known(case, depth1 > 0)
+        knowable = (depth0 > 0) & near_known(case, depth1 > 0)
         tally.add(said, true, knowable)
         hidden.add(said, true, knowable & (case.truth.verdict == Verdict.OCCLUDED))
     return [
@@ -122,7 +122,8 @@ def noisy(
     ]
 
 
-def _near_known(case: Case, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def near_known(case: Case, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether one of the four pixels around the true landing place is known."""
     xy = np.nan_to_num(case.truth.xy1.astype(np.float64)) - 0.5
     column, row = np.floor(xy[..., 0]).astype(int), np.floor(xy[..., 1]).astype(int)
     h, w = known.shape

@@ -46,21 +46,27 @@ def cases(hw: tuple[int, int], seed: int = 0) -> Iterator[Case]:
     """All view pairs of one acceptance scene."""
     scene = acceptance_scene(seed)
     for pair in view_pairs(hw):
-        hits0, hits1 = raycast.render(scene, pair.camera0), raycast.render(scene, pair.camera1)
-        truth, gap = raycast.oracle_at(scene, pair.camera0, pair.camera1, _grid(hw))
-        x, y = _landing(truth)
-        outline = near_outline(hits0)
-        row, column = _clamped(y, x, hw)
-        outline |= near_outline(hits1)[row, column]
-        yield Case(
-            pair,
-            raycast.depth_of(hits0),
-            raycast.depth_of(hits1),
-            truth,
-            gap,
-            outline,
-            _one_surface(hits1.primitive, x, y),
-        )
+        yield case_of(scene, pair)
+
+
+def case_of(scene: Sequence[raycast.Primitive], pair: ViewPair) -> Case:
+    """One pair of views of a scene, both of one size."""
+    hw = pair.camera0.hw
+    hits0, hits1 = raycast.render(scene, pair.camera0), raycast.render(scene, pair.camera1)
+    truth, gap = raycast.oracle_at(scene, pair.camera0, pair.camera1, _grid(hw))
+    x, y = _landing(truth)
+    outline = near_outline(hits0)
+    row, column = _clamped(y, x, hw)
+    outline |= near_outline(hits1)[row, column]
+    return Case(
+        pair,
+        raycast.depth_of(hits0),
+        raycast.depth_of(hits1),
+        truth,
+        gap,
+        outline,
+        _one_surface(hits1.primitive, x, y),
+    )
 
 
 @cache

@@ -9,27 +9,30 @@ from __future__ import annotations
 import math
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import files, image_io, pickled_values
+from cameo_data import files, image_io, npy_header, pickled_values
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.parsing import decoding
 
 # Names under which depth stands where a file holds several arrays: MegaDepth's, Hypersim's.
 DEPTH_NAMES = ("depth", "dataset")
 
 # "Pf", width, height, scale; one white space before the pixels. 100 bytes hold any such header.
-_PFM_HEADER = re.compile(rb"(P[fF])\s+(\d{1,7})\s+(\d{1,7})\s+([-+]?[0-9.]+(?:[eE][-+]?\d+)?)\s")
+_PFM_HEADER = re.compile(
+    rb"(P[fF])\s+(\d{1,7})\s+(\d{1,7})\s+([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s"
+)
 _PFM_HEADER_BYTES = 100
 # Paths and matrices of 10 000 images.
 _LARGEST_PICKLE = 20_000_000
+_REMEDY = "copy the file again, or convert it"
 
 
 def read_pfm(path: Path) -> NDArray[np.float32]:
@@ -58,7 +61,7 @@ def pfm_hw(path: Path) -> tuple[int, int]:
         FileDefect: as ``read_pfm``, but for pixels that are missing.
     """
     files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
-    with path.open("rb") as stream:
+    with _reading(path, "PFM"), path.open("rb") as stream:
         return _pfm_header(path, stream.read(_PFM_HEADER_BYTES))[1]
 
 
@@ -80,13 +83,13 @@ def read_npz(path: Path, name: str | None = None) -> NDArray[Any]:
         FileDefect: missing, damaged, too large, without such an array, or not of numbers.
     """
     with _npz_member(path, name) as (chosen, member):
-        shape, fortran, dtype = _npy_header(member)
-        if dtype.kind not in "fiub":
-            found = f"holds {chosen!r} of type {dtype}"
+        header = npy_header.read_header(member)
+        if header.dtype.kind not in "fiub":
+            found = f"holds {chosen!r} of type {header.dtype}"
             raise _unreadable(path, found, "numbers (nothing is unpickled)")
-        _check_pixels(path, shape)
-        values = _npy_values(member, math.prod(shape), dtype)
-        return values.reshape(shape, order="F" if fortran else "C")
+        _check_pixels(path, header.shape)
+        values = _npy_values(member, header)
+        return values.reshape(header.shape, order="F" if header.fortran else "C")
 
 
 def npz_hw(path: Path) -> tuple[int, int]:
@@ -96,7 +99,7 @@ def npz_hw(path: Path) -> tuple[int, int]:
         FileDefect: as ``read_npz``, but for values that are missing.
     """
     with _npz_member(path, None) as (_, member):
-        return _hw(path, _npy_header(member)[0])
+        return _hw(path, npy_header.read_header(member).shape)
 
 
 def read_npz_list(path: Path, name: str) -> list[Any]:
@@ -108,47 +111,36 @@ def read_npz_list(path: Path, name: str) -> list[Any]:
         FileDefect: as ``read_npz``, or something that is no plain value.
     """
     with _npz_member(path, name) as (_, member):
-        shape, fortran, dtype = _npy_header(member)
+        header = npy_header.read_header(member)
+        dtype, shape = header.dtype, header.shape
         if dtype.hasobject:
             return pickled_values.read_object_array(member.read(_LARGEST_PICKLE + 1))
-        if dtype.kind not in "fiubU" or fortran or not shape:
+        if dtype.kind not in "fiubU" or header.fortran or not shape:
             raise _unreadable(path, f"holds {name!r} of type {dtype}", "numbers or texts")
-        _check_pixels(path, shape)
-        return list(_npy_values(member, math.prod(shape), dtype).reshape(shape))
+        _check_pixels(path, (*shape, max(1, dtype.itemsize // 16)))
+        return list(_npy_values(member, header).reshape(shape))
 
 
 @contextmanager
 def _npz_member(path: Path, name: str | None) -> Iterator[tuple[str, IO[bytes]]]:
     """An array's name and bytes."""
     files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [n.removesuffix(".npy") for n in archive.namelist()]
-            chosen = _choose(path, names, name)
-            info = archive.getinfo(f"{chosen}.npy")
-            if info.file_size > files.MAX_FRAME_BYTES:
-                raise _unreadable(
-                    path, f"unpacks to {info.file_size} bytes", f"at most {files.MAX_FRAME_BYTES}"
-                )
-            with archive.open(info) as member:
-                yield chosen, member
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError,
-            NotImplementedError, RuntimeError, SyntaxError) as error:  # fmt: skip
-        raise _unreadable(path, f"cannot be read ({error})", "a complete .npz file") from None
+    with _reading(path, ".npz"), zipfile.ZipFile(path) as archive:
+        names = [n.removesuffix(".npy") for n in archive.namelist()]
+        chosen = _choose(path, names, name)
+        info = archive.getinfo(f"{chosen}.npy")
+        if info.file_size > files.MAX_FRAME_BYTES:
+            raise _unreadable(
+                path, f"unpacks to {info.file_size} bytes", f"at most {files.MAX_FRAME_BYTES}"
+            )
+        with archive.open(info) as member:
+            yield chosen, member
 
 
-def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether in Fortran order, and type."""
-    npy = np.lib.format
-    version = npy.read_magic(stream)
-    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read_header(stream)
-    return shape, fortran, dtype
-
-
-def _npy_values(stream: IO[bytes], count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """As many values, or a ValueError where bytes are missing: the header is not believed."""
-    return np.frombuffer(stream.read(count * dtype.itemsize), dtype, count)
+def _npy_values(stream: IO[bytes], header: npy_header.NpyHeader) -> NDArray[Any]:
+    """The values, or a ValueError where bytes are missing: the header is not believed."""
+    count = math.prod(header.shape)
+    return np.frombuffer(stream.read(count * header.dtype.itemsize), header.dtype, count)
 
 
 def read_hdf5(path: Path, name: str | None = None) -> NDArray[Any]:
@@ -186,13 +178,8 @@ def _opened(path: Path) -> Iterator[Any]:
     import h5py  # here: 0.2 s that only readers of HDF5 should pay
 
     files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            yield file
-    except FileDefect:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnicodeError) as error:
-        raise _unreadable(path, f"cannot be read ({error})", "a complete HDF5 file") from None
+    with _reading(path, "HDF5"), h5py.File(path, "r", locking=False) as file:
+        yield file
 
 
 def _dataset(path: Path, file: Any, name: str) -> Any:
@@ -232,10 +219,16 @@ def _check_pixels(path: Path, shape: tuple[int, ...]) -> None:
         raise _unreadable(path, f"is {size}", f"at most {image_io.MAX_PIXELS} pixels")
 
 
+def _reading(path: Path, kind: str) -> AbstractContextManager[None]:
+    """Around a library that decodes the file: whatever it raises is a defect of the file."""
+    expected = f"a complete {kind} file"
+    return decoding(path.name, Reason.UNREADABLE_DEPTH, expected, _REMEDY)
+
+
 def _unreadable(path: Path, defect: str, expected: str) -> FileDefect:
     return FileDefect(
         Reason.UNREADABLE_DEPTH,
         f"{path.name} {defect}",
         expected,
-        "copy the file again, or convert it",
+        _REMEDY,
     )

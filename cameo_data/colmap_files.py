@@ -8,6 +8,7 @@ Formats: https://colmap.github.io/format.html and, in its source code, ``mvs/mat
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import re
 import struct
@@ -118,8 +119,13 @@ def _check_file(folder: Path, name: str, ext: str, param_counts: Mapping[int, in
 
 
 def _walk(path: Path, name: str, param_counts: Mapping[int, int]) -> None:
-    data = memoryview(path.read_bytes())
-    step: Callable[[memoryview, int], int] = {
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        _walk_data(path, data, name, param_counts)
+
+
+def _walk_data(path: Path, data: mmap.mmap, name: str, param_counts: Mapping[int, int]) -> None:
+    """As ``_walk``; mapped, so that a model of gigabytes takes no memory."""
+    step: Callable[[mmap.mmap, int], int] = {
         "cameras": lambda data, at: _after_camera(data, at, param_counts),
         "images": _after_image,
         "points3D": _after_point,
@@ -149,7 +155,7 @@ def _walk(path: Path, name: str, param_counts: Mapping[int, int]) -> None:
         )
 
 
-def _after_camera(data: memoryview, at: int, param_counts: Mapping[int, int]) -> int:
+def _after_camera(data: mmap.mmap, at: int, param_counts: Mapping[int, int]) -> int:
     """Camera id u32, model i32, width and height u64, parameters f64."""
     model: int = struct.unpack_from("<i", data, at + 4)[0]
     if model not in param_counts:
@@ -184,22 +190,23 @@ def check_camera_number(camera_id: object, value: str | float) -> None:
         )
 
 
-def _after_image(data: memoryview, at: int) -> int:
+def _after_image(data: mmap.mmap, at: int) -> int:
     """Image id u32, quaternion and translation 7 f64, camera id u32, name, u64 of (2 f64, u64)."""
     at += 64
-    while data[at]:
-        at += 1
+    at = data.find(b"\0", at)
+    if at < 0:
+        raise IndexError
     (points,) = struct.unpack_from("<Q", data, at + 1)
     return int(at + 9 + 24 * points)
 
 
-def _after_point(data: memoryview, at: int) -> int:
+def _after_point(data: mmap.mmap, at: int) -> int:
     """Point id u64, position 3 f64, colour 3 u8, error f64, u64 of (u32, u32)."""
     (track,) = struct.unpack_from("<Q", data, at + 43)
     return int(at + 51 + 8 * track)
 
 
-def _after_rig(data: memoryview, at: int) -> int:
+def _after_rig(data: mmap.mmap, at: int) -> int:
     """Rig id u32, u32 sensors: the first (i32, u32), others also u8 whether posed, then 7 f64."""
     (sensors,) = struct.unpack_from("<I", data, at + 4)
     at += 8
@@ -210,7 +217,7 @@ def _after_rig(data: memoryview, at: int) -> int:
     return at
 
 
-def _after_frame(data: memoryview, at: int) -> int:
+def _after_frame(data: mmap.mmap, at: int) -> int:
     """Frame and rig id u32, pose 7 f64, u32 of (i32, u32, u64)."""
     (entries,) = struct.unpack_from("<I", data, at + 64)
     return int(at + 68 + 16 * entries)

@@ -5,16 +5,19 @@ Each returns the stored values as (H, W) float32, not yet scaled to scene units;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import array_files, colmap_files, exr_files, files, image_io
+from cameo_data import array_files, colmap_files, exr_files, files, image_io, npy_header
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.parsing import decoding
 from cameo_data.types import DepthMap, DepthRef
 
 FloatImage = NDArray[np.float32]
@@ -23,6 +26,7 @@ FloatImage = NDArray[np.float32]
 # (get_instance… ``camera_params.m``: depthParam1 351.3, depthParam2 1092.5). 2047 means none.
 _NYU_NUMERATOR = 351.3
 _NYU_OFFSET = 1092.5
+_REMEDY = "choose the depth codec that fits, or convert the file"
 
 
 def read_uint16(path: Path) -> FloatImage:
@@ -58,15 +62,12 @@ def read_float(path: Path) -> FloatImage:
     values = exr_files.read_exr(path) if suffix == ".exr" else _unchanged(path)
     if values.ndim != 2 or values.dtype.kind != "f":
         raise _wrong_kind(path, values, "one channel of floating point")
-    return values.astype(np.float32)
+    return _float32(values)
 
 
 def read_npy(path: Path) -> FloatImage:
     """Values of a NumPy file holding (H, W) or (H, W, 1) numbers; never unpickled."""
-    array = _map_npy(path)
-    if array.size > image_io.MAX_PIXELS:
-        raise _wrong_kind(path, array, f"at most {image_io.MAX_PIXELS} pixels")
-    return _image_of_numbers(path, array)
+    return _image_of_numbers(path, _map_npy(path))
 
 
 def read_uint8(path: Path) -> FloatImage:
@@ -79,7 +80,7 @@ def read_uint8(path: Path) -> FloatImage:
 
 def read_float16_png(path: Path) -> FloatImage:
     """Values of a 16-bit one-channel PNG whose bits are those of float16 numbers, as CO3D's."""
-    return _one_channel_16(path).view(np.float16).astype(np.float32)
+    return _float32(_one_channel_16(path).view(np.float16))
 
 
 def read_pfm(path: Path) -> FloatImage:
@@ -165,13 +166,14 @@ def read_depth(depth: DepthRef) -> DepthMap:
     values = CODECS[depth.codec](depth.path)
     for marker in depth.invalid:
         values = np.where(values == np.float32(marker), np.float32(np.nan), values)
-    values = values * np.float32(depth.scale)
-    if depth.stereo is not None:
-        values = _z_from_disparity(values, depth.stereo)
-    if depth.along_ray:
-        if depth.camera_K is None:
-            raise ValueError("distances along rays need camera_K")
-        values = _z_from_distance(values, depth.camera_K)
+    if depth.along_ray and depth.camera_K is None:
+        raise ValueError("distances along rays need camera_K")
+    with np.errstate(all="ignore"):  # what overflows is infinite, which is no depth
+        values = values * np.float32(depth.scale)
+        if depth.stereo is not None:
+            values = _z_from_disparity(values, depth.stereo)
+        if depth.along_ray and depth.camera_K is not None:
+            values = _z_from_distance(values, depth.camera_K)
     if depth.least_confidence > 0:
         values = np.where(_sure(depth, values.shape), values, np.float32(0))
     if depth.mask_path is not None:
@@ -181,7 +183,7 @@ def read_depth(depth: DepthRef) -> DepthMap:
 
 def read_confidence(path: Path) -> FloatImage:
     """(H, W) confidence in [0, 1] beside the depth in a NumPy archive, where 255 is certain."""
-    return array_files.read_npz(path, "confidence").astype(np.float32) / np.float32(255)
+    return _float32(array_files.read_npz(path, "confidence")) / np.float32(255)
 
 
 def _sure(depth: DepthRef, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -217,9 +219,15 @@ def _z_from_distance(distance: FloatImage, K: NDArray[np.float64]) -> FloatImage
 def _image_of_numbers(path: Path, array: NDArray[Any]) -> FloatImage:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    if array.ndim != 2 or array.dtype.kind not in "fiu":
+    if array.ndim != 2 or array.dtype.kind not in "fiu" or array.size == 0:
         raise _wrong_kind(path, array, "an (H, W) array of numbers")
-    return array.astype(np.float32)
+    return _float32(array)
+
+
+def _float32(array: NDArray[Any]) -> FloatImage:
+    """What float32 cannot hold is infinite or NaN, which is no depth; NumPy need not warn."""
+    with np.errstate(all="ignore"):
+        return array.astype(np.float32)
 
 
 def depth_hw(path: Path, codec: str) -> tuple[int, int]:
@@ -271,17 +279,24 @@ def _one_channel_16(path: Path) -> NDArray[np.uint16]:
 
 def _map_npy(path: Path) -> NDArray[Any]:
     """The array in a .npy file, mapped and not yet read."""
-    files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
-        raise _unreadable(path, f"cannot be read ({error})", "a complete .npy file") from None
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise _unreadable(path, "is an archive of arrays", "one array in a .npy file")
-    if array.ndim < 2:
-        raise _wrong_kind(path, array, "an (H, W) array of numbers")
-    return array
+    size = files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
+    with _reading(path, ".npy"), path.open("rb") as stream:
+        if stream.peek(2)[:2] == b"PK":
+            raise _unreadable(path, "is an archive of arrays", "one array in a .npy file")
+        header = npy_header.read_header(stream)
+        start = stream.tell()
+        shape, dtype = header.shape, header.dtype
+        if len(shape) < 2 or dtype.hasobject or not 0 < math.prod(shape) <= image_io.MAX_PIXELS:
+            of = "×".join(str(n) for n in shape) or "()"
+            raise _unreadable(
+                path,
+                f"holds {dtype} of shape {of}",
+                f"an (H, W) array of numbers, at most {image_io.MAX_PIXELS} pixels",
+            )
+        needed = start + math.prod(shape) * dtype.itemsize
+        if size < needed:
+            raise _unreadable(path, f"holds {size} bytes", f"{needed} bytes, as its header says")
+        return np.memmap(path, dtype, "r", start, shape, "F" if header.fortran else "C")
 
 
 def _wrong_kind(path: Path, values: NDArray[Any], expected: str) -> FileDefect:
@@ -289,10 +304,16 @@ def _wrong_kind(path: Path, values: NDArray[Any], expected: str) -> FileDefect:
     return _unreadable(path, f"holds {values.dtype} of shape {shape}", expected)
 
 
+def _reading(path: Path, kind: str) -> AbstractContextManager[None]:
+    """Around a library that decodes the file: whatever it raises is a defect of the file."""
+    expected = f"a complete {kind} file"
+    return decoding(path.name, Reason.UNREADABLE_DEPTH, expected, _REMEDY)
+
+
 def _unreadable(path: Path, defect: str, expected: str) -> FileDefect:
     return FileDefect(
         Reason.UNREADABLE_DEPTH,
         f"{path.name} {defect}",
         expected,
-        "choose the depth codec that fits, or convert the file",
+        _REMEDY,
     )

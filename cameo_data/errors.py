@@ -3,12 +3,19 @@ do."""
 
 from __future__ import annotations
 
+import errno
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 
 class UsageError(ValueError):
     """What a person asked for does not exist or does not go together: a flag, a recipe's key."""
+
+
+# The machine's trouble, not a file's: the next file would fail just the same.
+MACHINE_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 
 
 class Reason(StrEnum):
@@ -33,6 +40,7 @@ class Reason(StrEnum):
     NO_PARALLAX = "no_parallax"
     NO_ANCHOR = "no_anchor"
     METHOD_FAILED = "method_failed"
+    READING_FAILED = "reading_failed"
     DAMAGED_SHARD = "damaged_shard"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from cameo_data import files, image_io
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.parsing import decoding
 
-_BROKEN = (RuntimeError, ValueError, KeyError, TypeError, IndexError, OSError)
 # Renderers write more passes than one would look at; what is read stays below four pictures' worth.
 _MOST_VALUES = 4 * image_io.MAX_PIXELS
 # OpenEXR's reserved name of depth, and what renderers call its layer or channel (Blender writes
@@ -30,14 +31,15 @@ def exr_hw(path: Path) -> tuple[int, int]:
     """
     exr = _library()
     files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
-    try:
-        with exr.File(str(path), header_only=True) as file:
-            low, high = file.header()["dataWindow"]
-            channels = sum(len(part.channels) for part in file.parts)
-    except _BROKEN as error:
-        raise _unreadable(path, f"cannot be read ({error})", "a complete OpenEXR file") from None
-    height, width = int(high[1] - low[1]) + 1, int(high[0] - low[0]) + 1
-    if height * width > image_io.MAX_PIXELS or height * width * channels > _MOST_VALUES:
+    with _decoding(path), exr.File(str(path), header_only=True) as file:
+        low, high = file.header()["dataWindow"]
+        channels = sum(len(part.channels) for part in file.parts)
+        height, width = int(high[1]) - int(low[1]) + 1, int(high[0]) - int(low[0]) + 1
+    if (
+        min(height, width) < 1
+        or height * width > image_io.MAX_PIXELS
+        or height * width * channels > _MOST_VALUES
+    ):
         raise _unreadable(
             path,
             f"is {height}×{width} (h×w) with {channels} channels",
@@ -54,17 +56,14 @@ def read_exr(path: Path) -> NDArray[np.generic]:
     """
     exr_hw(path)  # refuses too large a file before its pixels are read
     channels: dict[str, NDArray[Any]] = {}
-    try:
-        with _library().File(str(path), separate_channels=True) as file:
-            for number, part in enumerate(file.parts):
-                prefix = f"{part.name()}." if len(file.parts) > 1 else ""
-                for name, channel in part.channels.items():
-                    spelled = f"{prefix}{name}"
-                    if spelled in channels:
-                        spelled = f"{number}.{spelled}"
-                    channels[spelled] = np.array(channel.pixels)
-    except _BROKEN as error:
-        raise _unreadable(path, f"cannot be read ({error})", "a complete OpenEXR file") from None
+    with _decoding(path), _library().File(str(path), separate_channels=True) as file:
+        for number, part in enumerate(file.parts):
+            prefix = f"{part.name()}." if len(file.parts) > 1 else ""
+            for name, channel in part.channels.items():
+                spelled = f"{prefix}{name}"
+                if spelled in channels:
+                    spelled = f"{number}.{spelled}"
+                channels[spelled] = np.array(channel.pixels)
     return channels[_choose(path, channels)]
 
 
@@ -100,6 +99,12 @@ def _is_depth(name: str) -> bool:
         return not layers or layers[-1] not in ("normal", "normals", "n", "position", "p", "vector")
     layer = layers[-1] if layers else channel
     return layer in _DEPTH_LAYERS and channel in ("v", "y", "r", "g", "b", *_DEPTH_LAYERS)
+
+
+def _decoding(path: Path) -> AbstractContextManager[None]:
+    """Whatever OpenEXR stumbles over becomes a FileDefect."""
+    remedy = "choose the depth codec that fits, or convert the file"
+    return decoding(path.name, Reason.UNREADABLE_DEPTH, "a complete OpenEXR file", remedy)
 
 
 def _library() -> ModuleType:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cameo_data.errors import DataError, Reason
+from cameo_data.errors import MACHINE_ERRORS, DataError, Reason
 
 # A float32 image of the largest allowed size is 400 MB; anything longer is no frame.
 MAX_FRAME_BYTES = 512_000_000
@@ -55,7 +55,7 @@ def checked_size(path: Path, limit: int, unreadable: Reason) -> int:
     try:
         regular = path.is_file()
         size = path.stat().st_size if regular else 0
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that no file system can hold
         raise _denied(path, error, unreadable) from None
     if not regular:
         what = "not a regular file" if path.exists() else "missing"
@@ -114,7 +114,7 @@ def inside(folder: Path, path: Path) -> Path:
     """
     try:
         contained = path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError) as error:  # a loop of links
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links; NUL in a name
         raise _denied(path, error, Reason.BAD_NAME) from None
     if not contained:
         raise FileDefect(
@@ -127,6 +127,8 @@ def inside(folder: Path, path: Path) -> Path:
 
 
 def _denied(path: Path, error: Exception, reason: Reason) -> FileDefect:
+    if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+        raise error
     why = getattr(error, "strerror", None) or str(error)
     return FileDefect(
         reason,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import files
+from cameo_data import files, parsing
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.types import FloatArray, SparseMatches
@@ -89,7 +88,7 @@ def read_pairs(path: Path, frame_ids: Iterable[str]) -> PairTable:
 
 def _read(path: Path) -> Mapping[tuple[str, str], SparseMatches]:
     text = files.read_text(path, files.MAX_TEXT_BYTES)
-    rows = csv.reader(io.StringIO(text), skipinitialspace=True)
+    rows = csv.reader((line for _, line in parsing.lines(text, path.name)), skipinitialspace=True)
     header = tuple(word.strip() for word in next(rows, []))
     if header != COLUMNS:
         raise _malformed(path, 1, f"columns {', '.join(header)!r}")

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from cameo_data import foreground, transforms
+from cameo_data import boundary, foreground, transforms
 from cameo_data.camera import field_of_view_deg
 from cameo_data.errors import DataError, Failure
 from cameo_data.frames import read_view
 from cameo_data.sources import Source
 from cameo_data.types import FloatArray, Frame, Scene, Unused
+from cameo_data.unused import merged
 
 Spread = tuple[float, float, float]  # least, median, largest
 Progress = Callable[[str, int, int], None]  # stage, done, total
@@ -124,14 +125,7 @@ class Overview:
     @property
     def unused(self) -> list[Unused]:
         """Unused files of all scenes looked into, by kind, the most frequent first."""
-        kinds: dict[str, Unused] = {}
-        for row in self.rows:
-            for one in row.unused:
-                old = kinds.get(one.what, Unused(one.what, 0))
-                kinds[one.what] = Unused(
-                    one.what, old.count + one.count, (*old.examples, *one.examples)[:3]
-                )
-        return sorted(kinds.values(), key=lambda one: -one.count)
+        return merged(one for row in self.rows for one in row.unused)
 
     @property
     def complete(self) -> bool:
@@ -196,11 +190,12 @@ def overview(source: Source, look: int, read_all: bool, progress: Progress) -> O
     for number, scene_id in enumerate(chosen):
         row = SceneRow(scene_id)
         try:
-            scene = source.scene(scene_id)
+            with boundary.reading(source.dataset, scene_id):
+                scene = source.scene(scene_id)
+                _list_frames(row, scene)
         except DataError as error:
             failures = [error.failure]
         else:
-            _list_frames(row, scene)
             middle = len(scene.frames) // 2
             frames = scene.frames if read_all else scene.frames[middle : middle + 1]
             failures = [*scene.failures, *_read(row, scene, frames)]
@@ -262,17 +257,15 @@ def _read(row: SceneRow, scene: Scene, frames: Sequence[Frame]) -> list[Failure]
     dataset, scene_id = scene.dataset, scene.scene_id
     for frame in frames:
         try:
-            if frame.depth is None:
-                view = read_view(frame, dataset=dataset, scene_id=scene_id, with_depth=False)
+            with boundary.reading(dataset, scene_id, frame.frame_id):
+                with_depth = frame.depth is not None
+                view = read_view(frame, dataset=dataset, scene_id=scene_id, with_depth=with_depth)
                 masks.add(frame, view.mask)
-            else:
-                view = read_view(frame, dataset=dataset, scene_id=scene_id)
-                masks.add(frame, view.mask)
-                depth = view.depth
-                z = depth.z[depth.valid]
-                shares.append(float(depth.valid.mean()))
-                nearest.append(float(z.min()))
-                farthest.append(float(z.max()))
+                if with_depth:
+                    z = view.depth.z[view.depth.valid]
+                    shares.append(float(view.depth.valid.mean()))
+                    nearest.append(float(z.min()))
+                    farthest.append(float(z.max()))
         except DataError as error:
             failures.append(error.failure)
         else:

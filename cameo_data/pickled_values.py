@@ -16,6 +16,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cameo_data.parsing import one_line
+
 
 class _Opaque:
     def __repr__(self) -> str:
@@ -53,6 +55,9 @@ _LITERALS = {
 }  # fmt: skip
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _LARGEST_ARRAY = 10_000_000
+# An empty list takes 64 bytes and one operation of one byte; 10 000 images' paths and matrices take
+# 500 000 operations.
+_MOST_OPERATIONS = 4_000_000
 
 
 def read_object_array(data: bytes) -> list[Any]:
@@ -69,16 +74,22 @@ def read_object_array(data: bytes) -> list[Any]:
         if not (isinstance(items, list) and shape == (len(items),)):
             raise ValueError("no pickled array of one dimension of objects")
         return [_plain(item) for item in items]
-    except (IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"malformed pickle ({error})") from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        # any operation may meet a value of any type: what Python says of it varies
+        raise ValueError(f"malformed pickle ({one_line(error)})") from None
 
 
 def _run(data: bytes) -> Any:
     """The value that the pickle describes."""
     stack: list[Any] = []
     memo: dict[Any, Any] = {}
-    for opcode, argument, _ in pickletools.genops(data):
+    texts = _Texts(len(data))
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         name = opcode.name
+        if count > _MOST_OPERATIONS:
+            raise ValueError(f"more than {_MOST_OPERATIONS} operations")
         if name in _LITERALS:
             stack.append(argument)
         elif name in _CONSTANTS:
@@ -95,11 +106,24 @@ def _run(data: bytes) -> Any:
         elif name == "STOP":
             return stack.pop()
         elif name not in ("PROTO", "FRAME"):
-            _build(name, argument, stack)
+            _build(name, argument, stack, texts)
     raise ValueError("pickle without an end")
 
 
-def _build(name: str, argument: Any, stack: list[Any]) -> None:
+class _Texts:
+    """Texts made bytes again; together no longer than the pickle, which holds each of them once."""
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+
+    def encode(self, text: str) -> bytes:
+        self._left -= len(text)
+        if self._left < 0:
+            raise ValueError("texts longer than the pickle that holds them")
+        return text.encode("latin1")
+
+
+def _build(name: str, argument: Any, stack: list[Any], texts: _Texts) -> None:
     """Operations on what stands on the stack."""
     if name == "MARK":
         stack.append(_MARK)
@@ -124,7 +148,7 @@ def _build(name: str, argument: Any, stack: list[Any]) -> None:
         stack.append(_Name(f"{module} {attribute}"))
     elif name in ("REDUCE", "NEWOBJ"):
         arguments, callee = stack.pop(), stack.pop()
-        stack.append(_described(callee, arguments))
+        stack.append(_described(callee, arguments, texts))
     elif name == "BUILD":
         state = stack.pop()
         if isinstance(stack[-1], _Array):
@@ -140,7 +164,7 @@ def _pop_to_mark(stack: list[Any]) -> list[Any]:
     return items[::-1]
 
 
-def _described(callee: Any, arguments: Any) -> Any:
+def _described(callee: Any, arguments: Any, texts: _Texts) -> Any:
     """What a call that the pickle asks for stands for; the call is not made."""
     name = callee.name if isinstance(callee, _Name) else ""
     if name in _RECONSTRUCT:
@@ -148,7 +172,7 @@ def _described(callee: Any, arguments: Any) -> Any:
     if name == "numpy dtype":
         return _Array("dtype", arguments)
     if name == "_codecs encode" and isinstance(arguments[0], str) and arguments[1:] == ("latin1",):
-        return arguments[0].encode("latin1")
+        return texts.encode(arguments[0])
     return OPAQUE
 
 

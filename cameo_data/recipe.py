@@ -27,8 +27,10 @@ from pydantic import (
     model_validator,
 )
 
+from cameo_data import boundary
 from cameo_data.errors import UsageError
 from cameo_data.sources import Source, open_source, source_spec
+from cameo_data.sources.guarded import Guarded
 from cameo_data.sources.subset import subset
 
 # Fields that say when to stop, not what to make: a build may go on under other values of them.
@@ -123,13 +125,15 @@ class SourceRecipe(BaseModel):
             DataError: the folder holds nothing of this format, no scene is chosen, or there is no
                 finished depth at ``depth``.
         """
-        whole = open_source(self.name, Path(self.root), self.options)
-        chosen = subset(whole, self.scenes, self.limit)
-        if self.depth is None:
-            return chosen
-        from cameo_data.depth.attached import attach  # depth methods know recipes, not vice versa
+        with boundary.reading(self.name):
+            whole = open_source(self.name, Path(self.root), self.options)
+            chosen = subset(whole, self.scenes, self.limit)
+            if self.depth is None:
+                return Guarded(chosen)
+            # depth methods know recipes, not vice versa
+            from cameo_data.depth.attached import attach
 
-        return attach(chosen, Path(self.depth), self.depth_confidence)
+            return Guarded(attach(chosen, Path(self.depth), self.depth_confidence))
 
 
 class Recipe(BaseModel):
@@ -139,7 +143,8 @@ class Recipe(BaseModel):
         views: V, views per sample.
         strategy: ``video`` (consecutive, bounded random gaps), ``uniform`` (any views that
             overlap) or ``balanced`` (evenly over ``rotation_bins``).
-        groups_per_scene: None makes about frames / V, so that each frame serves about once.
+        groups_per_scene: None makes about frames / V, so that each frame serves about once, and
+            more until every frame that overlaps with enough others is in a group.
         min_overlap: each view shares at least this with another of its group, as the smaller of
             the two directions' shares of VISIBLE queries.
         max_frame_gap: of ``video``, in candidate frames.

@@ -27,6 +27,7 @@ from cameo_data import files, image_io
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.image_io import RgbFile
+from cameo_data.parsing import decoding
 from cameo_data.types import ExifRule
 
 SUFFIX = ".torch"
@@ -34,6 +35,8 @@ SUFFIX = ".torch"
 MAX_CHUNK_BYTES = 50_000_000_000
 # RealEstate10K's longest clip has fewer than 1 000.
 MAX_FRAMES = 1_000_000
+
+_REMEDY = "write the chunk again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +90,10 @@ def read_rgb(
     found = _scene(path, scene, scenes[scene])
     if number >= len(found.images):
         raise _malformed(path, f"has {len(found.images)} images", f"more than {number}")
+    with decoding(path.name, Reason.UNREADABLE_IMAGE, "encoded bytes", _REMEDY):
+        data = image_bytes(found, number)
     name = f"{path.name}, {found.key} {number}"
-    return image_io.decode_rgb(image_bytes(found, number), name, exif, like_hw)
+    return image_io.decode_rgb(data, name, exif, like_hw)
 
 
 def image_bytes(scene: ChunkScene, number: int) -> bytes:
@@ -106,13 +111,11 @@ def _load(path: Path) -> list[Any]:
 def _load_cached(path: Path, _size: int, _changed: int) -> list[Any]:
     torch = import_module("torch")
     expected = "a chunk of tensors that loads with weights_only=True"
-    try:
-        chunk = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except pickle.UnpicklingError:
-        raise _malformed(path, "holds more than tensors and plain values", expected) from None
-    except (RuntimeError, ValueError, OSError, EOFError, KeyError, TypeError, IndexError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-        raise _malformed(path, f"cannot be read ({reason})", expected) from None
+    with decoding(path.name, Reason.BAD_METADATA, expected, _REMEDY):
+        try:
+            chunk = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        except pickle.UnpicklingError:
+            raise _malformed(path, "holds more than tensors and plain values", expected) from None
     if not isinstance(chunk, list):
         raise _malformed(path, f"holds a {type(chunk).__name__}", "a list of scenes")
     return chunk
@@ -120,6 +123,12 @@ def _load_cached(path: Path, _size: int, _changed: int) -> list[Any]:
 
 def _scene(path: Path, index: int, values: dict[str, Any]) -> ChunkScene:
     """The checked record of one scene."""
+    # tensors may be sparse, quantised, without storage: what they refuse varies
+    with decoding(path.name, Reason.BAD_METADATA, "plain tensors", _REMEDY):
+        return _checked_scene(path, index, values)
+
+
+def _checked_scene(path: Path, index: int, values: dict[str, Any]) -> ChunkScene:
     torch = import_module("torch")
     key = values.get("key")
     where = f"scene {key!r}" if isinstance(key, str) else f"scene {index}"
@@ -152,6 +161,4 @@ def _scene(path: Path, index: int, values: dict[str, Any]) -> ChunkScene:
 
 
 def _malformed(path: Path, found: str, expected: str) -> FileDefect:
-    return FileDefect(
-        Reason.BAD_METADATA, f"{path.name} {found}", expected, "write the chunk again"
-    )
+    return FileDefect(Reason.BAD_METADATA, f"{path.name} {found}", expected, _REMEDY)

@@ -70,7 +70,8 @@ def from_quaternion(xyzw: ArrayLike, translation: ArrayLike) -> FloatArray:
         ValueError: the quaternion has no length or is not finite.
     """
     q = np.asarray(xyzw, np.float64)
-    norm = np.linalg.norm(q)
+    with np.errstate(all="ignore"):  # absurd entries: inf, no direction
+        norm = np.linalg.norm(q)
     if not np.isfinite(norm) or norm < 1e-12:
         raise ValueError(f"quaternion {q.tolist()} has no direction")
     x, y, z, w = q / norm

@@ -79,6 +79,11 @@ class Camera:
         return transforms.invert(self.cam_from_world)
 
 
+# In focal lengths: there the image would begin 0.006° from a right angle to the optical axis, and
+# homographies of two such cameras are singular in float64.
+FARTHEST_PRINCIPAL_POINT = 1e4
+
+
 def intrinsics_defect(K: NDArray[Any]) -> str | None:
     """What keeps a matrix from being a pinhole K, in words, or None."""
     K = np.asarray(K, np.float64)
@@ -92,6 +97,8 @@ def intrinsics_defect(K: NDArray[Any]) -> str | None:
         return f"matrix with focal lengths {K[0, 0]:g}, {K[1, 1]:g}"
     if K[1, 0] != 0 or not np.array_equal(K[2], [0, 0, 1]):
         return "matrix that is not upper triangular with last row 0 0 1"
+    if max(abs(K[0, 2]) / K[0, 0], abs(K[1, 2]) / K[1, 1]) > FARTHEST_PRINCIPAL_POINT:
+        return f"matrix with its principal point at ({K[0, 2]:g}, {K[1, 2]:g}), beyond any image"
     return None
 
 

@@ -10,7 +10,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,13 @@ from numpy.typing import NDArray
 from cameo_data import files, image_io
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.parsing import decoding
 
 SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi")
 # An hour of film at 100 Mbit/s.
 MAX_VIDEO_BYTES = 45_000_000_000
+_EXPECTED = "a complete video"
+_REMEDY = "copy it again, or extract its frames to images"
 # Open films per thread: a sample's views are of one scene, so one film; one more for a change.
 _MAX_OPEN = 2
 # Containers that hold their own frames. What else FFmpeg plays may name other files or addresses
@@ -73,8 +76,9 @@ def count_frames(path: Path, at_most: int) -> int:
         FileDefect: missing, no video, or too large.
     """
     film = _rewound(path)
-    while film.position < at_most and film.capture.grab():
-        film.position += 1
+    with _decoding(path):
+        while film.position < at_most and film.capture.grab():
+            film.position += 1
     count = film.position
     _close(path)
     return count
@@ -91,16 +95,18 @@ def read_frame(path: Path, number: int) -> NDArray[np.uint8]:
         return film.last.copy()
     if film.position > number:
         film = _rewound(path)
-    while film.position < number and film.capture.grab():
-        film.position += 1
-    read, bgr = film.capture.read() if film.position == number else (False, None)
-    if not read:
+    with _decoding(path):
+        while film.position < number and film.capture.grab():
+            film.position += 1
+        read, bgr = film.capture.read() if film.position == number else (False, None)
+        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8) if read else None
+    if rgb is None:
         ended = film.position
         _close(path)
         raise _unreadable(path, f"ends after {ended} frames, before frame {number}")
     film.position += 1
-    film.last = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-    return film.last.copy()
+    film.last = rgb
+    return rgb.copy()
 
 
 def _film(path: Path) -> _Film:
@@ -134,14 +140,14 @@ def _key(path: Path) -> tuple[str, int, int]:
 
 
 def _open(path: Path) -> Any:
-    with path.open("rb") as stream:
+    with _decoding(path), path.open("rb") as stream:
         start = stream.read(12)
     avi = start[:4] == b"RIFF" and start[8:] == b"AVI "
     if not (start[4:8] == b"ftyp" or start[:4] == _MATROSKA or avi):
         raise _unreadable(path, "is no MP4, QuickTime, Matroska, WebM or AVI file")
     # one thread: the same frames on every machine, and builds run many processes already
     settings = [cv2.CAP_PROP_N_THREADS, 1]
-    with _quiet():
+    with _quiet(), _decoding(path):
         capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, settings)
     if not capture.isOpened():
         raise _unreadable(path, "cannot be opened as a video")
@@ -163,6 +169,11 @@ def _open(path: Path) -> Any:
     return capture
 
 
+def _decoding(path: Path) -> AbstractContextManager[None]:
+    """Around FFmpeg at work on the file: whatever it raises is a defect of the file."""
+    return decoding(path.name, Reason.UNREADABLE_IMAGE, _EXPECTED, _REMEDY)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps OpenCV and FFmpeg from writing to the terminal: a failure is our own line."""
@@ -179,6 +190,6 @@ def _unreadable(path: Path, defect: str) -> FileDefect:
     return FileDefect(
         Reason.UNREADABLE_IMAGE,
         f"{path.name} {defect}",
-        "a complete video",
-        "copy it again, or extract its frames to images",
+        _EXPECTED,
+        _REMEDY,
     )

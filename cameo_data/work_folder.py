@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,33 @@ def write_bytes(path: Path, data: bytes) -> None:
     write_file(path, data)
 
 
+def read_bytes_or_none(path: Path) -> bytes | None:
+    """The whole file, or None where there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """What ``write_json`` wrote, or None where nothing whole is there."""
     try:
         value = json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def changes(
+    before: Mapping[str, Any], now: Mapping[str, Any], within: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Keys whose values differ, those of tables in tables as ``source.options.split``."""
+    for key in dict.fromkeys((*now, *before)):
+        there, here = before.get(key), now.get(key)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            yield from changes(there, here, f"{within}{key}.")
+        elif there != here:
+            yield f"{within}{key}", there, here
 
 
 @contextmanager

@@ -25,8 +25,9 @@ def write_scenes(out: Path, scenes: int = 2, frames: int = 6) -> Path:
 
 
 def recipe(scenes: Path, **fields: Any) -> Recipe:
-    """Groups of three views, one sample a shard."""
+    """Two groups of three views per scene, one sample a shard."""
     values = {"views": 3, "strides": [8], "samples_per_shard": 1, "min_overlap": 0.05}
+    values["groups_per_scene"] = 2
     source = {"name": "synthetic", "root": str(scenes)}
     return recipes.make({"source": source, **values, **fields})
 

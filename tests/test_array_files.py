@@ -198,3 +198,10 @@ def test_disparity_becomes_z(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.z, [[2, 6, 4], [0, 0, 0]])
     ref = DepthRef(tmp_path / "d.npy", "npy", 1.0, stereo=(12.0, 2.0), invalid=(0.0,))
     assert not depth_io.read_depth(ref).valid[0, 1]
+
+
+@pytest.mark.parametrize("scale", ["1.2.3", ".", "1e", "--1", "nan"])
+def test_pfm_scales_that_are_no_numbers(tmp_path: Path, scale: str) -> None:
+    (tmp_path / "d.pfm").write_bytes(f"Pf\n4 3\n{scale}\n".encode() + VALUES.tobytes())
+    with pytest.raises(FileDefect, match=r"d\.pfm has no PFM header"):
+        array_files.read_pfm(tmp_path / "d.pfm")

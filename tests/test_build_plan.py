@@ -16,7 +16,8 @@ from cameo_data.shards.layout import KEY_PATTERN, SHARD_NAME_PATTERN
 
 
 def recipe(**fields):
-    return recipes.make({"source": {"name": "synthetic", "root": "x"}, "views": 3, **fields})
+    source = {"name": "synthetic", "root": "x"}
+    return recipes.make({"source": source, "views": 3, "groups_per_scene": 3, **fields})
 
 
 def failure(scene_id, frame_id, reason=Reason.BAD_POSE):

@@ -18,6 +18,7 @@ from cameo_data.cli import _COMMANDS, build_corr, common, main
 from cameo_data.shards import writer
 
 TINY = ["--views", "3", "--stride", "8", "--min-overlap", "0.05", "--workers", "1"]
+TINY += ["--groups-per-scene", "2", "--no-check"]
 
 
 def run(*args):
@@ -110,7 +111,8 @@ def test_build_status_and_json(tiny_scenes, tmp_path):
 
 def test_the_command_that_status_names_finishes_the_build(tiny_scenes, tmp_path):
     out = tmp_path / "shards"
-    assert run("build-corr", "synthetic", tiny_scenes, "--out", out, *TINY).exit_code == 0
+    flags = [*TINY, "--check"]
+    assert run("build-corr", "synthetic", tiny_scenes, "--out", out, *flags).exit_code == 0
     whole = tree(out)
     (out / "index.json").unlink()
     (out / "shards" / "synthetic-000000.tar").unlink()

@@ -1,6 +1,7 @@
 """``cameo-data depth`` as a doorway: folders, resume, failures, and builds that take the result."""
 
 import json
+import shlex
 import shutil
 
 import depth_scenes
@@ -13,8 +14,9 @@ from cameo_data import depth as methods
 from cameo_data import raycast
 from cameo_data.cli import main
 from cameo_data.depth import attached, run, task, work_files
+from cameo_data.depth import folder as folders
 from cameo_data.depth.base import EstimatedDepth, MethodOptions, MethodSpec
-from cameo_data.errors import Reason
+from cameo_data.errors import DataError, Reason
 from cameo_data.files import FileDefect
 from cameo_data.frames import read_view
 from cameo_data.recipe import source_recipe
@@ -288,3 +290,102 @@ def test_a_mesh_is_seen_as_the_exact_caster_sees_it(scenes, tmp_path):
     bad = run.method_options("mesh", {"mesh": str(tmp_path / "none.ply")})
     with pytest.raises(FileDefect, match="missing"):
         spec.estimate(scene, 0, bad, {})
+
+
+def test_other_scenes_in_a_finished_folder_are_refused_with_the_difference_alone(scenes, tmp_path):
+    out = tmp_path / "d"
+    assert depth(scenes, out, "--scenes", "objects-0000").exit_code == 0
+    line = one_line(depth(scenes, out, "--scenes", "objects-0001", "--limit", 1), 1)
+    assert (
+        "holds finished depth of other scenes (source.limit: None there, 1 here; source.scenes: "
+        "['objects-0000'] there, ['objects-0001'] here); give another --out"
+    ) in line
+    assert "{" not in line
+
+
+def test_an_interrupted_run_can_be_narrowed(scenes, tmp_path, monkeypatch):
+    out, fresh = tmp_path / "d", tmp_path / "fresh"
+    true = task.check_frame
+
+    def interrupted(job, where):
+        if where[0] == "objects-0001":
+            raise KeyboardInterrupt
+        true(job, where)
+
+    monkeypatch.setattr(task, "check_frame", interrupted)
+    assert depth(scenes, out).exit_code == 75
+    line = one_line(depth(scenes, out, "-m", "factor=2"), 1)  # another way of making it is refused
+    assert "holds depth made otherwise (options.factor: 1.0 there, 2.0 here)" in line
+    assert depth(scenes, out, "--scenes", "objects-0000").exit_code == 0
+    assert depth(scenes, fresh, "--scenes", "objects-0000").exit_code == 0
+    index = "depth.json"
+    assert (out / index).read_bytes() == (fresh / index).read_bytes()
+    name = json.loads((out / index).read_text())["scenes"]["objects-0000"]
+    assert tree(out / "scenes" / name) == tree(fresh / "scenes" / name)
+
+
+def test_a_run_that_failed_before_any_depth_does_not_block_the_corrected_one(scenes, tmp_path):
+    out = tmp_path / "d"
+    every = " ".join(f"{number:04d}" for number in range(4))
+    assert depth(scenes, out, "-m", f"fail={every}").exit_code == 1
+    assert depth(scenes, out).exit_code == 0
+
+
+def stamps(out):
+    paths = [path for path in out.rglob("*") if path.is_file() and path.name != "lock"]
+    return {path: path.stat().st_mtime_ns for path in paths}
+
+
+def test_a_finished_folder_is_not_written_to(scenes, tmp_path):
+    out, mine = tmp_path / "d", tmp_path / "scenes"
+    shutil.copytree(scenes, mine)
+    assert depth(mine, out).exit_code == 0
+    before = stamps(out)
+    again = depth(mine, out)
+    assert "was finished already: depth of 8 frames" in again.stdout
+    assert stamps(out) == before
+    shutil.rmtree(mine)
+    assert depth(mine, out).exit_code == 1  # the recordings are not there
+    assert stamps(out) == before
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+@pytest.mark.parametrize("damage", [cut, lambda path: path.unlink()], ids=["cut", "deleted"])
+def test_a_damaged_depth_map_is_made_again(damage, scenes, tmp_path):
+    out = tmp_path / "d"
+    assert depth(scenes, out).exit_code == 0
+    whole = tree(out)
+    damage(sorted(out.glob("scenes/*/*.npz"))[2])
+    result = json.loads(depth(scenes, out, "--json").stdout)
+    assert (result["scenes_made"], result["scenes_kept"]) == (1, 1)
+    assert tree(out) == whole
+
+
+def test_the_next_command_holds_all_that_the_depth_was_made_with(scenes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = depth(scenes, "a depth", "--scenes", "objects-000[1]")
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("next: ")]
+    words = shlex.split(line.removeprefix("next: "))
+    assert words[:2] == ["cameo-data", "build-corr"]
+    built = call(*words[1:], "--views", 3, "--min-overlap", 0.01, "--workers", 1, "--no-check")
+    assert built.exit_code == 0, built.output
+    assert {sample.scene_id for sample in ShardReader(tmp_path / "SHARDS")} == {"objects-0001"}
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "..", "", "/etc", "a\0"])
+def test_an_index_does_not_lead_out_of_the_folder(tmp_path, name):
+    record = {
+        "format_version": 1,
+        "tool_version": "0.1.0",
+        "method": "sweep",
+        "options": {},
+        "source": {},
+        "counts": {},
+        "scenes": {"room": name},
+    }
+    (tmp_path / "depth.json").write_text(json.dumps(record))
+    with pytest.raises(DataError, match=r"depth\.json: scene folder .*finished folder of depth"):
+        folders.read_index(tmp_path)

@@ -133,10 +133,10 @@ def saved_npy(array: np.ndarray) -> bytes:
 
 
 REFUSED = {
-    "pickle": ("npy", pickled(), "cannot be read"),
+    "pickle": ("npy", pickled(), "holds object of shape 1; expected an (H, W) array"),
     "archive": ("npy", archived(), "is an archive of arrays"),
-    "bomb": ("npy", huge_npy(), "cannot be read"),
-    "truncated array": ("npy", saved_npy(METRES)[:-8], "cannot be read"),
+    "bomb": ("npy", huge_npy(), "holds uint8 of shape 100000×100000; expected"),
+    "truncated array": ("npy", saved_npy(METRES)[:-8], "holds 888 bytes; expected 896 bytes"),
     "row": ("npy", saved_npy(METRES[0]), "holds float32 of shape 16; expected an (H, W)"),
     "stack": ("npy", saved_npy(np.ones((2, 3, 4))), "holds float64 of shape 2×3×4; expected"),
     "complex": ("npy", saved_npy(METRES + 1j), "holds complex64 of shape 12×16; expected"),
@@ -171,3 +171,43 @@ def test_real_encodings(name: str, codec: str, scale: float, median: float, real
     path = realdata / "rgbd_single_encodings" / name
     depth = depth_io.read_depth(DepthRef(path, codec, scale))
     assert np.median(depth.z[depth.valid]) == pytest.approx(median, abs=0.01)
+
+
+def test_values_that_float32_cannot_hold_are_no_depth(tmp_path: Path) -> None:
+    np.save(tmp_path / "d.npy", np.array([[1e300, -1e300, 2.0]]))
+    depth_map = depth_io.read_depth(DepthRef(tmp_path / "d.npy", "npy", 1e30))
+    assert depth_map.valid.tolist() == [[False, False, True]]
+
+
+HEADERS = {
+    "unclosed": b"{'descr': '<f4', 'fortran_order': False, 'shape': (12, 16",
+    "no types": b"{'descr': 3, 'fortran_order': False, 'shape': (12, 16), }",
+    "no literal": b"{'descr': '<f4', 'fortran_order': False, 'shape': (12, 16/0), }",
+    "bytes": b"{'descr': '\xff', 'fortran_order': False, 'shape': (12, 16), }",
+    "nul": b"{'descr': '<f4'\0, 'fortran_order': False, 'shape': (12, 16), }",
+    "nested": b"{'descr': '<f4', 'fortran_order': False, 'shape': " + b"-" * 5000 + b"1}",
+    "brackets": b"(" * 900,
+    "negative": b"{'descr': '<f4', 'fortran_order': False, 'shape': (-12, -16), }",
+    "truth": b"{'descr': '<f4', 'fortran_order': False, 'shape': (True, 192), }",
+    "huge": b"{'descr': '<f4', 'fortran_order': False, 'shape': (12, 9" + b"9" * 4500 + b"), }",
+    "empty": b"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 16), }",
+    "odd literal": b"{'descr': '<f4', 'fortran_order': False, 'shape': (12, 1_6if 1else 2), }",
+    "of Python 2": b"{'descr': '<f4', 'fortran_order': False, 'shape': (12L, 160L), }",
+}
+
+
+@pytest.mark.parametrize("case", HEADERS)
+@pytest.mark.parametrize("codec", ["npy", "npz"])
+def test_damaged_npy_headers_are_one_error(tmp_path: Path, case: str, codec: str) -> None:
+    header = HEADERS[case]
+    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + METRES.tobytes()
+    path = tmp_path / f"d.{codec}"
+    if codec == "npy":
+        path.write_bytes(data)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("depth.npy", data)
+    with pytest.raises(FileDefect) as error:
+        depth_io.CODECS[codec](path)
+    assert error.value.reason == Reason.UNREADABLE_DEPTH
+    assert "\n" not in str(error.value)

@@ -30,6 +30,8 @@ def test_the_first_error_ends_a_run():
 def test_a_killed_worker_is_reported():
     with pytest.raises(ValueError, match=r"a worker process was killed.*fewer --workers"):
         list(local.run(_kill_self, [1, 2], workers=2))
+    with pytest.raises(ValueError, match=r"killed while at scene 1 or scene 2, most likely"):
+        list(local.run(_kill_self, [1, 2, 3], workers=2, described=lambda n: f"scene {n}"))
 
 
 def _kill_self(_number):

@@ -144,8 +144,9 @@ def test_known_groups(strategy, first):
 def test_balanced_fills_all_bins_evenly_where_the_scene_allows(count, seed):
     rotation, overlap = orbit(count), np.ones((count, count))
     linked = np.ones((count, count), bool)
-    balanced = pair_histogram(choose(rotation, overlap, seed=seed), rotation, linked)
-    uniform = choose(rotation, overlap, seed=seed, strategy="uniform")
+    wanted = count // 4
+    balanced = pair_histogram(choose(rotation, overlap, seed=seed, count=wanted), rotation, linked)
+    uniform = choose(rotation, overlap, seed=seed, strategy="uniform", count=wanted)
     spread = pair_histogram(uniform, rotation, linked)
     assert balanced.max() - balanced.min() <= 4  # fewer than the six pairs of one group
     assert spread.max() > 2 * spread.min()  # so the evenness is the strategy's doing
@@ -165,7 +166,7 @@ def test_balanced_does_not_lean_on_a_rare_pair():
     """Two views far apart are the only wide pair: they serve once, not in every group."""
     rotation = orbit(40, 40)
     rotation[0, 39] = rotation[39, 0] = 100.0
-    groups = choose(rotation, np.ones((40, 40)))
+    groups = choose(rotation, np.ones((40, 40)), count=10)
     assert len(groups) == 10
     assert sum({0, 39} <= set(group) for group in groups) == 1
 
@@ -183,3 +184,48 @@ def test_fewer_groups_than_wanted_where_there_are_no_more():
 def test_an_empty_scene_has_no_groups():
     for strategy in STRATEGIES:
         assert choose(np.zeros((0, 0)), np.zeros((0, 0)), strategy=strategy) == []
+
+
+def may_be_grouped(position, linked, strategy, views):
+    """Views that some group of the strategy holds, found by trying."""
+    count = len(position)
+    if strategy == "video":
+        chains = [[i] for i in range(count)]
+        for _ in range(views - 1):
+            chains = [
+                [*chain, j]
+                for chain in chains
+                for j in range(chain[-1] + 1, count)
+                if linked[chain[-1], j] and position[j] - position[chain[-1]] <= 10
+            ]
+        return {i for chain in chains for i in chain}
+    _, part = csgraph.connected_components(linked, directed=False)
+    return {i for i in range(count) if np.count_nonzero(part == part[i]) >= views}
+
+
+@settings(max_examples=60, deadline=None)
+@given(scenes(), st.sampled_from(STRATEGIES), st.integers(2, 4), st.floats(0.05, 0.9))
+def test_by_default_every_view_that_can_be_in_a_group_is(scene, strategy, views, min_overlap):
+    position, rotation, overlap = scene
+    rules = {"strategy": strategy, "views": views, "min_overlap": min_overlap}
+    groups = choose(rotation, overlap, position=position, **rules)
+    linked = np.minimum(overlap, overlap.T) >= min_overlap
+    np.fill_diagonal(linked, False)
+    assert {i for g in groups for i in g} == may_be_grouped(position, linked, strategy, views)
+    assert len(set(groups)) == len(groups) <= len(position) // views + len(position)
+    for group in groups:
+        assert len(group) == views
+        _, part = csgraph.connected_components(linked[np.ix_(group, group)], directed=False)
+        assert len(set(part)) == 1
+    # as many as are asked for, where a number is
+    assert len(choose(rotation, overlap, position=position, count=1, **rules)) <= 1
+
+
+def test_views_turned_beyond_the_bins_are_left_out_on_purpose():
+    """Strategy balanced with bins up to 60°: a view turned 90° from all others stays out."""
+    rotation = orbit(4, 40)
+    rotation = np.pad(rotation, ((0, 1), (0, 1)), constant_values=90.0)
+    rotation[4, 4] = 0
+    overlap = np.ones((5, 5))
+    groups = choose(rotation, overlap, views=2, rotation_bins=(0.0, 30.0, 60.0))
+    assert {i for g in groups for i in g} == {0, 1, 2, 3}

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,26 @@ def test_plain_webdataset(build: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_plain_tarfile(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = run(build, "import io", "import tarfile")
+    names = run(build, "import io", "import os")
     assert len(capsys.readouterr().out.splitlines()) == 2
     check_against_reader(build, names["sample"], names)
+
+
+def test_plain_tarfile_notices_damage(build: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(build, copy)
+    path = min((copy / "shards").iterdir())
+    data = path.read_bytes()
+    with tarfile.open(path) as tar:
+        between = tar.getmembers()[8].offset  # where tarfile itself sees a shorter archive
+    for length in (0, 700, between, len(data) - 10_240, len(data) - 1):
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError, match="is not as long as index"):
+            run(copy, "import io", "import os")
+    at = data.index(b"IDAT") + 20
+    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    with pytest.raises(ValueError, match=r"png\d* is missing or damaged"):
+        run(copy, "import io", "import os")
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """Recipes: one model for file and flags, messages that name key, value and what was expected."""
 
 import itertools
+from pathlib import Path
 
 import pytest
+import yaml
 
 from cameo_data import recipe as recipes
 from cameo_data import recipe_file
+from cameo_data.errors import UsageError
 
 SOURCE = {"name": "synthetic", "root": "scenes"}
 
@@ -134,7 +137,10 @@ def test_flags_override_key_by_key():
         ("views: [", "while parsing a flow node"),
         ("- a\n- b\n", "holds list; expected key: value lines"),
         ("views: 3\nviews: 4\n", "key 'views' stands twice (line 1)"),
-        ("x: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
+        (
+            "x: !!python/object/apply:os.system ['true']\n",
+            "(line 1); expected plain values",
+        ),
         ("", "holds NoneType"),
     ],
 )
@@ -191,3 +197,51 @@ def test_the_demo_is_a_recipe():
 
     with as_file(files("cameo_data") / "manifests" / "demo.yaml") as path:
         assert recipes.make(recipe_file.load(path)).views == 4
+
+
+DEEP = "[" * 100_000
+LAUGHS = "\n".join(
+    ["a0: &a0 [1, 1, 1, 1]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 17)]
+)
+HOSTILE_YAML = {
+    "deep lists": (DEEP, "nested more than 32 deep"),
+    "deep blocks": ("\n".join(" " * n + "a:" for n in range(500)), "nested more than 32 deep"),
+    "many keys": ("".join(f"{n}: 1\n" for n in range(60_000)), "more than 50000 values"),
+    "laughs": (LAUGHS, "more than 50000 values, with what aliases repeat"),
+    "itself": ("&a [*a]", "a value that holds itself"),
+    "base 60": ("a: !!int 1" + ":20" * 50_000, "is not an integer"),
+    "base 60 as float": ("a: !!float 1:20.5", "'1:20.5' (line 1) is not a number"),
+    "long number": ("a: " + "9" * 5000, "is not an integer"),
+    "time": ("a: !!timestamp x", "tag 'tag:yaml.org,2002:timestamp' (line 1); expected plain"),
+    "bytes": ("a: !!binary xx", "tag 'tag:yaml.org,2002:binary'"),
+    "set": ("a: !!set {b}", "tag 'tag:yaml.org,2002:set'"),
+    "truth": ("a: !!bool x", "'x' (line 1) is not true or false"),
+    "key": ("on: 2", "key 'on' is not a text (line 1); put it in quotes"),
+    "nul": ("a: \0", "unacceptable character"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE_YAML)
+def test_hostile_yaml_is_one_line(tmp_path: Path, case: str) -> None:
+    text, message = HOSTILE_YAML[case]
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        recipe_file.load(path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(yaml.YAMLError):
+        recipe_file.parse_yaml(text)
+
+
+def test_yaml_that_could_be_read_in_two_ways_is_text() -> None:
+    text = "a: 2024-01-01\nb: 1:30\nc: -1:30.5\nd: {x: 1.5, y: [true, null, 7]}\n'on': 0x10\n"
+    assert recipe_file.parse_yaml(text) == {
+        "a": "2024-01-01",
+        "b": "1:30",
+        "c": "-1:30.5",
+        "d": {"x": 1.5, "y": [True, None, 7]},
+        "on": 16,
+    }
+    merged = recipe_file.parse_yaml("a: &a {x: 1}\nb: {<<: *a, y: 2}")
+    assert merged == {"a": {"x": 1}, "b": {"x": 1, "y": 2}}

@@ -256,7 +256,11 @@ BOMB = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (50_000).to_bytes(4) * 2
 DAMAGES: dict[str, tuple[str, Change, str]] = {
     "json missing": ("json", gone, "json is missing"),
     "json cut": ("json", lambda data: data[:50], "json: invalid JSON"),
-    "newer format": ("json", json_with("format_version", 2), "format_version: input should be 1"),
+    "newer format": (
+        "json",
+        json_with("format_version", 3),
+        "format_version: input should be 1 or 2",
+    ),
     "no height": ("json", json_with("hw", [0, 64]), "json.hw.0"),
     "huge": ("json", json_with("hw", [60000, 60000]), "exceed 100000000 pixels"),
     "strides": ("json", json_with("strides", [16, 8]), "strides do not rise"),

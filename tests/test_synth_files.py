@@ -1,6 +1,7 @@
 """``cameo-data synth``: what is written, the same by any way, whole or not at all."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -234,3 +235,28 @@ def test_wrong_usage_exits_with_2(tmp_path, arguments, message):
 
 def test_help_shows_an_example():
     assert "cameo-data synth scenes --scenes 6" in run("--help").output
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize("damage", [cut, lambda path: path.unlink()], ids=["cut", "deleted"])
+@pytest.mark.parametrize("name", ["images/0001.png", "depth/0002.npy", "oracle-8-verdict.npy"])
+def test_a_damaged_scene_is_rendered_again(damage, name, written, tmp_path):
+    out = tmp_path / "scenes"
+    shutil.copytree(written, out)
+    path = out / "room-0001" / name
+    damage(path)
+    report = generate.write_scenes(out, plan(), oracle_stride=8)
+    assert report.mended == report.written == ("room-0001",)
+    assert contents(out) == contents(written)
+    assert generate.write_scenes(out, plan()).written == ()
+
+
+def test_the_command_says_what_it_mended(tmp_path):
+    args = [tmp_path / "s", "--scenes", 2, "--frames", 1, "--size", 32, "--samples", 1]
+    assert run(*args).exit_code == 0
+    cut(next((tmp_path / "s").glob("room-0001/images/*.png")))
+    assert "damaged, so rendered again: room-0001" in run(*args).stdout
+    assert "rendered again" not in run(*args).stdout

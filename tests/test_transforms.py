@@ -152,3 +152,9 @@ def test_opengl_axes_are_opencv_turned_about_x() -> None:
         apply(transforms.OPENCV_FROM_OPENGL, (1.0, 2.0, -3.0)), (1.0, -2.0, 3.0)
     )
     assert transforms.rotation_defect(transforms.OPENCV_FROM_OPENGL) is None
+
+
+@pytest.mark.parametrize("xyzw", [[1e308, 0, 0, 1], [1e200] * 4, [5e-324] * 4, [np.nan] * 4])
+def test_absurd_quaternions_have_no_direction_and_no_warning(xyzw: list[float]) -> None:
+    with pytest.raises(ValueError, match="has no direction"):
+        transforms.from_quaternion(xyzw, (0, 0, 0))

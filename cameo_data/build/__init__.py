@@ -7,7 +7,8 @@
 * *finish*: the companions, and ``index.json`` last.
 """
 
-from cameo_data.build.run import BuildResult, TooManyFailures, build, dry_run, finish
+from cameo_data.build.result import BuildResult, TooManyFailures
+from cameo_data.build.run import build, dry_run, finish
 from cameo_data.build.status import BuildStatus, build_status
 from cameo_data.build.task import run_task
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.errors import Failure
 from cameo_data.grouping import Group
 from cameo_data.recipe import Recipe, allowed
+from cameo_data.unused import EXAMPLES, merged
 
 
 def count(
@@ -24,7 +26,8 @@ def count(
     dataset_failures: Sequence[Failure],
     failures: Sequence[Failure],
 ) -> dict[str, Any]:
-    """``frames`` and ``scenes``, ``samples``, ``failures`` by reason, and ``per_scene``."""
+    """``frames`` and ``scenes``, ``samples``, ``failures`` by reason, ``notes``, ``unused`` and
+    ``per_scene``."""
     scenes = {survey.scene_id: _scene_counts(survey, groups[survey.scene_id]) for survey in surveys}
     keys = ("found", "used", "left_out", "failed")
     frames = {key: sum(scene[key] for scene in scenes.values()) for key in keys}
@@ -41,6 +44,11 @@ def count(
             "allowed": allowed(recipe.max_failures, frames["found"]),
             "by_reason": dict(sorted(reasons.items())),
         },
+        "notes": _notes(surveys),
+        "unused": [
+            {**asdict(one), "examples": list(one.examples)}
+            for one in merged(one for survey in surveys for one in survey.unused)
+        ],
         "per_scene": scenes,
     }
 
@@ -56,6 +64,18 @@ def image_counts(
     ]
     kept = sum(own == ext for own in used)
     return {"format": ext, "kept": kept, "encoded": len(used) - kept}
+
+
+def _notes(surveys: Sequence[SceneSurvey]) -> list[dict[str, Any]]:
+    """What sources did to the data or ignored in it: each sentence once, with its scenes."""
+    found: dict[str, list[str]] = {}
+    for survey in surveys:
+        for note in survey.notes:
+            found.setdefault(note, []).append(survey.scene_id)
+    return [
+        {"note": note, "scenes": len(ids), "examples": ids[:EXAMPLES]}
+        for note, ids in found.items()
+    ]
 
 
 def _scene_counts(survey: SceneSurvey, groups: Sequence[Group]) -> dict[str, int]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from cameo_data import __version__, recipe_file
 from cameo_data import recipe as recipes
 from cameo_data.recipe import Recipe
 from cameo_data.shards.writer import remove_partials
-from cameo_data.work_folder import locked, read_json, write_bytes, write_json
+from cameo_data.work_folder import changes, locked, read_json, write_bytes, write_json
 
 # Raised when the layout of ``.build`` changes; a folder of another one is not gone on with.
 WORK_VERSION = 1
@@ -20,9 +21,14 @@ WORK_VERSION = 1
 
 @dataclass(frozen=True)
 class Folder:
-    """Paths of a build; ``.build`` holds what a resumed build needs and no reader does."""
+    """Paths of a build; ``.build`` holds what a resumed build needs and no reader does.
+
+    Attributes:
+        replaced: what was there before and gave way to this build, in a sentence; or nothing.
+    """
 
     root: Path
+    replaced: str = field(default="", compare=False)
 
     @property
     def shards(self) -> Path:
@@ -53,6 +59,11 @@ class Folder:
     def plan(self) -> Path:
         return self.work / "plan.json"
 
+    @property
+    def check(self) -> Path:
+        """What ``check`` said of some scenes."""
+        return self.work / "check.json"
+
     def survey(self, name: str) -> Path:
         return self.work / "survey" / f"{name}.npz"
 
@@ -70,33 +81,54 @@ def load_recipe(folder: Folder) -> Recipe:
 def claimed(root: Path, recipe: Recipe) -> Iterator[Folder]:
     """The build's folder, locked against other builds, holding this recipe's build or nothing yet.
 
+    Another recipe's build gives way where it never came to a shard.
+
     Raises:
         ValueError: the folder holds other files, another recipe's build, or is being built in.
         OSError: it cannot be written.
     """
     folder = Folder(root)
     with locked(root, folder.work, folder.index):
-        _identify(folder, recipe)
-        yield folder
+        yield Folder(root, _identify(folder, recipe))
 
 
-def _identify(folder: Folder, recipe: Recipe) -> None:
-    """Writes whose build this is, or checks that it is the same one's."""
+def _identify(folder: Folder, recipe: Recipe) -> str:
+    """Writes whose build this is, or checks that it is the same one's; see ``Folder.replaced``."""
     new = identity(recipe)
     old = read_json(folder.identity)
     if old is None and (index := read_json(folder.index)) is not None:
         # a finished build that was copied without its .build
         keys = ("tool_version", "recipe_hash")
         old = {**new, **{key: index.get(key) for key in keys}}
+    replaced = ""
     if old is not None and old != new:
-        raise ValueError(
-            f"{folder.root} holds a build of {_difference(folder, old, new, recipe)}; "
-            "give another --out, or delete that folder to build anew"
-        )
-    if old is None:
+        other = _difference(folder, old, new, recipe)
+        if _has_shards(folder):
+            raise ValueError(
+                f"{folder.root} holds a build of {other}; "
+                "give another --out, or delete that folder to build anew"
+            )
+        _clear(folder)
+        replaced = f"{folder.root} held a build of {other} without any shard; this one takes over"
+        old = None
+    if old is None or not folder.identity.exists():
         write_json(folder.identity, new)
     if not folder.index.exists():
         write_bytes(folder.recipe, recipe.yaml().encode())
+    return replaced
+
+
+def _has_shards(folder: Folder) -> bool:
+    """Whether a build came far enough to be worth keeping."""
+    return folder.index.exists() or any(folder.shards.glob("*.tar"))
+
+
+def _clear(folder: Folder) -> None:
+    """Removes what a build without shards left behind."""
+    for path in (folder.plan, folder.check, folder.failures):
+        path.unlink(missing_ok=True)
+    for place in (folder.work / "survey", folder.work / "tasks"):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:
@@ -117,22 +149,10 @@ def _difference(folder: Folder, old: dict[str, Any], new: dict[str, Any], recipe
         return "another recipe"
     changed = [
         f"{key}: {there} there, {here} here"
-        for key, there, here in _changes(before, now)
+        for key, there, here in changes(before, now)
         if key not in recipes.NOT_HASHED
     ]
     return f"another recipe ({'; '.join(changed)})"
-
-
-def _changes(
-    before: Mapping[str, Any], now: Mapping[str, Any], within: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
-    """Keys whose values differ, those of tables in tables as ``source.options.split``."""
-    for key in dict.fromkeys((*now, *before)):
-        there, here = before.get(key), now.get(key)
-        if isinstance(there, Mapping) and isinstance(here, Mapping):
-            yield from _changes(there, here, f"{within}{key}.")
-        elif there != here:
-            yield f"{within}{key}", there, here
 
 
 def sweep(folder: Folder, shard_names: set[str]) -> None:

@@ -5,87 +5,56 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cameo_data import __version__
+from cameo_data import __version__, commands
+from cameo_data.build import consistency, finished
 from cameo_data.build import plan as plans
 from cameo_data.build.folder import Folder, claimed, sweep
 from cameo_data.build.opened import forget_sources, open_source
 from cameo_data.build.plan import Plan
+from cameo_data.build.result import BuildResult, TooManyFailures
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.build.survey import SurveyJob, survey_scene
-from cameo_data.build.task import finished_record, run_task
-from cameo_data.errors import Failure
+from cameo_data.build.task import finished_record, load_plan, run_task
+from cameo_data.errors import DataError, Failure
 from cameo_data.executors import local
 from cameo_data.recipe import Recipe, canonical_json
-from cameo_data.shards.index import read_index, write_index
+from cameo_data.shards.index import write_index
 from cameo_data.shards.writer import ShardRecord
 from cameo_data.work_folder import write_bytes, write_json
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
+
+# Reasons named for building a finished build again.
+MAX_REASONS = 5
 
 
 def _silent(stage: str, done: int, total: int) -> None:
     pass
 
 
-@dataclass(frozen=True)
-class BuildResult:
-    """A finished build.
-
-    Attributes:
-        counts: see ``plan.Plan``.
-        made, kept: shards made by this run, and found finished.
-    """
-
-    root: Path
-    samples: int
-    shards: int
-    bytes: int
-    counts: Mapping[str, Any]
-    made: int
-    kept: int
-
-    @property
-    def failures(self) -> int:
-        return int(self.counts["failures"]["total"])
-
-
-class TooManyFailures(ValueError):
-    """More was left out than the recipe allows, or nothing is left; the message says what to do.
-
-    Attributes:
-        counts: see ``plan.Plan``.
-    """
-
-    def __init__(self, plan: Plan, written: Path | None) -> None:
-        self.counts = plan.counts
-        self.failures = plan.failures
-        by_reason = plan.counts["failures"]["by_reason"]
-        reasons = ", ".join(f"{n} {r}" for r, n in by_reason.items())
-        # of the most frequent kind: what follows from it, such as too few views, says less
-        most = max(by_reason, key=by_reason.get, default=None)
-        shown = next((f for f in plan.failures if f.reason.value == most), None)
-        first = "the dataset is empty" if shown is None else f"first: {shown.message}"
-        count = len(plan.failures)
-        where = f"all in {written}; " if written and plan.failures else ""
-        super().__init__(
-            f"{count} failure{'' if count == 1 else 's'} ({reasons or 'none'}), "
-            f"{plan.counts['failures']['allowed']} allowed, {plan.counts['samples']} samples; "
-            f"{first}; {where}repair the data or raise --max-failures, and run again"
-        )
-
-
 def build(
-    recipe: Recipe, root: Path, *, workers: int = 1, progress: Progress = _silent
+    recipe: Recipe,
+    root: Path,
+    *,
+    workers: int = 1,
+    progress: Progress = _silent,
+    check: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> BuildResult:
     """Builds into ``root``, going on from whatever an earlier run of the same recipe left there.
 
     No shard is made before all scenes are surveyed: a build that would exceed its allowance of
     failures stops with ``failures.jsonl`` written and the surveys kept, so that a repaired dataset
-    or a larger allowance costs only what has changed.
+    or a larger allowance costs only what has changed. A finished build is looked at again: shards
+    that are gone or cut, and those whose input changed, are made anew.
+
+    Args:
+        check: look whether the geometry of some scenes is consistent; never changes a shard.
+        say: is told notes and warnings as they arise.
 
     Raises:
         TooManyFailures: more failures than ``recipe.max_failures``, or not one sample.
@@ -95,27 +64,151 @@ def build(
     """
     forget_sources()
     with claimed(root, recipe) as folder:
-        if folder.index.exists():
-            return _finished(folder)
-        plan = _survey_and_plan(recipe, folder, workers, progress)
-        write_bytes(folder.failures, _failure_lines(plan.failures))
+        run = _Run(recipe, folder, workers, progress, check, say)
+        if folder.replaced:
+            run.note(folder.replaced)
+        return run.go_on()
+
+
+@dataclass
+class _Run:
+    """One run of a build in its claimed folder; ``notes`` are those made so far."""
+
+    recipe: Recipe
+    folder: Folder
+    workers: int
+    progress: Progress
+    check: bool
+    say: Callable[[str], None]
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        self.say(text)
+
+    def go_on(self) -> BuildResult:
+        before = finished.look(self.folder)
+        whole = before is not None and not before.damage
+        if before is not None and whole and not finished.compared(self.folder):
+            self.note("its input was not compared: the folder has no .build, it was copied")
+            return self._was_finished(before)
+        try:
+            plan, surveys = _survey_and_plan(self.recipe, self.folder, self.workers, self.progress)
+        except DataError as error:
+            if before is None or not whole:
+                raise
+            self.note(f"its input was not compared: {error}")
+            return self._was_finished(before)
+        lines = _failure_lines(plan.failures)
+        if before is not None:
+            changed = finished.changes(self.folder, plan, surveys, lines)
+            if whole and not changed:
+                return self._was_finished(before, surveys)
+            self._say_why(before, changed)
+            if plan.allowance_exceeded:
+                self.note("the finished build was left as it is")
+                raise TooManyFailures(plan, None, self.recipe)
+            self.folder.index.unlink()
+        write_bytes(self.folder.failures, lines)
         if plan.allowance_exceeded:
-            raise TooManyFailures(plan, folder.failures)
+            raise TooManyFailures(plan, self.folder.failures, self.recipe)
+        return self._make(plan, surveys)
+
+    def _say_why(self, before: finished.Finished, changed: Sequence[str]) -> None:
+        reasons = [*before.damage]
+        if not finished.compared(self.folder):
+            reasons.append("there is no .build to tell which shards are still right")
+        else:
+            reasons += [f"input: {change}" for change in changed]
+        more = f"; and {len(reasons) - MAX_REASONS} more" if reasons[MAX_REASONS:] else ""
+        self.note(
+            f"{self.folder.root} was finished, but {'; '.join(reasons[:MAX_REASONS])}{more}: "
+            "what is affected is built again"
+        )
+
+    def _make(self, plan: Plan, surveys: Sequence[SceneSurvey]) -> BuildResult:
+        recipe, folder = self.recipe, self.folder
         sweep(folder, {task.shard for task in plan.tasks})
         write_json(folder.plan, {"tasks": [asdict(t) for t in plan.tasks], "counts": plan.counts})
-        kept = _run_tasks(recipe, folder, plan, workers, progress)
-        return finish(root, recipe, plan, kept)
+        found = self._checked(plan.counts, surveys)
+        kept = _run_tasks(recipe, folder, plan, self.workers, self.progress)
+        result = finish(folder.root, recipe, _with_check(plan, found), kept)
+        return self._told(result)
+
+    def _checked(
+        self, counts: Mapping[str, Any], surveys: Sequence[SceneSurvey]
+    ) -> dict[str, Any] | None:
+        """What ``check`` says of some scenes; None where it was not asked for."""
+        if not self.check:
+            return None
+        found = check_surveyed(
+            self.recipe, self.folder, counts, surveys, self.workers, self.progress
+        )
+        for line in geometry_warnings(self.recipe, found):
+            self.say(line)
+        return found
+
+    def _was_finished(
+        self, before: finished.Finished, surveys: Sequence[SceneSurvey] = ()
+    ) -> BuildResult:
+        """The result of a build in which nothing is to be done but, perhaps, its check."""
+        assert before.index is not None
+        counts: Mapping[str, Any] = before.index.counts
+        if surveys and self.check and "check" not in counts:
+            plan_tasks = load_plan(self.folder)[1]
+            found = self._checked(counts, surveys)
+            plan = Plan(plan_tasks, {**counts, "check": found}, ())
+            return self._told(finish(self.folder.root, self.recipe, plan, len(plan_tasks)))
+        index = before.index
+        shards = len(index.shards)
+        result = BuildResult(
+            self.folder.root, index.samples, shards, index.bytes, counts, made=0, kept=shards
+        )
+        return self._told(result)
+
+    def _told(self, result: BuildResult) -> BuildResult:
+        found = result.counts.get("check")
+        lines = geometry_warnings(self.recipe, found) if found else []
+        return replace(result, notes=tuple(self.notes), warnings=tuple(lines))
 
 
-def dry_run(recipe: Recipe, *, workers: int = 1, progress: Progress = _silent) -> Plan:
+def _with_check(plan: Plan, found: Mapping[str, Any] | None) -> Plan:
+    return plan if found is None else replace(plan, counts={**plan.counts, "check": found})
+
+
+def check_surveyed(
+    recipe: Recipe,
+    folder: Folder | None,
+    counts: Mapping[str, Any],
+    surveys: Sequence[SceneSurvey],
+    workers: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """``consistency.look`` at some of the scenes that samples are made of."""
+    used = [s for s in surveys if counts["per_scene"][s.scene_id]["samples"]]
+    return consistency.look(recipe, folder, used, workers, progress)
+
+
+def geometry_warnings(recipe: Recipe, found: Mapping[str, Any]) -> list[str]:
+    """A line per scene whose geometry looks wrong."""
+    return consistency.warnings(found, commands.of_source("check", recipe.source))
+
+
+def dry_run(
+    recipe: Recipe, *, workers: int = 1, progress: Progress = _silent, check: bool = False
+) -> Plan:
     """The plan that a build would follow; every frame is read, nothing is written."""
     forget_sources()
-    return _survey_and_plan(recipe, None, workers, progress)
+    plan, surveys = _survey_and_plan(recipe, None, workers, progress)
+    if not check or plan.allowance_exceeded:
+        return plan
+    found = check_surveyed(recipe, None, plan.counts, surveys, workers, progress)
+    return _with_check(plan, found)
 
 
 def _survey_and_plan(
     recipe: Recipe, folder: Folder | None, workers: int, progress: Progress
-) -> Plan:
+) -> tuple[Plan, list[SceneSurvey]]:
     source = open_source(recipe.source)
     scene_ids = source.scene_ids()
     threads = max(1, workers // max(1, len(scene_ids)))
@@ -124,11 +217,17 @@ def _survey_and_plan(
     ]
     surveys: list[SceneSurvey] = []
     progress("scenes surveyed", 0, len(jobs))
-    with closing(local.run(survey_scene, jobs, workers=workers)) as results:
+    running = local.run(survey_scene, jobs, workers=workers, described=_scene_of)
+    with closing(running) as results:
         for _, survey in results:
             surveys.append(survey)
             progress("scenes surveyed", len(surveys), len(jobs))
-    return plans.make_plan(recipe, source.dataset, surveys, source.failures)
+    surveys.sort(key=lambda survey: survey.scene_id)
+    return plans.make_plan(recipe, source.dataset, surveys, source.failures), surveys
+
+
+def _scene_of(job: SurveyJob) -> str:
+    return f"scene {job.scene_id}"
 
 
 def _cache(folder: Folder | None, scene_id: str) -> Path | None:
@@ -145,7 +244,13 @@ def _run_tasks(recipe: Recipe, folder: Folder, plan: Plan, workers: int, progres
     done = kept = len(plan.tasks) - len(todo)
     progress("shards", done, len(plan.tasks))
     make = functools.partial(run_task, folder.root)
-    with closing(local.run(make, todo, workers=workers)) as results:
+
+    def described(index: int) -> str:
+        task = plan.tasks[index]
+        return f"{task.shard} (scenes {', '.join(sorted(task.inputs)[:3])})"
+
+    running = local.run(make, todo, workers=workers, described=described)
+    with closing(running) as results:
         for _ in results:
             done += 1
             progress("shards", done, len(plan.tasks))
@@ -178,14 +283,6 @@ def finish(root: Path, recipe: Recipe, plan: Plan, kept: int = 0) -> BuildResult
     made = len(records) - kept
     return BuildResult(
         root, index_record.samples, len(records), index_record.bytes, plan.counts, made, kept
-    )
-
-
-def _finished(folder: Folder) -> BuildResult:
-    index = read_index(folder.root)
-    shards = len(index.shards)
-    return BuildResult(
-        folder.root, index.samples, shards, index.bytes, index.counts, made=0, kept=shards
     )
 
 

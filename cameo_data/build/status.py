@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cameo_data.build import finished
 from cameo_data.build.folder import Folder
 from cameo_data.build.task import finished_record, load_plan
 from cameo_data.shards.index import read_index
@@ -19,14 +20,15 @@ class BuildStatus:
     """What a build's folder holds.
 
     Attributes:
-        state: ``surveying`` until there is a plan, ``building`` until ``index.json`` is written.
+        state: ``surveying`` until there is a plan, ``building`` until ``index.json`` is written;
+            ``damaged`` where a file of a finished build is gone or of another size.
         done, total: shards; 0 of 0 while surveying.
         samples, counts: None until there is a plan.
         next_command: what to run now.
     """
 
     root: Path
-    state: Literal["surveying", "building", "finished"]
+    state: Literal["surveying", "building", "finished", "damaged"]
     done: int
     total: int
     samples: int | None
@@ -43,14 +45,17 @@ def build_status(root: Path) -> BuildStatus:
     """
     folder = Folder(root)
     quoted = shlex.quote(str(root))
+    resume = f"cameo-data build-corr --manifest {shlex.quote(str(folder.recipe))} --out {quoted}"
     if folder.index.exists():
         index = read_index(root)
-        shards = len(index.shards)
+        total = len(index.shards)
+        if damage := finished.damage(folder, index):
+            done = total - sum(what.startswith("shards/") for what in damage)
+            return BuildStatus(root, "damaged", done, total, index.samples, index.counts, resume)
         verify = f"cameo-data verify {quoted}"
-        return BuildStatus(root, "finished", shards, shards, index.samples, index.counts, verify)
+        return BuildStatus(root, "finished", total, total, index.samples, index.counts, verify)
     if not folder.identity.exists():
         raise ValueError(f"{root} holds no build; expected a folder that `build-corr --out` made")
-    resume = f"cameo-data build-corr --manifest {shlex.quote(str(folder.recipe))} --out {quoted}"
     if not folder.plan.exists():
         return BuildStatus(root, "surveying", 0, 0, None, None, resume)
     recipe, tasks = load_plan(folder)

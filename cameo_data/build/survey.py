@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cameo_data import boundary
 from cameo_data.build import matched, scene_survey
 from cameo_data.build.opened import open_scene
 from cameo_data.build.scene_survey import SceneSurvey
@@ -52,14 +53,21 @@ def survey_scene(job: SurveyJob) -> SceneSurvey:
     """The survey of a scene, from the cache where the inputs have not changed since."""
     try:
         scene = open_scene(job.recipe.source, job.scene_id)
+        with boundary.reading(scene.dataset, job.scene_id):
+            return _survey_opened(job, scene)
     except DataError as error:
         return _empty(job.scene_id, error.failure)
+
+
+def _survey_opened(job: SurveyJob, scene: Scene) -> SceneSurvey:
     frames = [scene.frames[i] for i in candidate_positions(len(scene.frames), job.recipe)]
-    inputs = scene_survey.fingerprint(job.recipe, scene, frames)
+    marks = scene_survey.frame_marks(frames)
+    inputs = scene_survey.fingerprint(job.recipe, scene, marks)
     if job.cache is not None and (known := scene_survey.load(job.cache, inputs)) is not None:
         return known
-    survey = measure(job.recipe, scene, inputs, job.threads)
+    survey = replace(measure(job.recipe, scene, inputs, job.threads), marks=marks)
     if job.cache is not None:
+        survey = replace(survey, changed=scene_survey.differences(job.cache, marks))
         scene_survey.save(job.cache, survey)
     return survey
 
@@ -81,17 +89,18 @@ def measure(recipe: Recipe, scene: Scene, inputs: str = "", threads: int = 1) ->
     def read(place: int) -> _Usable | Failure:
         frame = frames[place]
         try:
-            _refuse_size(scene, frame, recipe.hw or frame.camera.hw, common)
-            view = read_view(
-                frame,
-                dataset=scene.dataset,
-                scene_id=scene.scene_id,
-                hw=recipe.hw,
-                with_depth=scene.matches is None,
-            )
+            with boundary.reading(scene.dataset, scene.scene_id, frame.frame_id):
+                _refuse_size(scene, frame, recipe.hw or frame.camera.hw, common)
+                view = read_view(
+                    frame,
+                    dataset=scene.dataset,
+                    scene_id=scene.scene_id,
+                    hw=recipe.hw,
+                    with_depth=scene.matches is None,
+                )
+                return _reduced(recipe, view, place)
         except DataError as error:
             return error.failure
-        return _reduced(recipe, view, place)
 
     outcomes = _map(read, range(len(frames)), threads)
     usable = [outcome for outcome in outcomes if isinstance(outcome, _Usable)]
@@ -110,6 +119,8 @@ def measure(recipe: Recipe, scene: Scene, inputs: str = "", threads: int = 1) ->
         failures=(*scene.failures, *failures),
         inputs=inputs,
         matched=scene.matches is not None,
+        notes=scene.notes,
+        unused=scene.unused,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cameo_data import transforms
+from cameo_data import boundary, transforms
 from cameo_data.build import matched
 from cameo_data.build.folder import Folder, load_recipe
 from cameo_data.build.opened import open_scene
@@ -99,13 +99,14 @@ class _Ready:
 def _read(recipe: Recipe, task: Task, scene_id: str, frame_id: str) -> _Ready:
     """Depth quantised, image encoded, masked where the build is."""
     scene = open_scene(recipe.source, scene_id)
-    view = read_view(
-        _frame(scene, frame_id),
-        dataset=scene.dataset,
-        scene_id=scene_id,
-        hw=recipe.hw,
-        with_depth=scene.matches is None,
-    )
+    with boundary.reading(scene.dataset, scene_id, frame_id):
+        view = read_view(
+            _frame(scene, frame_id),
+            dataset=scene.dataset,
+            scene_id=scene_id,
+            hw=recipe.hw,
+            with_depth=scene.matches is None,
+        )
     mask = view.mask
     if mask is None and task.masked:
         mask = np.ones(view.camera.hw, np.bool_)  # no mask says that everything counts

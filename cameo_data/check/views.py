@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cameo_data import boundary
 from cameo_data.errors import DataError, Failure
 from cameo_data.frames import read_image, read_view, resize_view
 from cameo_data.types import DepthMap, FloatArray, Frame, Scene, View
@@ -114,7 +115,8 @@ def read_views(scene: Scene, places: Sequence[int]) -> tuple[list[CheckedView], 
     failures: list[Failure] = []
     for place in places:
         try:
-            found.append(_read(scene, scene.frames[place], place))
+            with boundary.reading(scene.dataset, scene.scene_id, scene.frames[place].frame_id):
+                found.append(_read(scene, scene.frames[place], place))
         except DataError as error:
             failures.append(error.failure)
     return found, failures
@@ -136,10 +138,11 @@ def _read(scene: Scene, frame: Frame, place: int) -> CheckedView:
 def read_depth_again(scene: Scene, view: CheckedView, frame: Frame) -> DepthMap | None:
     """The view's depth at ``view.rgb``'s size, had its frame been ``frame``; None if unreadable."""
     try:
-        full: View = read_view(frame, dataset=scene.dataset, scene_id=scene.scene_id)
+        with boundary.reading(scene.dataset, scene.scene_id, frame.frame_id):
+            full: View = read_view(frame, dataset=scene.dataset, scene_id=scene.scene_id)
+            return resize_view(full, (view.rgb.shape[0], view.rgb.shape[1])).depth
     except DataError:
         return None
-    return resize_view(full, (view.rgb.shape[0], view.rgb.shape[1])).depth
 
 
 def _hw_within(hw: tuple[int, int], side: int) -> tuple[int, int]:

@@ -11,7 +11,8 @@ import click
 
 from cameo_data import recipe as recipes
 from cameo_data import recipe_file
-from cameo_data.build import BuildResult, TooManyFailures, build, dry_run
+from cameo_data.build import BuildResult, TooManyFailures, build, consistency, dry_run
+from cameo_data.build.run import geometry_warnings
 from cameo_data.cli import common
 from cameo_data.cli.common import ExitCode
 from cameo_data.executors.local import default_workers
@@ -28,7 +29,8 @@ Examples:
   cameo-data build-corr --manifest recipe.yaml --out shards --seed 1
 
 A build that was stopped, even by kill -9, goes on when the same command is run again, and ends in
-the same bytes. Frames that cannot be used are left out, counted, and written to failures.jsonl.
+the same bytes. Run it again on a finished build and it makes anew what is damaged or whose input
+changed. Frames that cannot be used are left out, counted, and written to failures.jsonl.
 """
 
 
@@ -67,7 +69,7 @@ def _choice(field: str) -> click.Choice[str]:
 @_flag(
     "groups-per-scene",
     "groups_per_scene",
-    "Samples per scene.  [default: frames / views]",
+    "Samples per scene.  [default: as many as use every frame that overlaps with others]",
     type=int,
 )
 @_flag("max-frame-gap", "max_frame_gap", "Of --strategy video, in candidate frames.", type=int)
@@ -109,6 +111,13 @@ def _choice(field: str) -> click.Choice[str]:
 @click.option(
     "--workers", type=click.IntRange(1), help="Processes.  [default: one per processor core]"
 )
+@click.option(
+    "--check/--no-check",
+    "check",
+    default=True,
+    show_default=True,
+    help="Look whether poses, depth and K of some scenes agree, as `cameo-data check` does.",
+)
 @click.option("--dry-run", "dry", is_flag=True, help="Read everything, write nothing.")
 @common.json_option
 def command(
@@ -123,6 +132,7 @@ def command(
     depth: Path | None,
     depth_confidence: float | None,
     workers: int | None,
+    check: bool,
     dry: bool,
     as_json: bool,
     **fields: Any,
@@ -138,16 +148,19 @@ def command(
     workers = workers or default_workers()
     with common.progress(quiet=as_json) as progress:
         if dry:
-            plan = dry_run(recipe, workers=workers, progress=progress)
+            plan = dry_run(recipe, workers=workers, progress=progress, check=check)
         else:
-            result = _build(recipe, out, workers, progress, as_json)
+            result = _build(recipe, out, workers, progress, check, as_json)
     if dry:
+        found = plan.counts.get("check")
+        warnings = geometry_warnings(recipe, found) if found else []
         record = {"dry_run": True, "shards": len(plan.tasks), "counts": dict(plan.counts)}
         text = f"would write {_size(plan.counts['samples'], len(plan.tasks))} to {out}"
-        _report(record, [text, *count_lines(plan.counts)], as_json)
+        lines = [text, *_chosen(recipe, plan.counts), *count_lines(plan.counts), *warnings]
+        _report({**record, "warnings": warnings}, lines, as_json)
         _exit(plan.counts, ExitCode.FAILED if plan.allowance_exceeded else ExitCode.DONE)
         return
-    _report(_record(result), _result_lines(result), as_json)
+    _report(_record(result), _result_lines(recipe, result), as_json)
     _exit(result.counts, ExitCode.DONE)
 
 
@@ -179,10 +192,19 @@ def resolve_recipe(
 
 
 def _build(
-    recipe: Recipe, out: Path, workers: int, progress: common.Progress, as_json: bool
+    recipe: Recipe,
+    out: Path,
+    workers: int,
+    progress: common.Progress,
+    check: bool,
+    as_json: bool,
 ) -> BuildResult:
+    def say(line: str) -> None:
+        if not as_json:
+            click.echo(line, err=True)
+
     try:
-        return build(recipe, out, workers=workers, progress=progress)
+        return build(recipe, out, workers=workers, progress=progress, check=check, say=say)
     except TooManyFailures as error:
         if as_json:
             common.echo_json({"finished": False, "out": str(out), "counts": dict(error.counts)})
@@ -199,20 +221,52 @@ def _record(result: BuildResult) -> dict[str, Any]:
         "shards_made": result.made,
         "shards_kept": result.kept,
         "counts": dict(result.counts),
+        "notes": list(result.notes),
+        "warnings": list(result.warnings),
     }
 
 
-def _result_lines(result: BuildResult) -> list[str]:
+def _result_lines(recipe: Recipe, result: BuildResult) -> list[str]:
     kept = f", {result.kept} of them from before" if result.kept and result.made else ""
     done = "was finished already: " if not result.made else ""
     quoted = shlex.quote(str(result.root))
     megabytes = f"{result.bytes / 1e6:.1f} MB"
     return [
         f"{result.root}: {done}{_size(result.samples, result.shards)}{kept} ({megabytes})",
+        *_chosen(recipe, result.counts),
         *count_lines(result.counts),
         *([f"left out: see {result.root / 'failures.jsonl'}"] if result.failures else []),
+        *result.warnings,
         f"next: cameo-data verify {quoted}; cameo-data preview {quoted}",
     ]
+
+
+def _chosen(recipe: Recipe, counts: Mapping[str, Any]) -> list[str]:
+    """What was chosen, and by which flag to choose otherwise."""
+    groups = (
+        "as many as use every frame that overlaps with others (--groups-per-scene)"
+        if recipe.groups_per_scene is None
+        else f"{recipe.groups_per_scene} per scene"
+    )
+    images = "as the files are" if recipe.size is None else f"resized to {recipe.size}"
+    quality = "" if recipe.image_format == "png" else f" of quality {recipe.image_quality}"
+    lines = [
+        f"samples: {recipe.views} views each, strategy {recipe.strategy}, {groups}",
+        f"images: {images}; what is encoded anew is {recipe.image_format}{quality} "
+        "(--image-format)",
+    ]
+    if left_out := counts["frames"]["left_out"]:
+        lines.append(f"left out: {common.plural(left_out, 'frame')}; {_why_left_out(recipe)}")
+    return lines
+
+
+def _why_left_out(recipe: Recipe) -> str:
+    if recipe.groups_per_scene is not None:
+        return "without --groups-per-scene every frame that overlaps with enough others is used"
+    return (
+        f"these share less than {recipe.min_overlap:g} with {recipe.views - 1} others "
+        "(--min-overlap, --views) or are no candidates (--frame-step, --max-frames)"
+    )
 
 
 def _size(samples: int, shards: int) -> str:
@@ -238,6 +292,16 @@ def count_lines(counts: Mapping[str, Any]) -> list[str]:
     if failures["total"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in failures["by_reason"].items())
         lines.append(f"failures: {failures['total']} ({reasons}); {failures['allowed']} allowed")
+    # builds of earlier versions do not count these
+    for note in counts.get("notes", ()):
+        single = note["scenes"] == 1
+        where = note["examples"][0] if single else common.plural(note["scenes"], "scene")
+        lines.append(f"note ({where}): {note['note']}")
+    for unused in counts.get("unused", ()):
+        names = f" ({', '.join(unused['examples'])})" if unused["examples"] else ""
+        lines.append(f"not used: {unused['count']} {unused['what']}{names}")
+    if (checked := counts.get("check")) is not None:
+        lines.append(consistency.summary(checked))
     return lines
 
 

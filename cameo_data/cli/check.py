@@ -7,6 +7,7 @@ from typing import Any
 import click
 import numpy as np
 
+from cameo_data import boundary
 from cameo_data.cli import common
 from cameo_data.cli.common import ExitCode
 from cameo_data.errors import DataError, Failure
@@ -68,11 +69,11 @@ def command(
     with common.progress(quiet=as_json) as progress:
         for number, scene_id in enumerate(drawn):
             try:
-                scene = opened.scene(scene_id)
+                with boundary.reading(opened.dataset, scene_id):
+                    scene = opened.scene(scene_id)
+                    checks.append(check_scene(scene, views=views, pairs=pairs, seed=seed))
             except DataError as error:
                 failures.append(error.failure)
-            else:
-                checks.append(check_scene(scene, views=views, pairs=pairs, seed=seed))
             progress("scenes", number + 1, len(drawn))
     found = report.Report(recipe, opened, len(opened.scene_ids()), checks, failures)
     if as_json:

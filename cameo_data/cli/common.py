@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from tqdm import tqdm
 
+from cameo_data import os_errors
 from cameo_data.errors import DataError, UsageError
 from cameo_data.recipe_file import parse_option
 
@@ -65,8 +66,7 @@ def errors_in_one_line(with_traceback: bool = False) -> Iterator[None]:
 def _one_line(error: Exception) -> str:
     text = str(error)
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename is not None else ""
-        text = f"{where}{error.strerror}; free space or choose another folder, and run again"
+        text = os_errors.described(error)
     return " ".join(text.split())
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cameo_data import commands
 from cameo_data import depth as methods
 from cameo_data.cli import common
 from cameo_data.cli.common import ExitCode
 from cameo_data.depth import run
 from cameo_data.executors.local import default_workers
-from cameo_data.recipe import source_recipe
+from cameo_data.recipe import SourceRecipe, source_recipe
 
 EPILOG = """
 \b
@@ -131,7 +131,7 @@ def command(
     if as_json:
         common.echo_json(_record(result))
     else:
-        click.echo("\n".join(_lines(result, name, root)))
+        click.echo("\n".join(_lines(result, recipe)))
     if result.failures:
         raise click.exceptions.Exit(ExitCode.DONE_WITH_FAILURES)
 
@@ -149,11 +149,13 @@ def _record(result: run.DepthResult) -> dict[str, Any]:
     }
 
 
-def _lines(result: run.DepthResult, name: str, root: Path) -> list[str]:
+def _lines(result: run.DepthResult, source: SourceRecipe) -> list[str]:
     counts, share = result.counts, result.known_share
-    kept = f", {common.plural(result.kept, 'scene')} from before" if result.kept else ""
+    some = result.kept and result.made
+    kept = f", {common.plural(result.kept, 'scene')} from before" if some else ""
+    done = "was finished already: " if not result.made else ""
     lines = [
-        f"{result.root}: depth of {common.plural(counts['frames']['used'], 'frame')} by "
+        f"{result.root}: {done}depth of {common.plural(counts['frames']['used'], 'frame')} by "
         f"{result.method}{kept}; on average {100 * (share or 0):.0f} % of the pixels known"
     ]
     for what in ("scenes", "frames"):
@@ -164,8 +166,8 @@ def _lines(result: run.DepthResult, name: str, root: Path) -> list[str]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in failures["by_reason"].items())
         lines.append(f"failures: {failures['total']} ({reasons}); {failures['allowed']} allowed; "
                      f"see {result.root / 'failures.jsonl'}")  # fmt: skip
-    depth = f"--depth {shlex.quote(str(result.root))}"
-    lines.append(f"next: cameo-data build-corr {name} {shlex.quote(str(root))} {depth} --out …")
+    used = source.model_copy(update={"depth": str(result.root), "depth_confidence": 0.0})
+    lines.append(f"next: {commands.of_source('build-corr', used, '--out', 'SHARDS')}")
     return lines
 
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cameo_data import commands
 from cameo_data.cli import common
 from cameo_data.cli.common import ExitCode
 
 if TYPE_CHECKING:
     from cameo_data.errors import Failure
     from cameo_data.overview import Overview, SceneRow
+    from cameo_data.recipe import SourceRecipe
 
 EPILOG = """
 \b
@@ -63,12 +65,12 @@ def command(
         common.echo_json({**head, "root": str(chosen.root), **found.record()})
     else:
         guessed = ", guessed" if chosen.guessed else ""
-        click.echo(_text(f"{opened.dataset} (format {recipe.name}{guessed})", found))
+        click.echo(_text(f"{opened.dataset} (format {recipe.name}{guessed})", found, recipe))
     if found.failed:
         raise click.exceptions.Exit(ExitCode.DONE_WITH_FAILURES)
 
 
-def _text(title: str, found: Overview) -> str:
+def _text(title: str, found: Overview, recipe: SourceRecipe) -> str:
     about = "" if found.complete else "about "
     looked = "" if found.complete else f"; {len(found.rows)} scenes looked into"
     scenes, frames = common.plural(found.scenes, "scene"), found.estimated_frames
@@ -92,7 +94,7 @@ def _text(title: str, found: Overview) -> str:
     lines.append(common.table(rows))
     if len(found.rows) > MAX_ROWS:
         lines.append(f"… and {len(found.rows) - MAX_ROWS} more (--json lists them)")
-    lines += ["", *_totals(found.record())]
+    lines += ["", *_totals(found.record(), recipe)]
     for note, scenes_of in found.notes.items():
         where = scenes_of[0] if len(scenes_of) == 1 else common.plural(len(scenes_of), "scene")
         lines.append(f"note ({where}): {note}")
@@ -125,7 +127,7 @@ def _alike(failures: Sequence[Failure]) -> list[tuple[str, int]]:
     return lines
 
 
-def _totals(record: dict[str, Any]) -> list[str]:
+def _totals(record: dict[str, Any], recipe: SourceRecipe) -> list[str]:
     lines = []
     sizes = [f"{s['hw'][1]}×{s['hw'][0]} ({s['frames']} frames)" for s in record["sizes"]]
     if sizes:
@@ -145,7 +147,9 @@ def _totals(record: dict[str, Any]) -> list[str]:
                 f"{scenes} with sparse matches, which a build stores in place of dense ones"
             )
         elif share < 1:
-            lines.append("frames without depth give no dense matches: build-corr says what to do")
+            lines.append(
+                f"frames without depth are left out of a build; {commands.make_depth(recipe)}"
+            )
     return lines
 
 

@@ -44,7 +44,7 @@ def command(
     Matches as points and lines with hidden points marked, one view warped into another, their
     colour difference, verdicts and confidence. The page needs nothing but itself.
     """
-    from cameo_data.report import build_page
+    from cameo_data.report import agreement, build_page
     from cameo_data.report.reading import counted
 
     out = out or build_dir / "preview.html"
@@ -60,6 +60,7 @@ def command(
             click.echo(f"would show {counted(len(keys), 'group')} in {out}: {', '.join(keys)}")
         return
     size = out.stat().st_size
+    doubt = agreement.doubt(page.agreement)
     if as_json:
         echo_json(
             {
@@ -68,10 +69,13 @@ def command(
                 "groups": page.groups,
                 "groups_left_out": page.groups_left_out,
                 **page.agreement.record(),
+                "warnings": [] if doubt is None else [doubt],
             }
         )
         return
     left_out = f", {page.groups_left_out} left out for its size" if page.groups_left_out else ""
     groups, pairs = counted(page.groups, "group"), counted(page.pairs, "pair")
     click.echo(f"{groups} and {pairs} of views{left_out} ({size / 1e6:.1f} MB)")
+    if doubt is not None:
+        click.echo(doubt)
     click.echo(f"Open {out.resolve()}")

@@ -63,18 +63,22 @@ def command(
         if out is not None and written:
             out.parent.mkdir(parents=True, exist_ok=True)
             plots.save(out, build, frames, reader.index.name)
+    doubt = agreement.doubt(sum(bins, agreement.Agreement()))
     if as_json:
         record: dict[str, Any] = {
             "build": str(build_dir),
             "frames": frames.record(),
             **build.record(),
             "colours": agreement.record(bins, summary.ROTATION_BINS_DEG, groups=len(chosen)),
+            "warnings": [] if doubt is None else [doubt],
             "plot": str(out) if written else None,
         }
         echo_json(record)
         return
     for line in text.lines(build, frames, bins, unicode=_shows_blocks()):
         click.echo(line)
+    if doubt is not None:
+        click.echo(f"\n{doubt}")
     if out is not None:
         click.echo(f"\n{'Plots are in' if written else 'Plots would be in'} {out}")
 

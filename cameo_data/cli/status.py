@@ -37,5 +37,5 @@ def _headline(status: BuildStatus) -> str:
     if status.state == "surveying":
         return f"{status.root}: not finished; scenes are being surveyed, no shard is planned yet"
     shards = f"{status.done} of {status.total} shards, {status.samples} samples"
-    done = "finished" if status.state == "finished" else "not finished"
+    done = "not finished" if status.state == "building" else status.state
     return f"{status.root}: {done}; {shards}"

@@ -138,6 +138,8 @@ def command(
     if as_json:
         echo_json({"out": str(out), **asdict(report)})
         return
+    if report.mended:
+        click.echo(f"damaged, so rendered again: {', '.join(report.mended)}")
     rate = report.images / report.seconds
     others = f", {len(report.kept)} kept as they were" if report.kept else ""
     click.echo(

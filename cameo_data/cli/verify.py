@@ -49,6 +49,8 @@ def command(build: Path, groups: int | None, seed: int, as_json: bool) -> None:
     else:
         for problem in report.problems:
             click.echo(problem.message)
+        for note in report.notes:
+            click.echo(f"{report.build}: {note}")
         if report.ok:
             shards = common.plural(report.shards, "shard")
             samples = common.plural(report.samples, "sample")

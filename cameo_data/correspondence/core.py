@@ -6,7 +6,7 @@ Conventions: ``docs/conventions.md``; the method and its measurements: ``docs/ge
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +17,10 @@ from numpy.typing import NDArray
 from cameo_data import camera as cameras
 from cameo_data import transforms
 from cameo_data.correspondence import kernel
+from cameo_data.correspondence.noise import traits_between
+from cameo_data.correspondence.steps import NO_STEPS, Steps, steps_of
 from cameo_data.types import Camera, Correspondence, DepthMap, PairMaps, Verdict
 
-# Noise is rounded up to a power of this: rounding of depths, as when a scene is given in another
-# unit, must not move a tolerance.
-NOISE_STEP = 1.1
-# Depth from disparities in whole steps (8-bit maps) is flat but for steps of one size. Two views
-# round independently, so their difference spreads over a step either way; 0.7 of the median step
-# as standard deviation, 2.5 of which are tolerated, covers 98 % (Middlebury cones).
-QUANTUM_NOISE = 0.7
 _NONE = np.zeros((0, 0), np.bool_)
 # From 4 MiB on, numpy asks for huge pages; those of Linux hold 2 MiB. First touching a full-size
 # answer in ordinary pages of 4 KiB takes as long as computing it.
@@ -40,14 +35,16 @@ class PreparedView:
         inverse_depth: (H + 2·PAD, W + 2·PAD) float32, 0 where unknown and in the margin.
         cells: uint8 of the same shape, which cells between four pixels are smooth.
         mask: (H, W) bool or None; restricts queries in this view and targets in it.
-        quantum: relative step of quantised inverse depth, 0 where it is continuous.
+        steps: the steps in which depth is stored, if it is.
+        sparse: whether most known pixels lack a known neighbour.
     """
 
     camera: Camera
     inverse_depth: NDArray[np.float32]
     cells: NDArray[np.uint8]
     mask: NDArray[np.bool_] | None
-    quantum: float = 0.0
+    steps: Steps = NO_STEPS
+    sparse: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,33 +100,23 @@ def prepare(
             f"mask has shape {mask.shape}, camera says {camera.hw} (h, w); resize one to the other"
         )
     inverse = kernel.padded_inverse(np.ascontiguousarray(z), valid)
-    return PreparedView(camera, inverse, _cells(inverse), mask, _quantum(inverse))
+    steps = steps_of(inverse)
+    return PreparedView(camera, inverse, _cells(inverse, steps), mask, steps, _sparse(inverse))
 
 
-def _cells(inverse: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _sparse(inverse: NDArray[np.float32]) -> bool:
+    """Whether fewer than half of the known pixels know a neighbour to the right and one below."""
+    step = max(1, inverse.shape[0] // 64)
+    known, below = inverse[:-1:step] > 0, inverse[1::step] > 0
+    count = np.count_nonzero(known)
+    both = np.count_nonzero(known[:, :-1] & known[:, 1:] & below[: len(known), :-1])
+    return bool(both < 0.5 * count)
+
+
+def _cells(inverse: NDArray[np.float32], steps: Steps) -> NDArray[np.uint8]:
     smooth = min(max(kernel.SMOOTH, 3 * kernel.roughness(inverse)), kernel.SMOOTH_MAX)
-    cells: NDArray[np.uint8] = kernel.classify_cells(inverse, smooth)
+    cells: NDArray[np.uint8] = kernel.classify_cells(inverse, smooth, steps.inverse, steps.depth)
     return cells
-
-
-def _quantum(inverse: NDArray[np.float32]) -> float:
-    """Relative step of inverse depth that is stored in steps: most neighbours are equal, and the
-    others differ by about one size and never by much less. 0 where depth is continuous.
-    """
-    rows = inverse[:: max(1, inverse.shape[0] // 64)]
-    a, b = rows[:, :-1], rows[:, 1:]
-    known = (a > 0) & (b > 0)
-    if known.sum() < 1000:
-        return 0.0
-    a, b = a[known], b[known]
-    step = np.abs(a - b) / np.maximum(a, b)
-    if np.mean(step == 0) < 0.5:
-        return 0.0
-    steps = step[(step > 0) & (step < kernel.SMOOTH_MAX)]
-    if steps.size < 0.03 * step.size:  # flat walls, with edges between them
-        return 0.0
-    least, median = np.quantile(steps, [0.01, 0.5])
-    return float(median) if least > 0.5 * median else 0.0
 
 
 def correspond(
@@ -195,10 +182,8 @@ def correspond_group(views: Sequence[PreparedView], stride: int) -> PairMaps:
     xy = np.full((count, count, h, w, 2), np.nan, np.float32)
     verdict = np.full((count, count, h, w), Verdict.NO_DEPTH, np.uint8)
     confidence = np.zeros((count, count, h, w), np.float32)
-    for a in range(count):
-        for b in range(count):
-            if a != b:
-                _fill(views[a], views[b], stride, xy[a, b], verdict[a, b], confidence[a, b])
+    for (a, b), traits in traits_of_group(views).items():
+        _fill(views[a], views[b], stride, xy[a, b], verdict[a, b], confidence[a, b], traits)
     return PairMaps(stride, xy, verdict, confidence)
 
 
@@ -211,7 +196,9 @@ def sample_depth(
     """
     points = np.ascontiguousarray(np.asarray(xy, np.float64).reshape(-1, 2))
     inverse = kernel.padded_inverse(depth.z, depth.valid)
-    w = kernel.sample(inverse, _cells(inverse), depth.hw, points)
+    w = kernel.sample(
+        inverse, _cells(inverse, steps_of(inverse)), depth.hw, _sparse(inverse), points
+    )
     valid = w > 0
     z = np.where(valid, 1.0 / np.where(valid, w, 1.0), 0.0).astype(np.float32)
     shape = np.shape(xy)[:-1]
@@ -221,19 +208,25 @@ def sample_depth(
 def noise_between(view0: PreparedView, view1: PreparedView) -> float:
     """Relative standard deviation of what view 1's depth says about view 0's points, as it widens
     the tolerance: 0 in clean depth, else rounded up to the next of a row of fixed values."""
-    geometry = PairGeometry.between(view0.camera, view1.camera)
-    return _noise(view0, view1, geometry)
+    return traits_between(view0, view1, PairGeometry.between(view0.camera, view1.camera)).noise
 
 
-def _noise(view0: PreparedView, view1: PreparedView, geometry: PairGeometry) -> float:
-    sigma = kernel.estimate_noise(
-        view0.inverse_depth, view1.inverse_depth, view1.cells, view0.camera.hw, view1.camera.hw,
-        geometry.homography, geometry.epipole1,
-    )  # fmt: skip
-    sigma = max(sigma, QUANTUM_NOISE * max(view0.quantum, view1.quantum))
-    if sigma < kernel.LEAST_NOISE:
-        return 0.0
-    return float(NOISE_STEP ** math.ceil(math.log(sigma) / math.log(NOISE_STEP)))
+def traits_of_group(views: Sequence[PreparedView]) -> dict[tuple[int, int], kernel.Traits]:
+    """What the depth of each ordered pair is like.
+
+    A pair that shows too little to measure its noise is as noisy as the noisiest of the others.
+    """
+    found = {
+        (a, b): traits_between(one, two, PairGeometry.between(one.camera, two.camera))
+        for (a, one), (b, two) in itertools.permutations(enumerate(views), 2)
+    }
+    measured = [traits.noise for traits in found.values() if traits.loose == 0]
+    if not measured:
+        return found
+    return {
+        pair: traits._replace(noise=max(measured), loose=0.0) if traits.loose else traits
+        for pair, traits in found.items()
+    }
 
 
 def _grid_hw(view: PreparedView, stride: int) -> tuple[int, int]:
@@ -263,12 +256,13 @@ def _fill(
     xy: NDArray[np.float32],
     verdict: NDArray[np.uint8],
     confidence: NDArray[np.float32],
+    traits: kernel.Traits | None = None,
 ) -> None:
     geometry = PairGeometry.between(view0.camera, view1.camera)
     kernel.run(
         view0.inverse_depth, view0.cells, view1.inverse_depth, view1.cells, view1.camera.hw,
         geometry.homography, geometry.epipole1, geometry.epipole0, geometry.plane_map,
-        stride, _noise(view0, view1, geometry),
+        stride, traits or traits_between(view0, view1, geometry),
         _NONE if view0.mask is None else view0.mask,
         _NONE if view1.mask is None else view1.mask,
         xy, verdict, confidence,

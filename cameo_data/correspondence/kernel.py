@@ -6,9 +6,12 @@ watches only the file of the function that is called, not those of the functions
 
 Shapes and names: ``W`` is a view's inverse depth, float32, with a margin of PAD zeros on each side
 (0 = unknown); row and column indices (r, c) count from the margin's corner, so the centre of pixel
-(0, 0) lies at (PAD, PAD). A fit is six float64: value, slope along x, slope along y, half of the
-second differences along x and y, and the doubt about an extrapolation by one pixel.
+(0, 0) lies at (PAD, PAD). A fit is seven float64: value, slope along x, slope along y, half of the
+second differences along x and y, the doubt about an extrapolation by one pixel, and how much more
+the value might change per pixel because no neighbour shows a slope.
 """
+
+from typing import NamedTuple
 
 import numba as nb
 import numpy as np
@@ -48,11 +51,54 @@ ROUNDING = 1e-6
 # middle, but not at it: on regular grids pixels lie exactly there, and rounding would decide.
 LEVEL = 0.47
 
+# Beyond that, and by this many more, noisy depth is clearly nearer; in between it is UNKNOWN.
+CLEAR = 1.0
+# Of a step in which depth is stored, what it may change in each view: a half by rounding, a half
+# because the slope of stairs cannot be read off them.
+STEPS = 1.0
+# Where no neighbour of a pixel shows the slope of its surface, it may be up to this per pixel.
+UNSEEN_SLOPE = 0.05
+# A second difference of less than this many steps is a stair.
+STAIR = 1.5
+# Where no pixel agrees, the bilinear weight of nearer ones from which on they hide the place.
+LEAST_SHARE = 0.05
+# In sparse depth a pixel at most this far from the landing place (|dx| + |dy|) may confirm a point
+# though it lies outside of the four around, at this confidence. It never hides one.
+FAR_CONFIRMS = 2.0
+FAR_CONFIDENCE = 0.25
+# Sigma of a pair whose noise could not be measured: what differs by less than SIGMAS of these is
+# UNKNOWN, and what agrees to within SAME is VISIBLE at half the confidence.
+UNMEASURED_NOISE = 0.02
+UNMEASURED_CONFIDENCE = 0.5
+
 NO_DEPTH, BEHIND, OUTSIDE, UNKNOWN, OCCLUDED, VISIBLE = 0, 1, 2, 3, 4, 5
 # Of a pixel around the landing place: what it shows, compared with the point
-EMPTY, AGREES, NEARER, FAR_NEARER, FARTHER = 0, 1, 2, 3, 4
+EMPTY, AGREES, NEARER, FAR_NEARER, FARTHER, VAGUE, MAYBE_NEARER = 0, 1, 2, 3, 4, 5, 6
 # Of a cell between four pixels
 BROKEN, PLANE, CURVED = 0, 1, 2
+
+
+class Traits(NamedTuple):
+    """What the depth of a pair of views is like.
+
+    Attributes:
+        noise: relative standard deviation, 0 in clean depth.
+        loose: how much more, as a share of inverse depth, a difference must be to mean something;
+            0 where the noise was measured.
+        steps0_w, steps0_z, steps1_w, steps1_z: steps in which the depth maps of the two views
+            are stored, of inverse depth or of depth; 0 where they are not.
+        sparse0, sparse1: whether most pixels are unknown, each known one alone.
+    """
+
+    noise: float
+    loose: float
+    steps0_w: float
+    steps0_z: float
+    steps1_w: float
+    steps1_z: float
+    sparse0: bool
+    sparse1: bool
+
 
 jit = nb.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 # Arrays are many arguments each: a call that is not inlined costs as much as the work inside.
@@ -82,9 +128,20 @@ def padded_inverse(z, valid):
 
 @jit
 def roughness(W):
-    """Median of |second difference| / value over a sparse grid; 0 where too little is known."""
+    """Median of |second difference| / value over a sparse grid, or over all pixels where that finds
+    too little; 0 if those are too few as well, and with them the cells that might be smooth."""
     h, w = W.shape
     step = max(1, int(np.sqrt(h * w / 4000.0)))
+    found = second_differences(W, step)
+    if found.size < 50 and step > 1:
+        found = second_differences(W, 1)
+    return np.median(found) if found.size >= 10 else 0.0
+
+
+@jit
+def second_differences(W, step):
+    """|second difference| / value of the pixels of a grid."""
+    h, w = W.shape
     found = np.empty((h // step + 1) * (w // step + 1) * 2)
     n = 0
     for i in range(PAD, h - PAD, step):
@@ -96,28 +153,30 @@ def roughness(W):
                 if a > 0 and b > 0:
                     found[n] = abs(a - 2 * c + b) / c
                     n += 1
-    return np.median(found[:n]) if n >= 50 else 0.0
+    return found[:n]
 
 
 @jit
-def classify_cells(W, smooth):
+def classify_cells(W, smooth, step_w, step_z):
     """uint8 of W's shape: BROKEN, PLANE or CURVED for the cell from a pixel to its lower right.
 
     A cell between four known pixels is a plane if along each of its sides one of the two second
-    differences that hold the side is below ``smooth``, so a cell beside an edge still counts.
+    differences that hold the side is below ``smooth``, so a cell beside an edge still counts. So is
+    one of stairs of a single step, where depth is stored in steps.
     """
     h, w = W.shape
     e, third_limit, edge = np.float32(smooth), np.float32(4 * smooth), np.float32(EDGE)
     two, three = np.float32(2), np.float32(3)
+    s_w, s_z = np.float32(STAIR * step_w), np.float32(STAIR * step_z)
     across = np.zeros((h, w), np.uint8)
     down = np.zeros((h, w), np.uint8)
     for i in range(1, h - 1):
         for j in range(1, w - 1):
             b = W[i, j]
             a, c = W[i, j - 1], W[i, j + 1]
-            across[i, j] = (abs(a - two * b + c) <= e * b) & (a > 0) & (c > 0)
+            across[i, j] = (abs(a - two * b + c) <= e * b + s_w + s_z * b * b) & (a > 0) & (c > 0)
             a, c = W[i - 1, j], W[i + 1, j]
-            down[i, j] = (abs(a - two * b + c) <= e * b) & (a > 0) & (c > 0)
+            down[i, j] = (abs(a - two * b + c) <= e * b + s_w + s_z * b * b) & (a > 0) & (c > 0)
     cells = np.zeros((h, w), np.uint8)
     for i in range(1, h - 2):
         for j in range(1, w - 2):
@@ -125,7 +184,7 @@ def classify_cells(W, smooth):
             least = min(min(a, b), min(c, d))
             plane = (
                 (least > 0)
-                & (abs(a - b - c + d) <= two * e * least)
+                & (abs(a - b - c + d) <= two * (e * least + s_w + s_z * least * least))
                 & (across[i, j] | across[i, j + 1])
                 & (across[i + 1, j] | across[i + 1, j + 1])
                 & (down[i, j] | down[i + 1, j])
@@ -154,7 +213,8 @@ def classify_cells(W, smooth):
 
 @inlined
 def axis_fit(a, b, c, d, e):
-    """(slope, second difference, doubt) at c, the middle of five neighbours; 0 is unknown.
+    """(slope, second difference, doubt, unseen slope) at c, the middle of five neighbours; 0 is
+    unknown.
 
     From the smoothest of the three-point stencils that hold c, so never across an edge.
     """
@@ -178,7 +238,7 @@ def axis_fit(a, b, c, d, e):
             second = q
             slope = (d - c) - 0.5 * q
     if best <= EDGE * c:
-        return slope, second, best
+        return slope, second, best, 0.0
     # a thin thing or a lonely pixel: the flatter side, if it is flat at all
     slope = 0.0
     step = np.inf
@@ -189,19 +249,20 @@ def axis_fit(a, b, c, d, e):
         step = abs(d - c)
         slope = d - c
     if step > EDGE * c:
-        return 0.0, 0.0, 0.25 * EDGE * c
-    return slope, 0.0, 0.25 * step + 0.1 * EDGE * c
+        # only if neither neighbour is known might the surface be steep
+        return 0.0, 0.0, 0.25 * EDGE * c, UNSEEN_SLOPE * c if step == np.inf else 0.0
+    return slope, 0.0, 0.25 * step + 0.1 * EDGE * c, 0.0
 
 
 @inlined
 def fit(W, r, c, out):
     """The surface through pixel (r, c) into ``out``."""
     w = np.float64(W[r, c])
-    gx, qx, ux = axis_fit(
+    gx, qx, ux, sx = axis_fit(
         np.float64(W[r, c - 2]), np.float64(W[r, c - 1]), w,
         np.float64(W[r, c + 1]), np.float64(W[r, c + 2]),
     )  # fmt: skip
-    gy, qy, uy = axis_fit(
+    gy, qy, uy, sy = axis_fit(
         np.float64(W[r - 2, c]), np.float64(W[r - 1, c]), w,
         np.float64(W[r + 1, c]), np.float64(W[r + 2, c]),
     )  # fmt: skip
@@ -211,6 +272,7 @@ def fit(W, r, c, out):
     out[3] = 0.5 * qx
     out[4] = 0.5 * qy
     out[5] = min(ux + uy, EDGE * w)
+    out[6] = max(sx, sy)
 
 
 @inlined
@@ -248,11 +310,12 @@ def largest_bend(W, r, c):
 
 
 @jit
-def lookup(W, cells, x, y, fits):
+def lookup(W, cells, x, y, sparse, fits):
     """Inverse depth at pixel (x, y) of the surface that most of the four pixels around it see.
 
     Returns (value or 0 where less than half is known, its share of what is known, which of the
-    four pixels stands for it). Inside a smooth cell all four see it.
+    four pixels stands for it). Inside a smooth cell all four see it. Where depth is sparse, what
+    is unknown there says nothing: one known pixel will do, at a share of its weight.
     """
     px, py = x + (PAD - 0.5), y + (PAD - 0.5)
     c0, r0 = int(np.floor(px)), int(np.floor(py))
@@ -278,7 +341,7 @@ def lookup(W, cells, x, y, fits):
             guess[k] = W[r0 + ky, c0 + kx]
         weight[k] = wk
         known += wk
-    if known < 0.5:
+    if known < (LEAST_SHARE if sparse else 0.5):
         return 0.0, 0.0, 0
     best, value, chosen = -1.0, 0.0, 0
     for k in range(4):
@@ -294,18 +357,18 @@ def lookup(W, cells, x, y, fits):
         # of two surfaces with equal shares, as on an edge at a cell's centre, the nearer one
         if total > best + ROUNDING or (total > best - ROUNDING and mean > value):
             best, value, chosen = total, mean, k
-    return value, best / known, chosen
+    return value, best / max(known, 0.5), chosen
 
 
 @jit
-def sample(W, cells, hw, points):
+def sample(W, cells, hw, sparse, points):
     """Inverse depth (N,) at pixels (N, 2), 0 where unknown."""
     out = np.zeros(points.shape[0])
-    fits = np.empty((4, 6))
+    fits = np.empty((4, 7))
     for i in range(points.shape[0]):
         x, y = points[i, 0], points[i, 1]
         if x >= 0 and y >= 0 and x < hw[1] and y < hw[0]:
-            out[i] = lookup(W, cells, x, y, fits)[0]
+            out[i] = lookup(W, cells, x, y, sparse, fits)[0]
     return out
 
 
@@ -313,12 +376,12 @@ def sample(W, cells, hw, points):
 
 
 @inlined
-def query_fit(W0, cells0, u, v, stride, fits, out):
+def query_fit(W0, cells0, u, v, stride, sparse, fits, out):
     """The surface of view 0 at a query, into ``out``."""
     if stride % 2 == 1:
         fit(W0, int(v) + PAD, int(u) + PAD, out)
     else:
-        value, _, k = lookup(W0, cells0, u, v, fits)
+        value, _, k = lookup(W0, cells0, u, v, sparse, fits)
         fit(W0, int(v - 0.5) + (k >> 1) + PAD, int(u - 0.5) + (k & 1) + PAD, out)
         out[0] = value
 
@@ -338,7 +401,15 @@ def may_face(f, u, v, E, noise):
 
 
 @inlined
-def compare_by_fits(W, r0, c0, fx, fy, w1, same, fits, kinds):
+def rounding_of(traits, w0, w1):
+    """How far two roundings to whole steps may take apart w0, seen in view 1 as w1, and view 1."""
+    step0 = traits.steps0_w + traits.steps0_z * w0 * w0
+    step1 = traits.steps1_w + traits.steps1_z * w1 * w1
+    return STEPS * (step0 * (w1 / w0) + step1)
+
+
+@inlined
+def compare_by_fits(W, r0, c0, fx, fy, w1, same, far, noise, unmeasured, fits, kinds):
     """What the four pixels show, each carried on to the landing place along its own surface.
 
     Returns whether a pixel disagreed that need not, were its slope known better.
@@ -349,19 +420,26 @@ def compare_by_fits(W, r0, c0, fx, fy, w1, same, fits, kinds):
         w = np.float64(W[r0 + ky, c0 + kx])
         if w <= 0:
             kinds[k] = EMPTY
-        elif w > (1 + STEEP) * w1:
+        elif w > w1 + max(STEEP * w1, far):
             kinds[k] = FAR_NEARER
-        elif w < (1 - STEEP) * w1:
+        elif w < w1 - max(STEEP * w1, far):
             kinds[k] = FARTHER
         else:
             f = fits[k]
             fit(W, r0 + ky, c0 + kx, f)
             dx, dy = fx - kx, fy - ky
             d = w1 - at(f, dx, dy)
-            if abs(d) <= same * w1 + f[5] * (abs(dx) + abs(dy)):
+            reach = abs(dx) + abs(dy)
+            if abs(d) <= same + f[5] * reach:
                 kinds[k] = AGREES
             else:
-                kinds[k] = NEARER if d < 0 else FARTHER
+                # the slope is as noisy as its pixels, or unknown
+                if abs(d) > far + (f[5] + f[6] + noise * w1) * reach:
+                    kinds[k] = NEARER if d < 0 else FARTHER
+                elif d < 0 and f[6] == 0 and not unmeasured:
+                    kinds[k] = MAYBE_NEARER
+                else:
+                    kinds[k] = VAGUE
                 doubtful = True
     return doubtful
 
@@ -385,10 +463,10 @@ def compare_by_tangent(W, r0, c0, fx, fy, w1, same, f0, u, v, E, N, fits, kinds)
             continue
         kx, ky = k & 1, k >> 1
         w = np.float64(W[r0 + ky, c0 + kx])
-        if abs(w - (w1 + gx * (kx - fx) + gy * (ky - fy))) <= same * w1:
+        if abs(w - (w1 + gx * (kx - fx) + gy * (ky - fy))) <= same:
             kinds[k] = AGREES
             f = fits[k]
-            f[0], f[1], f[2], f[3], f[4], f[5] = w, gx, gy, 0.0, 0.0, 0.0
+            f[0], f[1], f[2], f[3], f[4], f[5], f[6] = w, gx, gy, 0.0, 0.0, 0.0, 0.0
 
 
 @inlined
@@ -413,12 +491,12 @@ def join_creases(W, r0, c0, w1, same, a, fits, kinds):
             continue
         kx, ky = k & 1, k >> 1
         below = at(fa, kx - ax, ky - ay) - W[r0 + ky, c0 + kx]
-        if below >= -same * w1:
+        if below >= -same:
             kinds[k] = AGREES
         elif kinds[k] == NEARER:
             above = fa[0] - at(fits[k], ax - kx, ay - ky)
             small = max(abs(above), abs(below)) < CREASE * w1
-            if small and (above * below <= 0 or abs(above) < same * w1):
+            if small and (above * below <= 0 or abs(above) < same):
                 kinds[k] = AGREES
 
 
@@ -452,22 +530,63 @@ def coverage(W, r0, c0, fx, fy, a, n, fits):
     return covered / total
 
 
+@jit
+def confirmed_from_afar(W, r0, c0, fx, fy, w1, same, kinds, f):
+    """Whether none of the four pixels is known, and the nearest known one of the twelve around
+    them agrees, carried on along its own surface."""
+    for k in range(4):
+        if kinds[k] != EMPTY:
+            return False
+    best, dx, dy = FAR_CONFIRMS, 0.0, 0.0
+    for jy in range(-1, 3):
+        for jx in range(-1, 3):
+            reach = abs(fx - jx) + abs(fy - jy)
+            if W[r0 + jy, c0 + jx] > 0 and reach < best:
+                best, dx, dy = reach, fx - jx, fy - jy
+                fit(W, r0 + jy, c0 + jx, f)
+    allowed = same + f[5] * best
+    return best < FAR_CONFIRMS and abs(w1 - at(f, dx, dy)) <= allowed
+
+
 @inlined
-def judge(W0, cells0, W1, x, y, w1, u, v, stride, E, N, noise, fits, f0, kinds):
+def nearer_share(kinds, fx, fy):
+    """Bilinear weight of the nearer pixels, as a share of all four."""
+    share = 0.0
+    for k in range(4):
+        if kinds[k] == NEARER or kinds[k] == FAR_NEARER:
+            share += (fx if k & 1 else 1 - fx) * (fy if k >> 1 else 1 - fy)
+    return share
+
+
+@inlined
+def judge(W0, cells0, W1, x, y, w0, w1, u, v, stride, E, N, traits, fits, f0, kinds):
     """(verdict, confidence) of a query (u, v) whose inverse depth in view 1 is w1 at (x, y), where
     the four pixels around may see different surfaces."""
     px, py = x + (PAD - 0.5), y + (PAD - 0.5)
     c0, r0 = int(px), int(py)
     fx, fy = px - c0, py - r0
-    same = SAME + SIGMAS * noise
-    doubtful = compare_by_fits(W1, r0, c0, fx, fy, w1, same, fits, kinds)
+    noise = SIGMAS * traits.noise
+    same = (SAME + noise) * w1 + rounding_of(traits, w0, w1)
+    far = same + (traits.loose + CLEAR * traits.noise) * w1
+    doubtful = compare_by_fits(
+        W1, r0, c0, fx, fy, w1, same, far, noise, traits.loose > 0, fits, kinds
+    )
     if doubtful:
-        query_fit(W0, cells0, u, v, stride, fits[4:], f0)
+        query_fit(W0, cells0, u, v, stride, traits.sparse0, fits[4:], f0)
         compare_by_tangent(W1, r0, c0, fx, fy, w1, same, f0, u, v, E, N, fits, kinds)
     a = heaviest(kinds, AGREES, AGREES, fx, fy)
+    if a >= 0:  # beside a pixel that agrees, weaker evidence will do
+        for k in range(4):
+            if kinds[k] == MAYBE_NEARER:
+                kinds[k] = NEARER
     n = heaviest(kinds, NEARER, FAR_NEARER, fx, fy)
+    if a < 0 and n < 0 and traits.sparse1 and confirmed_from_afar(
+        W1, r0, c0, fx, fy, w1, same, kinds, fits[0]
+    ):  # fmt: skip
+        return VISIBLE, FAR_CONFIDENCE
     if a < 0:
-        return (OCCLUDED, 1.0) if n >= 0 else (UNKNOWN, 0.0)
+        share = nearer_share(kinds, fx, fy)
+        return (OCCLUDED, share) if share >= LEAST_SHARE else (UNKNOWN, 0.0)
     if n >= 0:
         join_creases(W1, r0, c0, w1, same, a, fits, kinds)
         n = heaviest(kinds, NEARER, FAR_NEARER, fx, fy)
@@ -478,33 +597,69 @@ def judge(W0, cells0, W1, x, y, w1, u, v, stride, E, N, noise, fits, f0, kinds):
             return OCCLUDED, 2 * covered - 1
         confidence = 1 - 2 * covered
     if not doubtful:
-        query_fit(W0, cells0, u, v, stride, fits[4:], f0)
-    if not may_face(f0, u, v, E, SIGMAS * noise):
+        query_fit(W0, cells0, u, v, stride, traits.sparse0, fits[4:], f0)
+    if not may_face(f0, u, v, E, noise):
         # hidden by the very surface that it lies on
         return OCCLUDED, 0.5
+    if traits.loose > 0:
+        confidence *= UNMEASURED_CONFIDENCE
     return VISIBLE, confidence
 
 
 @jit
 def judge_row(
-    W0, cells0, W1, columns, x, y, w1, v, stride, E, N, noise, fits, f0, kinds, verdict, confidence
+    W0, cells0, W1, columns, x, y, w0, w1, v, stride, E, N, traits, fits, f0, kinds, verdict,
+    confidence,
 ):  # fmt: skip
     """``judge`` for some queries of a row: one call, for a call costs as much as a query."""
     for m in range(columns.shape[0]):
         j = columns[m]
         u = (j + 0.5) * stride
         verdict[j], confidence[j] = judge(
-            W0, cells0, W1, x[j], y[j], w1[j], u, v, stride, E, N, noise, fits, f0, kinds
+            W0, cells0, W1, x[j], y[j], w0[j], w1[j], u, v, stride, E, N, traits, fits, f0, kinds
         )
+
+
+@jit
+def judge_smooth_row(W1, cells1, index, fx, fy, w0, w1, traits, verdict, confidence, broken):
+    """Verdicts of a row in smooth cells, in depth that is noisy, in steps, or of unknown noise.
+
+    Returns how many queries land in other cells; the first so many of ``broken`` are these.
+    """
+    pitch = W1.shape[1]
+    tolerated = SAME + SIGMAS * traits.noise
+    doubted = traits.loose + CLEAR * traits.noise
+    agreed = np.float32(UNMEASURED_CONFIDENCE if traits.loose > 0 else 1.0)
+    count = 0
+    for j in range(w0.shape[0]):
+        if index[j] < 0:
+            continue
+        r, c = index[j] // pitch, index[j] % pitch
+        if cells1[r, c] == BROKEN:
+            broken[count] = j
+            count += 1
+            continue
+        depth1 = w1[j]
+        same = tolerated * depth1 + rounding_of(traits, np.float64(w0[j]), depth1)
+        d = smooth_value(W1, cells1[r, c], r, c, fx[j], fy[j]) - depth1
+        beyond = d - same - doubted * depth1
+        if abs(d) <= same:
+            verdict[j], confidence[j] = VISIBLE, agreed
+        elif beyond > 0:
+            # just beyond what noise explains is little evidence
+            verdict[j], confidence[j] = OCCLUDED, np.float32(min(1.0, beyond / same))
+        else:
+            verdict[j], confidence[j] = UNKNOWN, np.float32(0)
+    return count
 
 
 # --- a pair of views ----------------------------------------------------------------------------
 
 
 @jit
-def query_row(W0, cells0, row, stride, mask0, w0, share):
+def query_row(W0, cells0, row, stride, sparse, mask0, w0, share):
     """Inverse depth of one row of queries and how sure it is."""
-    fits = np.empty((4, 6))
+    fits = np.empty((4, 7))
     v = (row + 0.5) * stride
     for j in range(w0.shape[0]):
         u = (j + 0.5) * stride
@@ -512,7 +667,7 @@ def query_row(W0, cells0, row, stride, mask0, w0, share):
             w0[j] = W0[int(v) + PAD, int(u) + PAD]
             share[j] = 1.0
         else:
-            value, known, _ = lookup(W0, cells0, u, v, fits)
+            value, known, _ = lookup(W0, cells0, u, v, sparse, fits)
             w0[j] = value
             share[j] = known
         if mask0.size and not mask0[int(v), int(u)]:
@@ -557,7 +712,7 @@ def place_row(w0, x, y, w1, width, height, pitch, xy, verdict, confidence, index
 
 @jit
 def run(
-    W0, cells0, W1, cells1, hw1, M, T, E, N, stride, noise, mask0, mask1, xy, verdict, confidence
+    W0, cells0, W1, cells1, hw1, M, T, E, N, stride, traits, mask0, mask1, xy, verdict, confidence
 ):  # fmt: skip
     """All queries of a pair; fills xy (h, w, 2), verdict (h, w), confidence (h, w).
 
@@ -565,15 +720,16 @@ def run(
     mean none.
     """
     h, w = verdict.shape
-    same = SAME + SIGMAS * noise
+    same = SAME
+    plain = traits.noise == 0 and traits.loose == 0 and rounding_of(traits, 1.0, 1.0) == 0
     x, y, w1 = np.empty(w), np.empty(w), np.empty(w)
     fx, fy = np.empty(w), np.empty(w)
     index = np.empty(w, np.int32)
     broken = np.empty(w, np.int64)
     w0 = np.empty(w, np.float32)
     share = np.ones(w)
-    fits = np.empty((8, 6))
-    f0 = np.empty(6)
+    fits = np.empty((8, 7))
+    f0 = np.empty(7)
     kinds = np.empty(4, np.int64)
     width, height = np.float64(hw1[1]), np.float64(hw1[0])
     pitch = W1.shape[1]
@@ -583,7 +739,7 @@ def run(
         if stride == 1 and not mask0.size:
             w0[:] = W0[i + PAD, PAD : PAD + w]
         else:
-            query_row(W0, cells0, i, stride, mask0, w0, share)
+            query_row(W0, cells0, i, stride, traits.sparse0, mask0, w0, share)
         verdicts, sure = verdict[i], confidence[i]
         project_row(w0, v, np.float64(stride), M, T, x, y, w1)
         place_row(
@@ -591,7 +747,11 @@ def run(
             index, fx, fy,
         )  # fmt: skip
         count = 0
-        for j in range(w):
+        if not plain:
+            count = judge_smooth_row(
+                W1, cells1, index, fx, fy, w0, w1, traits, verdicts, sure, broken
+            )
+        for j in range(w if plain else 0):
             k = index[j]
             if k < 0:
                 continue
@@ -615,8 +775,8 @@ def run(
             sure[j] = np.float32(found >= OCCLUDED)
         if count:
             judge_row(
-                W0, cells0, W1, broken[:count], x, y, w1, v, stride, E, N, noise, fits, f0, kinds,
-                verdicts, sure,
+                W0, cells0, W1, broken[:count], x, y, w0, w1, v, stride, E, N, traits, fits, f0,
+                kinds, verdicts, sure,
             )  # fmt: skip
         if stride % 2 == 0:
             for j in range(w):
@@ -629,15 +789,16 @@ def run(
 
 
 @jit
-def estimate_noise(W0, W1, cells1, hw0, hw1, M, T):
-    """Relative noise between two views: the spread of what smooth cells of view 1 show, compared
-    with points of view 0, over a sparse grid. 0 where too few points meet.
+def differences(W0, W1, cells1, hw0, hw1, M, T, traits, step, alone):
+    """(N, 3): how far view 1 is from points of view 0, as a share of inverse depth; how much of it
+    steps may account for; how far away in pixels view 1's depth was taken. Over a grid of step
+    ``step``, within 10 %, because hidden points are far off.
 
-    By the median of absolute differences (× 1.4826, normal), within 10 % at first and then within
-    4 standard deviations: hidden points are far off, and a minority.
+    View 1 is looked up in smooth cells or, ``alone``, at the known pixel next to the place, carried
+    on along its own surface.
     """
-    step = max(1, int(np.sqrt(hw0[0] * hw0[1] / 1500.0)))
-    found = np.empty((hw0[0] // step + 1) * (hw0[1] // step + 1))
+    found = np.empty(((hw0[0] // step + 1) * (hw0[1] // step + 1), 3))
+    f = np.empty(7)
     n = 0
     for i in range(step // 2, hw0[0], step):
         for j in range(step // 2, hw0[1], step):
@@ -654,18 +815,44 @@ def estimate_noise(W0, W1, cells1, hw0, hw1, M, T):
                 continue
             px, py = x + (PAD - 0.5), y + (PAD - 0.5)
             c, r = int(px), int(py)
-            if cells1[r, c] == BROKEN:
+            away = 0.0
+            if alone:
+                best = 2.0
+                dx, dy = 0.0, 0.0
+                for k in range(4):
+                    kx, ky = k & 1, k >> 1
+                    reach = abs(px - c - kx) + abs(py - r - ky)
+                    if W1[r + ky, c + kx] > 0 and reach < best:
+                        best = reach
+                        dx, dy = px - c - kx, py - r - ky
+                        fit(W1, r + ky, c + kx, f)
+                if best == 2.0:
+                    continue
+                seen = at(f, dx, dy)
+                away = best
+                if seen <= 0:
+                    continue
+            elif cells1[r, c] == BROKEN:
                 continue
-            seen = smooth_value(W1, cells1[r, c], r, c, px - c, py - r)
-            d = abs(w0 / hz / seen - 1)
+            else:
+                seen = smooth_value(W1, cells1[r, c], r, c, px - c, py - r)
+            w1 = w0 / hz
+            d = abs(w1 / seen - 1)
             if d < 0.1:
-                found[n] = d
+                found[n, 0] = d
+                found[n, 1] = rounding_of(traits, w0, w1) / w1
+                found[n, 2] = away
                 n += 1
-    if n < 50:
-        return 0.0
-    sigma = 1.4826 * np.median(found[:n])
+    return found[:n]
+
+
+@jit
+def spread(found):
+    """Standard deviation of absolute differences, by their median (× 1.4826, normal), at first of
+    all and then within 4 standard deviations."""
+    sigma = 1.4826 * np.median(found)
     for _ in range(3):
-        near = found[:n][found[:n] < 4 * sigma]
+        near = found[found < 4 * sigma]
         if near.size < 20:
             break
         sigma = 1.4826 * np.median(near)

@@ -17,17 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data.correspondence.kernel import (
+    CLEAR,
     CREASE,
     EDGE,
+    FAR_CONFIDENCE,
+    FAR_CONFIRMS,
     LEAST_NOISE,
+    LEAST_SHARE,
     LEVEL,
     ROUNDING,
     SAME,
     SIGMAS,
     SMOOTH,
     SMOOTH_MAX,
+    STAIR,
     STEEP,
     STEEP_TANGENT,
+    STEPS,
+    UNMEASURED_CONFIDENCE,
+    UNMEASURED_NOISE,
+    UNSEEN_SLOPE,
 )
 from cameo_data.types import Camera, Correspondence, Verdict
 
@@ -43,6 +52,7 @@ class Surface:
     slope: tuple[float, float]
     half_second: tuple[float, float]
     doubt: float
+    unseen_slope: float = 0.0
 
     def at(self, dx: float, dy: float) -> float:
         """Its value (dx, dy) pixels away."""
@@ -64,38 +74,72 @@ class InverseDepth:
         self.camera = camera
         rough = self.roughness()
         self.smooth = min(max(SMOOTH, 3 * rough), SMOOTH_MAX)
+        self.steps = self.find_steps()
+        self.sparse = self.find_sparse()
 
     def __call__(self, x: int, y: int) -> float:
         h, w = self.w.shape
         return float(self.w[y, x]) if 0 <= x < w and 0 <= y < h else 0.0
 
     def roughness(self) -> float:
-        """Median of |second difference| / value over a sparse grid."""
+        """Median of |second difference| / value over a sparse grid, or else of all pixels."""
         h, w = self.w.shape
         step = max(1, int(math.sqrt((h + 6) * (w + 6) / 4000.0)))
+        found = self.second_differences(step)
+        if len(found) < 50 and step > 1:
+            found = self.second_differences(1)
+        return median(found) if len(found) >= 10 else 0.0
+
+    def second_differences(self, step: int) -> list[float]:
+        """|second difference| / value, along x and y, of the pixels of a grid."""
+        h, w = self.w.shape
         found = []
         for y, x in itertools.product(range(0, h, step), range(0, w, step)):
             c = self(x, y)
             for a, b in ((self(x - 1, y), self(x + 1, y)), (self(x, y - 1), self(x, y + 1))):
                 if a > 0 and b > 0 and c > 0:
                     found.append(abs(a - 2 * c + b) / c)
-        return median(found) if len(found) >= 50 else 0.0
+        return found
 
-    def quantum(self) -> float:
-        """Relative step of inverse depth stored in steps, 0 where it is continuous."""
-        equal, steps = 0, []
-        first = -3 % max(1, (self.w.shape[0] + 6) // 64)
-        for row in self.w[first :: max(1, (self.w.shape[0] + 6) // 64)]:
-            for a, b in itertools.pairwise(row.tolist()):
-                if a > 0 and b > 0:
-                    equal += a == b
-                    steps += [abs(a - b) / max(a, b)] * (a != b)
-        small = [step for step in steps if step < SMOOTH_MAX]
-        known = equal + len(steps)
-        if known < 1000 or equal < 0.5 * known or len(small) < 0.03 * known:
-            return 0.0
-        least, middle = np.quantile(small, [0.01, 0.5])
-        return float(middle) if least > 0.5 * middle else 0.0
+    def sampled_rows(self, of: FloatArray) -> FloatArray:
+        """Some 64 rows, counted from a margin of three."""
+        every = max(1, (self.w.shape[0] + 6) // 64)
+        return of[-3 % every :: every]
+
+    def find_steps(self) -> tuple[float, float]:
+        """Steps of inverse depth and of depth in which the map is stored, else 0."""
+        padded = np.pad(self.w, 3).ravel()
+        values = padded[:: max(1, padded.size // 4096)]
+        values = values[values > 0]
+        if values.size < 2048:
+            values = self.w[self.w > 0]
+            values = values[:: max(1, values.size // 4096)]
+        if values.size < 10:
+            return 0.0, 0.0
+        inverse, off_inverse = _whole_steps(values)
+        depth, off_depth = _whole_steps(np.float32(1) / values)
+        if inverse and off_inverse <= off_depth:
+            return (inverse, 0.0) if _stairs(self.sampled_rows(self.w), inverse) else (0.0, 0.0)
+        if depth:
+            known = self.w > 0
+            z = np.where(known, np.float32(1) / np.where(known, self.w, 1), np.float32(0))
+            return (0.0, depth) if _stairs(self.sampled_rows(z), depth) else (0.0, 0.0)
+        return 0.0, 0.0
+
+    def find_sparse(self) -> bool:
+        """Whether fewer than half of the known pixels know their right and lower neighbours."""
+        h, w = self.w.shape
+        every = max(1, (h + 6) // 64)
+        known = both = 0
+        for y, x in itertools.product(range(-3 % every, h, every), range(w)):
+            if self(x, y) > 0:
+                known += 1
+                both += self(x + 1, y) > 0 and self(x, y + 1) > 0
+        return both < 0.5 * known
+
+    def step_at(self, w: float) -> float:
+        """The step in inverse depth at inverse depth ``w``."""
+        return self.steps[0] + self.steps[1] * w * w
 
     def surface(self, x: int, y: int) -> Surface:
         """The surface through pixel (x, y)."""
@@ -109,6 +153,7 @@ class InverseDepth:
             (fits[0][0], fits[1][0]),
             (0.5 * fits[0][1], 0.5 * fits[1][1]),
             min(fits[0][2] + fits[1][2], EDGE * value),
+            max(fits[0][3], fits[1][3]),
         )
 
     def smooth_value(self, x: int, y: int, fx: float, fy: float) -> float | None:
@@ -124,7 +169,8 @@ class InverseDepth:
             four[2] * (1 - fx) + four[3] * fx
         ) * fy
         twist = abs(four[0] - four[1] - four[2] + four[3])
-        if twist <= 2 * self.smooth * least and all(_one_flat(line, self.smooth) for line in lines):
+        stairs = STAIR * self.step_at(least)
+        if twist <= 2 * (self.smooth * least + stairs) and all(map(self.one_flat, lines)):
             return linear
         third = max(abs(d - 3 * c + 3 * b - a) for a, b, c, d in lines)
         second = max(abs(a - 2 * b + c) for a, b, c, _ in lines)
@@ -135,6 +181,13 @@ class InverseDepth:
         ):
             return self.bent(x, y, fx, fy, linear)
         return None
+
+    def one_flat(self, line: list[float]) -> bool:
+        """Whether one of the two second differences of four neighbours is small."""
+        a, b, c, d = line
+        left = a > 0 and abs(a - 2 * b + c) <= self.smooth * b + STAIR * self.step_at(b)
+        right = d > 0 and abs(b - 2 * c + d) <= self.smooth * c + STAIR * self.step_at(c)
+        return left or right
 
     def bends(self, x: int, y: int) -> list[float]:
         """How much the slope changes along each side of a cell: two along x, two along y."""
@@ -168,7 +221,7 @@ class InverseDepth:
                 guess = surface.at(fx - i, fy - j)
                 seen.append((weight, guess if guess > 0 else surface.value, surface))
         known = sum(weight for weight, _, _ in seen)
-        if known < 0.5:
+        if known < (LEAST_SHARE if self.sparse else 0.5):
             return 0.0, 0.0, None
         best, value, chosen = -1.0, 0.0, None
         for _, guess, surface in seen:
@@ -177,19 +230,40 @@ class InverseDepth:
             mean = sum(w * g for w, g in alike) / total
             if total > best + ROUNDING or (total > best - ROUNDING and mean > value):
                 best, value, chosen = total, mean, surface
-        return value, best / known, chosen
+        return value, best / max(known, 0.5), chosen
 
 
-def _one_flat(line: list[float], smooth: float) -> bool:
-    """Whether one of the two second differences of four neighbours is small."""
-    a, b, c, d = line
-    left = a > 0 and abs(a - 2 * b + c) <= smooth * b
-    right = d > 0 and abs(b - 2 * c + d) <= smooth * c
-    return left or right
+def _whole_steps(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """(step of which all differences of values are multiples, how far they are not)."""
+    ordered = np.sort(values)
+    least = np.float32(1e-6) * ordered[-1]
+    gaps = sorted(b - a for a, b in itertools.pairwise(ordered) if b - a > least)
+    if len(gaps) < 9:
+        return 0.0, 1.0
+    ones = [gap for gap in gaps if gap < 1.5 * gaps[int(0.01 * len(gaps))]]
+    step = ones[len(ones) // 2]
+    few = np.array([gap for gap in gaps if gap < 4.5 * step]) / step
+    off = float(np.mean(np.abs(few - np.rint(few))))
+    return (float(step), off) if off <= 0.08 and len(few) >= 0.5 * len(gaps) else (0.0, 1.0)
 
 
-def _axis(five: list[float]) -> tuple[float, float, float]:
-    """(slope, second difference, doubt) in the middle of five neighbours."""
+def _stairs(rows: FloatArray, step: float) -> bool:
+    """Whether slopes that change mostly change by a step; or too few are known to tell."""
+    bends = [
+        abs(a - 2 * b + c)
+        for row in rows.tolist()
+        for a, b, c in zip(row, row[1:], row[2:], strict=False)
+        if a > 0 and b > 0 and c > 0
+    ]
+    bent = [bend for bend in bends if bend > 0.1 * step]
+    if len(bends) < 50:
+        return True
+    few = sum(bend < 1.5 * step for bend in bent)
+    return len(bent) >= 0.005 * len(bends) and few >= 0.25 * len(bent)
+
+
+def _axis(five: list[float]) -> tuple[float, float, float, float]:
+    """(slope, second difference, doubt, unseen slope) in the middle of five neighbours."""
     a, b, c, d, e = five
     stencils = []  # (second difference, slope), the central one first
     if b > 0 and d > 0:
@@ -206,12 +280,12 @@ def _axis(five: list[float]) -> tuple[float, float, float]:
         if best == math.inf or abs(q) + ROUNDING * c < 0.5 * best:
             second, slope, best = q, g, abs(q)
     if best <= EDGE * c:
-        return slope, second, best
+        return slope, second, best, 0.0
     steps = [c - b] * (b > 0) + [d - c] * (d > 0)
     if not steps or min(map(abs, steps)) > EDGE * c:
-        return 0.0, 0.0, 0.25 * EDGE * c
+        return 0.0, 0.0, 0.25 * EDGE * c, 0.0 if steps else UNSEEN_SLOPE * c
     slope = min(steps, key=abs)
-    return slope, 0.0, 0.25 * abs(slope) + 0.1 * EDGE * c
+    return slope, 0.0, 0.25 * abs(slope) + 0.1 * EDGE * c, 0.0
 
 
 @dataclass(frozen=True)
@@ -220,7 +294,17 @@ class Pair:
 
     one: InverseDepth
     two: InverseDepth
-    noise: float
+    noise: float = 0.0
+    loose: float = 0.0
+
+    def same(self, w0: float, w1: float) -> float:
+        """How far view 1 may be from ``w1``, which is ``w0`` of view 0, and still be the same."""
+        steps = self.one.step_at(w0) * w1 / w0 + self.two.step_at(w1)
+        return (SAME + SIGMAS * self.noise) * w1 + STEPS * steps
+
+    def clearly(self, w0: float, w1: float) -> float:
+        """From which difference on it is clearly something else."""
+        return self.same(w0, w1) + (self.loose + CLEAR * self.noise) * w1
 
     def move(self, x: float, y: float, w: float) -> FloatArray:
         """(x, y, inverse depth) in view 1 of a pixel of view 0, z ≤ 0 as NaN."""
@@ -251,33 +335,76 @@ class Pair:
         return float(linear[0]), float(linear[1])
 
 
-def estimate_noise(pair: Pair) -> float:
-    """Robust spread of what smooth cells of view 1 show against points of view 0."""
-    h, w = pair.one.w.shape
-    step = max(1, int(math.sqrt(h * w / 1500.0)))
-    found = []
-    for i, j in itertools.product(range(step // 2, h, step), range(step // 2, w, step)):
-        if pair.one(j, i) <= 0:
-            continue
-        x, y, w1 = pair.move(j + 0.5, i + 0.5, pair.one(j, i))
-        if not _inside(x, y, pair.two):
-            continue
-        column, row = math.floor(x - 0.5), math.floor(y - 0.5)
-        seen = pair.two.smooth_value(column, row, x - 0.5 - column, y - 0.5 - row)
-        if seen is not None and abs(w1 / seen - 1) < 0.1:
-            found.append(abs(w1 / seen - 1))
-    sigma = 0.0
+def measured(one: InverseDepth, two: InverseDepth) -> Pair:
+    """A pair with its noise, as far as it can be known."""
+    pair, back = Pair(one, two), Pair(two, one)
+    h, w = one.w.shape
+    found = differences(pair, max(1, int(math.sqrt(h * w / 1500.0))), alone=False)
     if len(found) >= 50:
-        sigma = 1.4826 * median(found)
-        for _ in range(3):
-            near = [d for d in found if d < 4 * sigma]
-            if len(near) < 20:
-                break
-            sigma = 1.4826 * median(near)
-    sigma = max(sigma, 0.7 * max(pair.one.quantum(), pair.two.quantum()))
+        return Pair(one, two, _noise(found))
+    for each in (pair, back):
+        step = max(1, int(math.sqrt(np.count_nonzero(each.one.w) / 20000.0)))
+        found = (found if each is back else []) + differences(each, step, alone=True)
+    if len(found) < 12:
+        return Pair(one, two, 0.0, SIGMAS * UNMEASURED_NOISE)
+    nearest = sorted(found, key=lambda f: f[2])[: max(50, len(found) // 4)]
+    factor = 1 + 2 / math.sqrt(len(nearest)) if len(nearest) < 50 else 1.0
+    return Pair(one, two, _noise(nearest, factor))
+
+
+def _noise(found: list[tuple[float, float, float]], factor: float = 1.0) -> float:
+    """Robust spread of differences, less that of rounding to steps; then rounded up."""
+    apart = [d for d, _, _ in found]
+    sigma = 1.4826 * median(apart)
+    for _ in range(3):
+        near = [d for d in apart if d < 4 * sigma]
+        if len(near) < 20:
+            break
+        sigma = 1.4826 * median(near)
+    steps = 0.434 * median(rounding for _, rounding, _ in found)
+    sigma = math.sqrt(max(0.0, (factor * sigma) ** 2 - steps**2))
     if sigma < LEAST_NOISE:
         return 0.0
     return float(1.1 ** math.ceil(math.log(sigma) / math.log(1.1)))
+
+
+def differences(pair: Pair, step: int, *, alone: bool) -> list[tuple[float, float, float]]:
+    """(difference, what rounding may do, distance in pixels) of points and what view 1 shows, in
+    smooth cells or at the nearest of the four pixels."""
+    h, w = pair.one.w.shape
+    found = []
+    for i, j in itertools.product(range(step // 2, h, step), range(step // 2, w, step)):
+        w0 = pair.one(j, i)
+        if w0 <= 0:
+            continue
+        x, y, w1 = pair.move(j + 0.5, i + 0.5, w0)
+        if not _inside(x, y, pair.two):
+            continue
+        column, row = math.floor(x - 0.5), math.floor(y - 0.5)
+        fx, fy = x - 0.5 - column, y - 0.5 - row
+        away, seen = 0.0, pair.two.smooth_value(column, row, fx, fy)
+        if alone:
+            away, seen = _at_nearest(pair.two, column, row, fx, fy, CORNERS)
+        if seen is not None and seen > 0 and abs(w1 / seen - 1) < 0.1:
+            rounding = (pair.one.step_at(w0) * w1 / w0 + pair.two.step_at(w1)) / 2
+            found.append((abs(w1 / seen - 1), rounding / w1, away))
+    return found
+
+
+def _at_nearest(
+    view: InverseDepth,
+    column: int,
+    row: int,
+    fx: float,
+    fy: float,
+    around: Iterable[tuple[int, int]],
+) -> tuple[float, float | None]:
+    """(distance, value carried on from there) of the nearest known pixel, value None if none is."""
+    known = [(abs(fx - i) + abs(fy - j), i, j) for i, j in around if view(column + i, row + j) > 0]
+    if not known:
+        return math.inf, None
+    away, i, j = min(known, key=lambda k: k[0])
+    return away, view.surface(column + i, row + j).at(fx - i, fy - j)
 
 
 def _inside(x: float, y: float, view: InverseDepth) -> bool:
@@ -298,8 +425,7 @@ def correspond(
     """As ``cameo_data.correspond``, some thousand times slower."""
     one = InverseDepth(np.asarray(depth0, np.float32), camera0)
     two = InverseDepth(np.asarray(depth1, np.float32), camera1)
-    pair = Pair(one, two, 0.0)
-    pair = Pair(one, two, estimate_noise(pair))
+    pair = measured(one, two)
     h, w = camera0.hw[0] // stride, camera0.hw[1] // stride
     xy = np.full((h, w, 2), np.nan, np.float32)
     verdict = np.empty((h, w), np.uint8)
@@ -330,7 +456,7 @@ def _query(
         return Verdict.OUTSIDE, 0.0, nowhere
     column, row = math.floor(x - 0.5), math.floor(y - 0.5)
     fx, fy = x - 0.5 - column, y - 0.5 - row
-    same = SAME + SIGMAS * pair.noise
+    same, clearly = pair.same(w0, w1), pair.clearly(w0, w1)
     seen = pair.two.smooth_value(column, row, fx, fy)
     if seen is None:
         if stride % 2:
@@ -339,11 +465,13 @@ def _query(
             found = pair.one.lookup(u, v)[2]
             assert found is not None
             surface = Surface(w0, found.slope, found.half_second, found.doubt)
-        verdict, confidence = _judge(pair, column, row, fx, fy, w1, u, v, surface, same)
-    elif abs(seen - w1) <= same * w1:
-        verdict, confidence = Verdict.VISIBLE, 1.0
-    elif seen > w1:
-        verdict, confidence = Verdict.OCCLUDED, 1.0
+        verdict, confidence = _judge(pair, column, row, fx, fy, w0, w1, u, v, surface)
+    elif abs(seen - w1) <= same:
+        verdict, confidence = Verdict.VISIBLE, UNMEASURED_CONFIDENCE if pair.loose else 1.0
+    elif seen > w1 + clearly:
+        clean = pair.noise == pair.loose == 0 and pair.one.steps == pair.two.steps == (0.0, 0.0)
+        sure = 1.0 if clean else min(1.0, (seen - w1 - clearly) / same)
+        verdict, confidence = Verdict.OCCLUDED, sure
     else:
         verdict, confidence = Verdict.UNKNOWN, 0.0
     if verdict == Verdict.VISIBLE and mask1 is not None and not mask1[int(y), int(x)]:
@@ -357,11 +485,11 @@ def _judge(
     row: int,
     fx: float,
     fy: float,
+    w0: float,
     w1: float,
     u: float,
     v: float,
     surface0: Surface,
-    same: float,
 ) -> tuple[Verdict, float]:
     """The rules for a landing place whose four pixels may see different surfaces."""
     weight = {(i, j): (fx if i else 1 - fx) * (fy if j else 1 - fy) for i, j in CORNERS}
@@ -370,36 +498,46 @@ def _judge(
     surface = {c: pair.two.surface(column + c[0], row + c[1]) for c in known}
     normal = pair.plane(u, v, surface0)
     facing = pair.facing(normal)
+    same, clearly = pair.same(w0, w1), pair.clearly(w0, w1)
 
     # 1: each pixel, carried on to the landing place along its own surface
-    agreeing, nearer, steep, doubtful = set(), set(), set(), False
+    agreeing, nearer, steep, maybe, doubtful = set(), set(), set(), set(), False
     for c in known:
         dx, dy = fx - c[0], fy - c[1]
         difference = w1 - surface[c].at(dx, dy)
-        if pixel[c] > (1 + STEEP) * w1:
+        reach = abs(dx) + abs(dy)
+        if pixel[c] > w1 + max(STEEP * w1, clearly):
             nearer.add(c)
             steep.add(c)
-        elif pixel[c] < (1 - STEEP) * w1:
+        elif pixel[c] < w1 - max(STEEP * w1, clearly):
             pass
-        elif abs(difference) <= same * w1 + surface[c].doubt * (abs(dx) + abs(dy)):
+        elif abs(difference) <= same + surface[c].doubt * reach:
             agreeing.add(c)
         else:
             doubtful = True
-            if difference < 0:
+            slope = surface[c].doubt + surface[c].unseen_slope + SIGMAS * pair.noise * w1
+            if -difference > clearly + slope * reach:
                 nearer.add(c)
+            elif difference < 0 and not surface[c].unseen_slope and not pair.loose:
+                maybe.add(c)
 
     # 2: pixels on view 0's tangent plane
     if doubtful and facing > 0:
-        slope = pair.plane_in_two(normal)
-        if abs(slope[0]) + abs(slope[1]) <= STEEP_TANGENT * w1:
+        tilt = pair.plane_in_two(normal)
+        if abs(tilt[0]) + abs(tilt[1]) <= STEEP_TANGENT * w1:
             for c in set(known) - agreeing:
-                on_plane = w1 + slope[0] * (c[0] - fx) + slope[1] * (c[1] - fy)
-                if abs(pixel[c] - on_plane) <= same * w1:
+                on_plane = w1 + tilt[0] * (c[0] - fx) + tilt[1] * (c[1] - fy)
+                if abs(pixel[c] - on_plane) <= same:
                     agreeing.add(c)
                     nearer.discard(c)
-                    surface[c] = Surface(pixel[c], slope, (0.0, 0.0), 0.0)
+                    surface[c] = Surface(pixel[c], tilt, (0.0, 0.0), 0.0)
+    if not known and pair.two.sparse:
+        ring = [(i, j) for j in range(-1, 3) for i in range(-1, 3)]
+        return _from_afar(pair.two, column, row, fx, fy, w1, same, ring)
     if not agreeing:
-        return (Verdict.OCCLUDED, 1.0) if nearer else (Verdict.UNKNOWN, 0.0)
+        share = sum(weight[c] for c in nearer)
+        return (Verdict.OCCLUDED, share) if share >= LEAST_SHARE else (Verdict.UNKNOWN, 0.0)
+    nearer |= maybe - agreeing
     a = _heaviest(agreeing, weight)
 
     # 3: creases
@@ -407,8 +545,8 @@ def _judge(
         below = surface[a].at(c[0] - a[0], c[1] - a[1]) - pixel[c]
         above = surface[a].value - surface[c].at(a[0] - c[0], a[1] - c[1])
         small = max(abs(above), abs(below)) < CREASE * w1
-        meet = above * below <= 0 or abs(above) < same * w1
-        if below >= -same * w1 or (c not in steep and small and meet):
+        meet = above * below <= 0 or abs(above) < same
+        if below >= -same or (c not in steep and small and meet):
             nearer.discard(c)
 
     # 4: how far the nearer surface covers the place
@@ -425,7 +563,30 @@ def _judge(
     doubt = SIGMAS * pair.noise * surface0.value * (abs(ex - u * ez) + abs(ey - v * ez))
     if facing <= -doubt:
         return Verdict.OCCLUDED, 0.5
-    return Verdict.VISIBLE, confidence
+    return Verdict.VISIBLE, confidence * (UNMEASURED_CONFIDENCE if pair.loose else 1)
+
+
+def _from_afar(
+    view: InverseDepth,
+    column: int,
+    row: int,
+    fx: float,
+    fy: float,
+    w1: float,
+    same: float,
+    around: list[tuple[int, int]],
+) -> tuple[Verdict, float]:
+    """Sparse depth: where none of the four pixels is known, one farther away may agree."""
+    away, value = _at_nearest(view, column, row, fx, fy, around)
+    if value is None or away >= FAR_CONFIRMS:
+        return Verdict.UNKNOWN, 0.0
+    i, j = min(
+        (c for c in around if view(column + c[0], row + c[1]) > 0),
+        key=lambda c: abs(fx - c[0]) + abs(fy - c[1]),
+    )
+    allowed = same + view.surface(column + i, row + j).doubt * away
+    agrees = abs(w1 - value) <= allowed
+    return (Verdict.VISIBLE, FAR_CONFIDENCE) if agrees else (Verdict.UNKNOWN, 0.0)
 
 
 def _heaviest(

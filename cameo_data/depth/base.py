@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from cameo_data import boundary
 from cameo_data import camera as cameras
 from cameo_data.frames import read_view, resize_view
 from cameo_data.types import Camera, DepthMap, Frame, Scene, View
@@ -98,13 +99,10 @@ class DepthScene:
         return self._view(number, True).depth
 
     def _read(self, number: int, with_depth: bool) -> View:
-        view = read_view(
-            self.frame(number),
-            dataset=self.scene.dataset,
-            scene_id=self.scene.scene_id,
-            with_depth=with_depth,
-        )
-        return resize_view(view, self.camera(number).hw)
+        frame, dataset, scene_id = self.frame(number), self.scene.dataset, self.scene.scene_id
+        with boundary.reading(dataset, scene_id, frame.frame_id):
+            view = read_view(frame, dataset=dataset, scene_id=scene_id, with_depth=with_depth)
+            return resize_view(view, self.camera(number).hw)
 
 
 def reduced_hw(hw: tuple[int, int], side: int | None) -> tuple[int, int]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,18 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from cameo_data import array_files, depth_io
+from cameo_data import array_files, depth_io, files
 from cameo_data.depth.base import EstimatedDepth
 from cameo_data.errors import DataError, Reason
+from cameo_data.files import FileDefect
+from cameo_data.parsing import MAX_JSON_BYTES
 from cameo_data.shards import layout
 from cameo_data.types import DepthMap
-from cameo_data.work_folder import locked, read_json, write_bytes, write_json
+from cameo_data.work_folder import changes, locked, read_json, write_bytes, write_json
 
 FORMAT_VERSION = 1
+# Keys of a run's identity that say of which scenes depth is made, not how.
+CHOICE = frozenset({"source.scenes", "source.limit"})
 # Confidence on disk: 255 is certain.
 CONFIDENCE_STEPS = 255
 
@@ -173,7 +178,7 @@ def load_depth(path: Path) -> EstimatedDepth:
     try:
         with np.load(path, allow_pickle=False) as file:
             unsure = "confidence" not in file.files
-    except (OSError, ValueError):
+    except Exception:  # read_npz above has read the file's depth; the rest is asked for again below
         unsure = True
     return EstimatedDepth(depth, None if unsure else depth_io.read_confidence(path))
 
@@ -184,7 +189,12 @@ def read_index(root: Path) -> DepthIndex:
     Raises:
         DataError: there is none, or it is damaged.
     """
-    return _read(DepthFolder(root).index, DepthIndex, root)
+    index = _read(DepthFolder(root).index, DepthIndex, root)
+    # a folder's name leads nowhere else
+    odd = [name for name in index.scenes.values() if not _is_component(name)]
+    if odd:
+        raise _unfinished(root, f"{DepthFolder(root).index.name}: scene folder {odd[0][:80]!r}")
+    return index
 
 
 def read_scene(root: Path, name: str) -> SceneEntry:
@@ -198,12 +208,22 @@ def read_scene(root: Path, name: str) -> SceneEntry:
 
 def _read(path: Path, model: type[layout.M], root: Path) -> layout.M:
     try:
-        return layout.parse(model, path.read_bytes(), path.name)
-    except FileNotFoundError:
-        found = f"{path.relative_to(root)} is missing"
+        data = files.read_bytes(path, Reason.BAD_METADATA, MAX_JSON_BYTES)
+        return layout.parse(model, data, path.name)
+    except FileDefect as defect:
+        missing = defect.reason == Reason.MISSING_FILE
+        found = f"{path.relative_to(root)} is missing" if missing else defect.found
     except ValueError as error:
         found = str(error)
-    raise DataError(
+    raise _unfinished(root, found)
+
+
+def _is_component(name: str) -> bool:
+    return name not in ("", "..") and Path(name).name == name and "\0" not in name
+
+
+def _unfinished(root: Path, found: str) -> DataError:
+    return DataError(
         Reason.BAD_METADATA,
         dataset=str(root),
         found=found,
@@ -216,6 +236,8 @@ def _read(path: Path, model: type[layout.M], root: Path) -> layout.M:
 def claimed(root: Path, identity: Mapping[str, Any]) -> Iterator[DepthFolder]:
     """The folder, locked against other runs, holding this very work or nothing yet.
 
+    While it is not finished, a run may choose other scenes: each scene's depth stands alone.
+
     Args:
         identity: what must be equal for two runs to work on one folder.
 
@@ -226,19 +248,43 @@ def claimed(root: Path, identity: Mapping[str, Any]) -> Iterator[DepthFolder]:
     folder = DepthFolder(root)
     with locked(root, folder.work, folder.index):
         before = read_json(folder.identity)
-        if before is not None and before != json.loads(layout.canonical_json(identity)):
-            changed = [
-                f"{key}: {before.get(key)} there, {identity[key]} here"
-                for key in identity
-                if before.get(key) != identity[key]
-            ]
-            raise ValueError(
-                f"{root} holds depth made otherwise ({'; '.join(changed)}); give another --out, or "
-                "delete that folder to begin anew"
-            )
-        if before is None:
+        now = json.loads(layout.canonical_json(identity))
+        different = list(changes(before or now, now))
+        if different:
+            _refuse_other_work(folder, different)
+        if before != now:
             write_json(folder.identity, identity)
         yield folder
+
+
+def is_whole(folder: DepthFolder, name: str, entry: SceneEntry) -> bool:
+    """Whether the files of a scene's record are there and not cut, seen without decoding them."""
+    # what a zip file holds stands at its end, and a table ends with a line's end
+    if not all(zipfile.is_zipfile(folder.scene(name) / frame.file) for frame in entry.frames):
+        return False
+    if not entry.matches:
+        return True
+    path = folder.matches(name)
+    return path.is_file() and path.read_bytes().endswith(b"\n")
+
+
+def _refuse_other_work(folder: DepthFolder, different: Sequence[tuple[str, Any, Any]]) -> None:
+    """Raises where depth is there that another run would spoil; removes the beginnings of any."""
+    told = "; ".join(f"{key}: {there} there, {here} here" for key, there, here in different)
+    only_choice = all(key in CHOICE for key, _, _ in different)
+    if only_choice and not folder.index.exists():
+        return
+    begun = any(folder.root.glob("scenes/*/*.npz")) or any(folder.root.glob("scenes/*/*.csv"))
+    if folder.index.exists() or begun:
+        what = "finished depth of other scenes" if only_choice else "depth made otherwise"
+        raise ValueError(
+            f"{folder.root} holds {what} ({told}); give another --out, or delete that folder to "
+            "begin anew"
+        )
+    # a run that failed before its first depth map does not stand in the way of the corrected one
+    for place in (folder.root / "scenes", folder.work / "scenes"):
+        shutil.rmtree(place, ignore_errors=True)
+    folder.failures.unlink(missing_ok=True)
 
 
 def forget_scene(folder: DepthFolder, name: str) -> None:

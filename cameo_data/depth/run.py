@@ -24,7 +24,7 @@ from cameo_data.errors import DataError, Failure, UsageError
 from cameo_data.executors import local
 from cameo_data.recipe import SourceRecipe, allowance, allowed, option_problems
 from cameo_data.shards.layout import canonical_json
-from cameo_data.work_folder import write_bytes
+from cameo_data.work_folder import read_bytes_or_none, write_bytes
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
@@ -130,21 +130,47 @@ def estimate(
         "format_version": folders.FORMAT_VERSION,
     }
     with folders.claimed(root, identity) as folder:
-        # written anew at the end: a run may find other frames than the one before it
-        folder.index.unlink(missing_ok=True)
         opened = open_source(source)
         scene_ids = list(opened.scene_ids())
+        known = _finished(job, folder, opened.failures, scene_ids)
+        if known is not None:
+            return known
+        # written anew at the end: a run may find other frames than the one before it
+        folder.index.unlink(missing_ok=True)
         states = _all_scenes(job, scene_ids, workers, progress)
         entries = [folders.read_scene(root, task.scene_name(scene_id)) for scene_id in scene_ids]
         failures = [*opened.failures, *_failures(entries)]
         counts = _counts(entries, opened.failures, failures, max_failures)
-        lines = b"".join(canonical_json(failure.record()) + b"\n" for failure in failures)
-        write_bytes(folder.failures, lines)
+        write_bytes(folder.failures, _failure_lines(failures))
         if len(failures) > counts["failures"]["allowed"] or not counts["frames"]["used"]:
             raise TooManyDepthFailures(counts, failures, folder.failures)
         _write_index(folder, identity, counts, entries)
         kept = sum(state.finished for state in states)
         return DepthResult(root, method, counts, len(states) - kept, kept, _known_share(entries))
+
+
+def _finished(
+    job: DepthJob, folder: DepthFolder, listing: Sequence[Failure], scene_ids: Sequence[str]
+) -> DepthResult | None:
+    """What a finished run made, where it is whole and its input is still the same; else None."""
+    try:
+        index = folders.read_index(job.root)
+    except DataError:
+        return None
+    if list(index.scenes) != list(scene_ids):
+        return None
+    if not all(task.is_current(job, scene_id) for scene_id in scene_ids):
+        return None
+    entries = [folders.read_scene(job.root, index.scenes[scene_id]) for scene_id in scene_ids]
+    failures = [*listing, *_failures(entries)]
+    if read_bytes_or_none(folder.failures) != _failure_lines(failures):
+        return None
+    share = _known_share(entries)
+    return DepthResult(job.root, job.method, index.counts, 0, len(entries), share)
+
+
+def _failure_lines(failures: Sequence[Failure]) -> bytes:
+    return b"".join(canonical_json(failure.record()) + b"\n" for failure in failures)
 
 
 def dry_run(
@@ -216,12 +242,16 @@ def _run(
 ) -> list[Any]:
     """Results of all items, in their order."""
     results: dict[int, Any] = {}
-    with closing(local.run(step, items, workers=workers)) as done:
+    with closing(local.run(step, items, workers=workers, described=_described)) as done:
         for index, result in done:
             results[index] = result
             if progress is not None:
                 progress(stage, len(results), len(items))
     return [results[index] for index in range(len(items))]
+
+
+def _described(item: str | tuple[str, int]) -> str:
+    return f"scene {item}" if isinstance(item, str) else f"scene {item[0]} frame {item[1]}"
 
 
 def _failures(entries: Sequence[SceneEntry]) -> list[Failure]:

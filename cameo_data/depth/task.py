@@ -83,11 +83,7 @@ def prepare_scene(job: DepthJob, scene_id: str) -> SceneState:
         write_json(folder.scene_record(name), entry.model_dump(mode="json"))
         return SceneState(scene_id, 0, True)
     inputs = fingerprint(job, scene)
-    try:
-        finished = folders.read_scene(job.root, name).inputs == inputs
-    except DataError:
-        finished = False
-    if finished:
+    if is_finished(job, scene_id, inputs):
         return SceneState(scene_id, len(scene.frames), True)
     work = folder.scene_work(name)
     if (read_json(work / "inputs.json") or {}).get("inputs") != inputs:
@@ -109,6 +105,25 @@ def prepare_scene(job: DepthJob, scene_id: str) -> SceneState:
     np.savez(buffer, allow_pickle=False, **arrays)
     write_bytes(work / "prepared.npz", buffer.getvalue())
     return SceneState(scene_id, len(scene.frames), False)
+
+
+def is_finished(job: DepthJob, scene_id: str, inputs: str) -> bool:
+    """Whether the scene's record belongs to these inputs and its files are whole."""
+    folder, name = DepthFolder(job.root), scene_name(scene_id)
+    try:
+        entry = folders.read_scene(job.root, name)
+    except DataError:
+        return False
+    return entry.inputs == inputs and folders.is_whole(folder, name, entry)
+
+
+def is_current(job: DepthJob, scene_id: str) -> bool:
+    """Whether a run would find the scene finished, be it as one that cannot be opened."""
+    try:
+        scene = open_scene(job.source, scene_id)
+    except DataError:
+        return is_finished(job, scene_id, "")
+    return is_finished(job, scene_id, fingerprint(job, scene))
 
 
 def estimate_frame(job: DepthJob, where: tuple[str, int]) -> None:

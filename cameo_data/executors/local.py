@@ -30,12 +30,19 @@ def default_workers() -> int:
 
 
 def run(
-    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    described: Callable[[Item], str] | None = None,
 ) -> Generator[tuple[int, Result]]:
     """(index, result) of every item, as they finish.
 
     ``function`` must be importable by name, items and results picklable. The first error cancels
     what has not begun and is raised; leaving the iterator early stops the workers.
+
+    Args:
+        described: an item in a few words, to say what a killed worker was at.
 
     Raises:
         ValueError: a worker was killed from outside.
@@ -50,12 +57,16 @@ def run(
         pool = ProcessPoolExecutor(
             workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
         )
+        pending: dict[Future[Result], int] = {}
         try:
-            yield from _results(pool, function, items, workers)
+            yield from _results(pool, function, items, workers, pending)
         except BrokenProcessPool:
+            # in the order they were handed out: the first are those being worked on
+            at_work = [items[index] for index in sorted(pending.values())[:workers]]
+            what = " or ".join(described(item) for item in at_work) if described else ""
             raise ValueError(
-                "a worker process was killed, most likely for lack of memory; "
-                "run again with fewer --workers to go on from here"
+                f"a worker process was killed{what and f' while at {what}'}, most likely for lack "
+                "of memory; run again with fewer --workers to go on from here"
             ) from None
         except BaseException:
             _kill(pool)
@@ -69,9 +80,9 @@ def _results(
     function: Callable[[Item], Result],
     items: Sequence[Item],
     workers: int,
+    pending: dict[Future[Result], int],
 ) -> Generator[tuple[int, Result]]:
     """Keeps two items per worker in the queue: a million tasks need no million futures."""
-    pending: dict[Future[Result], int] = {}
     todo = iter(enumerate(items))
     while True:
         while len(pending) < 2 * workers and (entry := next(todo, None)) is not None:
@@ -80,7 +91,8 @@ def _results(
             return
         done, _ = wait(pending, return_when=FIRST_COMPLETED)
         for future in done:
-            yield pending.pop(future), future.result()
+            result = future.result()
+            yield pending.pop(future), result
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:

@@ -86,6 +86,29 @@ class Agreement:
         }
 
 
+# Matched colours that differ by more than this share of what colours in place do agree no better:
+# the share is .13 on rendered scenes and .32 to .54 on real captures (7-Scenes, HoloLens), and 1.0
+# on rendered scenes with inverted poses. Few points, or colours in place as close as noise, cannot
+# say.
+NO_BETTER = 0.9
+LEAST_POINTS = 1000
+LEAST_IN_PLACE = 6.0
+
+
+def doubt(found: Agreement) -> str | None:
+    """One line where matches look wrong: their colours agree no better than colours in place."""
+    matched, in_place = found.median_warped, found.median_unwarped
+    if matched is None or in_place is None or found.points < LEAST_POINTS:
+        return None
+    if in_place < LEAST_IN_PLACE or matched <= NO_BETTER * in_place:
+        return None
+    return (
+        f"warning: matched colours differ by {matched:.1f} levels (median), colours in place by "
+        f"{in_place:.1f}: matching makes them agree no better, so poses, depth or K are probably "
+        "wrong; run `cameo-data check` on the recordings before you train on these shards"
+    )
+
+
 def of_pair(image0: overlay.Image, image1: overlay.Image, match: Correspondence) -> Agreement:
     """The agreement of one ordered pair."""
     warped, unwarped = overlay.colour_difference(image0, image1, match)

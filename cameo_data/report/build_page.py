@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cameo_data.os_errors import naming
 from cameo_data.report import choose, page, reading
 from cameo_data.report.page import Page
 from cameo_data.report.reading import Progress
@@ -31,8 +32,9 @@ def write(build_dir: Path, out: Path, samples: int, seed: int, progress: Progres
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.tmp")
-    temporary.write_text(made.html, encoding="utf-8")
-    temporary.replace(out)
+    with naming(out):
+        temporary.write_text(made.html, encoding="utf-8")
+        temporary.replace(out)
     return made
 
 

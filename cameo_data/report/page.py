@@ -104,6 +104,7 @@ def render(
             groups=shown,
             groups_left_out=left_out,
             total=total,
+            doubt=agreement.doubt(total),
             bins=[row for row in _bins(bins) if row["agreement"].pairs],
             legend=_legend(),
             histograms=_histograms(build),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cameo_data.os_errors import naming
 from cameo_data.report import palette, summary, text
 from cameo_data.report.summary import FrameCount, Summary
 from cameo_data.types import Verdict
@@ -31,7 +32,7 @@ def save(path: Path, build: Summary, frames: FrameCount, title: str) -> None:
     import matplotlib as mpl
 
     no_date = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
-    with mpl.rc_context({"svg.hashsalt": "cameo", "svg.fonttype": "none"}):
+    with mpl.rc_context({"svg.hashsalt": "cameo", "svg.fonttype": "none"}), naming(path):
         figure(build, frames, title).savefig(path, format=suffix, dpi=150, metadata=no_date)
 
 

@@ -17,7 +17,6 @@ from cameo_data.report.summary import (
     summarise,
 )
 from cameo_data.shards import archive, layout, members
-from cameo_data.shards.archive import SampleEntry
 from cameo_data.shards.index import BuildIndex
 from cameo_data.shards.reader import ShardReader
 from cameo_data.shards.unpack import read_meta
@@ -108,8 +107,7 @@ def _records(reader: ShardReader) -> Iterator[GroupRecord]:
     for number, shard in enumerate(reader.index.shards):
         path = reader.shard_path(number)
         for entry in archive.read_table(path, shard, reader.index.members):
-            wanted = {n: entry.members[n] for n in (layout.JSON, name)}
-            found = archive.read_members(path, SampleEntry(entry.key, wanted))
+            found = archive.read_members(path, entry, (layout.JSON, name))
             try:
                 yield _record(found, name, strides[0])
             except ValueError as error:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import tarfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cameo_data.errors import DataError, Reason
-from cameo_data.shards import layout
+from cameo_data.parsing import one_line
+from cameo_data.shards import checksums, layout
 from cameo_data.shards.writer import ShardEntry, file_sha256
 
 REMEDY = "copy the shard again, or delete it and run the build again"
@@ -47,20 +48,16 @@ def read_table(path: Path, entry: ShardEntry, names: Collection[str]) -> list[Sa
     """
     members: dict[str, dict[str, tuple[int, int]]] = {}
     last = ""
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for header in tar:
-                match = _MEMBER.fullmatch(header.name)
-                # exactly what the writer writes: no links, no sparse files, no extended headers
-                if match is None or header.type != tarfile.REGTYPE or header.pax_headers:
-                    raise damaged(path, f"entry {header.name!r}", "plain files named KEY.MEMBER")
-                key, name = match.groups()
-                if name in members.get(key, ()) or (key != last and key in members):
-                    raise damaged(path, f"{header.name} twice or apart", "each sample in one piece")
-                members.setdefault(key, {})[name] = (header.offset_data, header.size)
-                last = key
-    except (tarfile.TarError, EOFError, UnicodeDecodeError) as error:
-        raise damaged(path, f"no readable tar ({error})", "a plain tar") from None
+    for header in _headers(path):
+        match = _MEMBER.fullmatch(header.name)
+        # exactly what the writer writes: no links, no sparse files, no extended headers
+        if match is None or header.type != tarfile.REGTYPE:
+            raise damaged(path, f"entry {header.name[:100]!r}", "plain files named KEY.MEMBER")
+        key, name = match.groups()
+        if name in members.get(key, ()) or (key != last and key in members):
+            raise damaged(path, f"{header.name} twice or apart", "each sample in one piece")
+        members.setdefault(key, {})[name] = (header.offset_data, header.size)
+        last = key
     for key, found in members.items():
         if odd := sorted(found.keys() ^ set(names)):
             state = "has" if odd[0] in found else "lacks"
@@ -72,19 +69,66 @@ def read_table(path: Path, entry: ShardEntry, names: Collection[str]) -> list[Sa
     return [SampleEntry(key, found) for key, found in members.items()]
 
 
-def read_members(path: Path, entry: SampleEntry) -> dict[str, bytes]:
-    """Bytes of a sample's members.
+def _headers(path: Path) -> Iterator[tarfile.TarInfo]:
+    """The headers of a plain tar up to its end mark, ``offset_data`` set.
+
+    ``tarfile`` parses each block of 512 bytes, but does not walk: it would follow the long names,
+    PAX records and sparse maps of a hostile tar, and read as much as they say.
+    """
+    at = 0
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            while True:
+                file.seek(at)
+                header = tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "ascii", "strict")
+                header.offset_data = at + tarfile.BLOCKSIZE
+                if not 0 <= header.size <= size - header.offset_data:
+                    raise ValueError(f"{header.name[:100]!r} of {header.size} bytes")
+                yield header
+                blocks = -(-header.size // tarfile.BLOCKSIZE)
+                at = header.offset_data + blocks * tarfile.BLOCKSIZE
+    except tarfile.HeaderError as error:
+        if at and type(error).__name__ == "EOFHeaderError":  # the end mark: a block of zeros
+            return
+        raise damaged(path, f"no tar header at byte {at} ({error})", "a plain tar") from None
+    except (OSError, ValueError) as error:
+        raise damaged(path, f"no readable tar ({one_line(error)})", "a plain tar") from None
+
+
+def read_members(
+    path: Path, entry: SampleEntry, names: Collection[str] | None = None
+) -> dict[str, bytes]:
+    """Bytes of a sample's members, or of those called ``names``, compared with their checksums.
 
     Raises:
-        DataError: the file ends before them.
+        DataError: the file ends before them or cannot be read, or a checksum differs.
     """
+    wanted = entry.members.keys() if names is None else names
+    found = _read(path, entry, {*wanted, layout.CRC32} & entry.members.keys())
+    if layout.CRC32 in found:
+        covered = {name: data for name, data in found.items() if name != layout.CRC32}
+        try:
+            checksums.check(found[layout.CRC32], covered)
+        except ValueError as error:
+            raise damaged(path, f"sample {entry.key}: {error}", "members as written") from None
+    return {name: found[name] for name in wanted}
+
+
+def _read(path: Path, entry: SampleEntry, names: Collection[str]) -> dict[str, bytes]:
     out: dict[str, bytes] = {}
-    with path.open("rb") as file:
-        for name, (offset, size) in entry.members.items():
-            file.seek(offset)
-            out[name] = file.read(size)
-            if len(out[name]) != size:
-                raise damaged(path, f"the end of the file in {entry.key}.{name}", f"{size} bytes")
+    try:
+        with path.open("rb") as file:
+            for name in sorted(names):
+                offset, size = entry.members[name]
+                file.seek(offset)
+                out[name] = file.read(size)
+                if len(out[name]) != size:
+                    raise damaged(
+                        path, f"the end of the file in {entry.key}.{name}", f"{size} bytes"
+                    )
+    except OSError as error:
+        raise damaged(path, f"an unreadable file ({one_line(error)})", "a shard") from None
     return out
 
 

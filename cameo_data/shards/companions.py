@@ -109,6 +109,7 @@ def card(about: About, shards: Sequence[ShardRecord], counts: Mapping[str, Any])
         "pixel of another and where it is hidden. Plain WebDataset tars, written by cameo\n"
         f"{about.tool_version}. Licence: {licence}.\n\n"
         f"| | |\n| --- | ---: |\n{table}\n"
+        f"{_remarks(counts)}"
         f"Every sample holds these members (N: view, A-B: ordered pair of views):\n\n{members}\n"
         + _CARD_READING
     )
@@ -119,6 +120,25 @@ def _frame_rows(counts: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     if isinstance(frames, Mapping):
         for key, value in frames.items():
             yield f"frames {key.replace('_', ' ')}", value
+
+
+def _remarks(counts: Mapping[str, Any]) -> str:
+    """What the build has to say of its input, as a list; nothing where it has nothing to say."""
+    lines = [
+        f"- {scene['scene_id']}: poses, depth or K look wrong: "
+        f"{'; '.join(scene['complaints']) or 'see `counts.check` in index.json'}"
+        for scene in (counts.get("check") or {}).get("scenes", ())
+        if scene["verdict"] == "inconsistent"
+    ]
+    for note in counts.get("notes", ()):
+        number = note["scenes"]
+        lines.append(f"- {note['note']} ({number} scene{'' if number == 1 else 's'})")
+    lines += [f"- not used: {one['count']} {one['what']}" for one in counts.get("unused", ())]
+    if not lines:
+        return ""
+    # one line each, whatever a source says
+    listed = "\n".join(" ".join(line.split()) for line in lines)
+    return f"Of the data that the shards were made from:\n\n{listed}\n\n"
 
 
 def _pattern(member: str) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from cameo_data.errors import DataError, Reason
+from cameo_data.parsing import MAX_JSON_BYTES
 from cameo_data.shards import companions, layout
 from cameo_data.shards.layout import SHARD_FOLDER
 from cameo_data.shards.writer import (
@@ -26,8 +27,8 @@ from cameo_data.shards.writer import (
 INDEX = "index.json"
 # Written by the build before the index, and covered by it where they are.
 BUILD_FILES = ("recipe.yaml", "failures.jsonl")
-# A million shards; more than that is no index of ours.
-MAX_INDEX_BYTES = 1 << 30
+# Some 400 000 shards; more than that is no index of ours.
+MAX_INDEX_BYTES = MAX_JSON_BYTES
 _UNSIGNED = "0" * 64
 
 
@@ -54,7 +55,7 @@ class BuildIndex(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     format: Literal["cameo-shards"]
-    format_version: Literal[1]
+    format_version: layout.FormatVersion
     tool_version: str
     name: str
     recipe: dict[str, JsonValue]
@@ -82,6 +83,8 @@ class BuildIndex(BaseModel):
             raise ValueError("samples are not the sum over the shards")
         if self.bytes != sum(shard.bytes for shard in self.shards):
             raise ValueError("bytes are not the sum over the shards")
+        if (layout.CRC32 in self.members) != (self.format_version > 1):
+            raise ValueError(f"format version {self.format_version} and members do not go together")
         allowed = {*companions.NAMES, *BUILD_FILES}
         if odd := sorted(self.companions.keys() - allowed):
             raise ValueError(f"{odd[0]!r} is no file of a build")
@@ -115,7 +118,10 @@ def write_index(
         raise ValueError("a build needs at least one shard")
     ordered = tuple(sorted(shards, key=lambda shard: shard.name))
     if odd := [shard.name for shard in ordered if shard.members != ordered[0].members]:
-        raise ValueError(f"samples of {odd[0]} hold other members than those of {ordered[0].name}")
+        raise ValueError(
+            f"samples of {odd[0]} hold other members than those of {ordered[0].name}; where "
+            "another version of cameo wrote some of them, delete the shards and build again"
+        )
     remove_partials(build_dir)
     remove_partials(build_dir / SHARD_FOLDER)
     about = companions.About(name or ordered[0].name.rpartition("-")[0], licence, tool_version)

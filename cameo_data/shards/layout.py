@@ -12,7 +12,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-FORMAT_VERSION: Literal[1] = 1
+from cameo_data.parsing import check_json_size
+
+# What is written; version 1, without checksums of the members, is read as well.
+FORMAT_VERSION: Literal[2] = 2
+FormatVersion = Literal[1, 2]
 SHARD_FOLDER = "shards"
 
 # One component, no dot, and with the longest member name still within ustar's 100 bytes.
@@ -21,6 +25,7 @@ SHARD_NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,120}\.tar")
 
 IMAGE_EXTS = ("jpg", "png", "webp")
 JSON = "json"
+CRC32 = "crc32"
 INTRINSICS = "intrinsics.npy"
 CAM_FROM_WORLD = "cam_from_world.npy"
 MATCH_VIEWS = "match_views.npy"
@@ -73,6 +78,7 @@ def expected_members(
     names += [image_member(n, ext) for n, ext in zip(views, image_exts, strict=True)]
     names += [mask_member(n) for n in views] if masks else []
     names += [MATCH_VIEWS, MATCH_XY] if matches else []
+    names += [CRC32] if meta.format_version > 1 else []
     for stride in meta.strides:
         if stride != FULL_STRIDE:
             names += [array_member(what, stride) for what in ("xy", "verdict", "confidence")]
@@ -102,7 +108,7 @@ class SampleMeta(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    format_version: Literal[1]
+    format_version: FormatVersion
     key: Annotated[str, Field(pattern=f"^{KEY_PATTERN.pattern}$")]
     dataset: str
     scene_id: str
@@ -157,6 +163,10 @@ def parse(model: type[M], data: bytes, what: str) -> M:
     Raises:
         ValueError: not as the model demands; one line that begins with ``what``.
     """
+    try:
+        check_json_size(data)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
     try:
         return model.model_validate_json(data)
     except ValidationError as error:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cameo_data import npy_header
 from cameo_data.shards.layout import MAX_PIXELS
 
 # Measured on 16-bit depth of 512×512 (rendered, rendered with noise, 7-Scenes' Kinect): level 6 is
@@ -39,10 +40,11 @@ def decode_npy(data: bytes, shape: tuple[int | None, ...], dtype: str) -> NDArra
         ValueError: it has not, or the file is damaged.
     """
     buffer = io.BytesIO(data)
-    if np.lib.format.read_magic(buffer) != (1, 0):
-        raise ValueError("array is not in .npy version 1.0")
     # the header first: a damaged one must not decide how much memory is taken
-    found, fortran, kind = np.lib.format.read_array_header_1_0(buffer)
+    header = npy_header.read_header(buffer)
+    if header.version != (1, 0):
+        raise ValueError("array is not in .npy version 1.0")
+    found, fortran, kind = header.shape, header.fortran, header.dtype
     size = math.prod(found) * np.dtype(dtype).itemsize
     expected = (*found[:1], *shape[1:]) if shape[:1] == (None,) else shape
     if found != expected or kind != np.dtype(dtype) or fortran:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data.shards import fixed_point, layout, members
+from cameo_data.shards import checksums, fixed_point, layout, members
 from cameo_data.shards.depth16 import EncodedDepth, decode_depth, encode_depth
 from cameo_data.shards.layout import FORMAT_VERSION, FULL_STRIDE, SampleMeta
 from cameo_data.types import DepthMap, PairMaps, Sample, SparseMatches
@@ -43,6 +43,7 @@ def pack_sample(sample: Sample) -> Members:
         out.update(pack_maps(sample.correspondence[stride], hw, steps))
     if sample.matches is not None:
         out.update(_pack_matches(sample.matches))
+    out[layout.CRC32] = checksums.made(out)
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -14,6 +15,7 @@ from typing import IO, Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cameo_data.os_errors import naming
 from cameo_data.shards import layout
 from cameo_data.shards.pack import pack_sample
 from cameo_data.types import Sample
@@ -109,13 +111,13 @@ def replacing(path: Path) -> Iterator[HashingFile]:
     # a random name: tasks on different machines may write the same shard at the same time
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
     try:
-        with partial.open("xb") as raw:
+        with naming(path), partial.open("xb") as raw:
             file = HashingFile(raw)
             yield file
             raw.flush()
             os.fsync(raw.fileno())
         if file_sha256(partial) != file.sha256.hexdigest():
-            raise OSError(f"{partial}: read back other bytes than were written; check the disk")
+            raise OSError(errno.EIO, "read back other bytes than were written", str(path))
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

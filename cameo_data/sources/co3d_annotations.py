@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
-from cameo_data.sources.gzip_json import Records, unpacked
+from cameo_data.sources.gzip_json import Records, no_list, unpacked
 
 FRAMES = "frame_annotations.jgz"
 SEQUENCES = "sequence_annotations.jgz"
+# CO3D v2 has 19 000 sequences in all.
+MAX_RECORDS = 100_000
 
 M = TypeVar("M", bound=BaseModel)
 Row = tuple[float, float, float]
@@ -104,5 +106,7 @@ def read_records(path: Path) -> Iterator[Any]:
     Raises:
         FileDefect: missing, damaged, too large, or no JSON list.
     """
-    for value, _ in Records(unpacked(path), path.name):
+    for number, (value, _) in enumerate(Records(unpacked(path), path.name)):
+        if number >= MAX_RECORDS:
+            raise no_list(path.name, f"more than {MAX_RECORDS} records")
         yield value

@@ -13,13 +13,13 @@ its records). It is then read record by record.
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cameo_data import parsing
 from cameo_data.sources.gzip_json import Point, Records, no_list, unpacked
 
 # As ``json.dumps`` writes it; a name has no quotes and no escapes, and is a folder's.
@@ -27,6 +27,12 @@ _START = re.compile(rb'\{"sequence_name": ?"([^"\\]{1,255})"')
 _KEY = b'"sequence_name"'
 # More than the beginning of a record takes.
 _OVERLAP = 512
+
+# CO3D v2's largest category has some 1 500 sequences; a sequence has some 200 frames of a kilobyte,
+# up to 8 where it lists evaluation batches. Records of a sequence stand together.
+MAX_SEQUENCES = 100_000
+MAX_RUNS = 2_000_000
+MAX_SEQUENCE_BYTES = 32_000_000
 
 Spans = dict[str, "array[int]"]
 
@@ -54,7 +60,8 @@ class FrameIndex:
         """The sequence's frame records, not yet checked, in the file's order; [] without any.
 
         Raises:
-            FileDefect: the file changed or is gone, or is no list of records.
+            FileDefect: the file changed or is gone, is no list of records, or the sequence's are
+                more than memory should hold.
         """
         found = self._read(sequence)
         if self._skimmed and (not found or any(_name(value) != sequence for value in found)):
@@ -68,11 +75,15 @@ class FrameIndex:
         """None where the spans hold no records."""
         spans = self.spans.get(sequence, array("q"))
         found: list[Any] = []
+        size = sum(spans[1::2]) - sum(spans[::2])
+        if size > MAX_SEQUENCE_BYTES:
+            where = f"{size} bytes of records of sequence {sequence[:80]!r}"
+            raise no_list(self.path.name, f"{where}, more than {MAX_SEQUENCE_BYTES}")
         for start, end in zip(spans[::2], spans[1::2], strict=True):
             text = self._text(start, end).rstrip(b", \t\r\n")
             try:
-                found += json.loads(b"[%s]" % text)
-            except (ValueError, RecursionError):
+                found += parsing.parse_json(b"[%s]" % text)
+            except ValueError:
                 return None
         return found
 
@@ -92,6 +103,7 @@ class FrameIndex:
         self.points = []
         spans: Spans = {}
         last = None
+        runs = 0
         for value, (start, end) in Records(unpacked(self.path, keep=self.points), self.path.name):
             name = _name(value)
             if name is None:
@@ -100,7 +112,10 @@ class FrameIndex:
                 spans[name][-1] = end  # the usual case: a sequence's frames stand together
             else:
                 spans.setdefault(name, array("q")).extend((start, end))
+                runs += 1
             last = name
+            if len(spans) > MAX_SEQUENCES or runs > MAX_RUNS:
+                raise no_list(self.path.name, f"more sequences than {MAX_SEQUENCES}, or scattered")
         return spans
 
 
@@ -116,7 +131,7 @@ def _skim(chunks: Iterator[bytes]) -> Spans | None:
     """
     spans: Spans = {}
     last: list[str] = []
-    keys = records = offset = 0
+    keys = records = runs = offset = 0
     text = b""
     for chunk in itertools.chain(chunks, (None,)):
         ended = chunk is None
@@ -137,6 +152,9 @@ def _skim(chunks: Iterator[bytes]) -> Spans | None:
                 _close(spans, last, offset + found.start())
                 spans.setdefault(name, array("q")).extend((offset + found.start(), 0))
                 last = [name]
+                runs += 1
+        if len(spans) > MAX_SEQUENCES or runs > MAX_RUNS:
+            return None  # Records says so
         if not ended:
             text, offset = text[length:], offset + length
     if keys != records or not text.rstrip().endswith(b"]"):

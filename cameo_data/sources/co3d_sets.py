@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from pathlib import Path
 from typing import Any, Literal
 
-from cameo_data import files
+from cameo_data import files, parsing
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 
@@ -70,8 +69,10 @@ def read_eval_batches(category: Path, subset: str) -> list[tuple[str, array[int]
 def _read(category: Path, path: Path) -> Any:
     """The JSON of a list; those of the largest categories are some 50 MB long."""
     try:
-        return json.loads(files.read_text(files.inside(category, path), files.MAX_TEXT_BYTES))
-    except (ValueError, RecursionError) as error:
+        return parsing.parse_json(
+            files.read_text(files.inside(category, path), parsing.MAX_JSON_BYTES)
+        )
+    except ValueError as error:
         raise _malformed(path, f"no JSON ({error})") from None
 
 

@@ -20,7 +20,7 @@ from cameo_data import colmap_files, files, transforms, undistortion
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.matches import Tracks
-from cameo_data.sources.colmap_stage import LOAD_ERRORS, Staged, stage
+from cameo_data.sources.colmap_stage import Staged, stage
 from cameo_data.sources.listing import natural_key
 from cameo_data.types import FloatArray, Lens
 
@@ -139,7 +139,7 @@ def _load(library: Any, staged: Staged) -> tuple[Any, FileDefect | None]:
     if staged.with_points:
         try:
             return staged.load(library), None
-        except LOAD_ERRORS as error:
+        except Exception as error:  # whatever the library stumbles over
             defect = FileDefect(
                 Reason.BAD_METADATA,
                 f"tracks of the model in {staged.folder.name} disagree, COLMAP says: "
@@ -150,7 +150,7 @@ def _load(library: Any, staged: Staged) -> tuple[Any, FileDefect | None]:
             )
     try:
         return replace(staged, with_points=False).load(library), defect
-    except LOAD_ERRORS as error:
+    except Exception as error:  # whatever the library stumbles over, MemoryError among it
         raise FileDefect(
             Reason.BAD_METADATA,
             f"COLMAP cannot read the model in {staged.folder.name} ({_reason(error)})",

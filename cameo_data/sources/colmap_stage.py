@@ -15,8 +15,6 @@ from cameo_data import colmap_files
 from cameo_data.files import FileDefect
 from cameo_data.sources.colmap_text import TextImages, scan_images, write_plain_images
 
-LOAD_ERRORS = (ValueError, IndexError, KeyError, RuntimeError, MemoryError, UnicodeDecodeError)
-
 
 @dataclass(frozen=True, eq=False)
 class Staged:
@@ -43,7 +41,7 @@ class Staged:
         """The library's ``Reconstruction``.
 
         Raises:
-            ``LOAD_ERRORS``: the library refuses it.
+            Exception: the library refuses it.
         """
         as_is = self.text is None or self.text.as_colmap_writes
         rig_files = [self._file(name) for name in colmap_files.RIG_FILES]

@@ -5,7 +5,6 @@ The records are in ``generic_records``; docs/datasets/generic.md describes the f
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from glob import escape
 from pathlib import Path, PurePosixPath
@@ -13,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from cameo_data import files, matches
+from cameo_data import files, matches, parsing
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources import headers
@@ -147,14 +146,14 @@ def _is_scene(folder: Path) -> bool:
 
 def _split(root: Path, options: GenericOptions) -> set[str]:
     try:
-        values = json.loads(files.read_text(root / SPLITS_FILE, files.MAX_TEXT_BYTES))
+        values = parsing.parse_json(files.read_text(root / SPLITS_FILE, parsing.MAX_JSON_BYTES))
         names = values[options.split]
         if not all(isinstance(name, str) for name in names):
             raise TypeError("scenes that are no text")
         return set(names)
     except FileDefect as defect:
         raise defect.at(options.dataset, None) from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         found = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DataError(
             Reason.BAD_METADATA,

@@ -5,13 +5,12 @@ docs/datasets/generic.md is the description for people; a test holds the two tog
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from cameo_data import files
+from cameo_data import files, parsing
 from cameo_data.depth_io import CODECS
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
@@ -98,10 +97,10 @@ def read_scene(folder: Path) -> SceneRecord:
     Raises:
         FileDefect: missing, no JSON, or a key is unknown, missing or malformed; it is named.
     """
-    text = files.read_text(files.inside(folder, folder / FILE_NAME), files.MAX_TEXT_BYTES)
+    text = files.read_text(files.inside(folder, folder / FILE_NAME), parsing.MAX_JSON_BYTES)
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        values = parsing.parse_json(text)
+    except ValueError as error:
         raise _wrong(f"no JSON ({error})", "a JSON table") from None
     return _checked(SceneRecord, values)
 

@@ -16,6 +16,7 @@ from typing import Any
 from cameo_data import files
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.parsing import one_line
 
 # CO3D v2's largest categories unpack to a few hundred megabytes.
 MAX_PACKED_BYTES = 2_000_000_000
@@ -140,10 +141,14 @@ class Records:
             try:
                 return _DECODE(self._text, self._at)
             except json.JSONDecodeError as error:
+                tried = len(self._text) - self._at
                 if not self._more():
                     raise self._wrong(error.msg) from None
+                # twice the text each time: a long record in small pieces is not tried for each
+                while len(self._text) - self._at < 2 * tried and self._more():
+                    pass
             except (ValueError, RecursionError) as error:  # absurd numbers or nesting
-                raise self._wrong(str(error)) from None
+                raise self._wrong(one_line(error)) from None
 
     def _wrong(self, found: str) -> FileDefect:
         return no_list(self._name, f"{found} at byte {self._offset + self._at}")

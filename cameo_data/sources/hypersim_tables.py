@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cameo_data import files
+from cameo_data import files, parsing
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.types import FloatArray
@@ -85,7 +85,8 @@ def read_metres_per_unit(folder: Path) -> float:
 
 def _rows(table: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, row) of a table that has those columns; other columns are left alone."""
-    reader = csv.DictReader(files.read_text(table, files.MAX_TEXT_BYTES).splitlines())
+    text = files.read_text(table, files.MAX_TEXT_BYTES)
+    reader = csv.DictReader(line for _, line in parsing.lines(text, table.name))
     missing = [name for name in columns if name not in (reader.fieldnames or ())]
     if missing:
         raise _bad(table, f"no column {', '.join(missing)}", "the publisher's columns")

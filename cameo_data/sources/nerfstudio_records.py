@@ -8,7 +8,6 @@ their own (``sharpness``, ``aabb_scale``, ``ply_file_path`` …), which ``nerfst
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cameo_data import files
+from cameo_data import files, parsing
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.listing import printable
@@ -163,10 +162,10 @@ def read(path: Path) -> Transforms:
     Raises:
         FileDefect: missing, no JSON, or without frames.
     """
-    text = files.read_text(path, files.MAX_TEXT_BYTES)
+    text = files.read_text(path, parsing.MAX_JSON_BYTES)
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        values = parsing.parse_json(text)
+    except ValueError as error:
         raise _malformed(f"{path.name} is no JSON ({error})", "a complete file") from None
     if not isinstance(values, dict) or not isinstance(values.get("frames"), list):
         raise _malformed(f"{path.name} has no list called frames", '{"frames": [ … ], …}')

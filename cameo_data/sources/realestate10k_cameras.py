@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from cameo_data import files, transforms
+from cameo_data import files, parsing, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.orientation import same_aspect
@@ -71,8 +71,9 @@ def read(path: Path) -> CameraFile:
     Raises:
         FileDefect: missing, no text, without the address line, or without frames.
     """
-    texts = files.read_text(path, files.MAX_TEXT_BYTES).splitlines()
-    rows = [text.split() for text in texts[1:] if text.strip()]
+    text = files.read_text(path, files.MAX_TEXT_BYTES)
+    texts = [line for _, line in parsing.lines(text, path.name)]
+    rows = [line.split() for line in texts[1:] if line.strip()]
     if not texts or not texts[0].strip() or len(texts[0].split()) == NUMBERS:
         raise _malformed(path, "does not start with an address", "the video's address, then frames")
     if not rows:

@@ -5,14 +5,13 @@ Folders are listed by name only, once per source: 20 000 clips take a fraction o
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cameo_data import files, torch_chunks, video_io
+from cameo_data import files, parsing, torch_chunks, video_io
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.listing import is_text
@@ -203,8 +202,8 @@ def _read_index(path: Path) -> dict[str, str]:
     expected = 'pixelSplat\'s {"KEY": "000000.torch", …}'
     remedy = "write it again with the tool that wrote the chunks"
     try:
-        values = json.loads(files.read_text(path, files.MAX_TEXT_BYTES))
-    except (ValueError, RecursionError) as error:
+        values = parsing.parse_json(files.read_text(path, parsing.MAX_JSON_BYTES))
+    except ValueError as error:
         raise FileDefect(
             Reason.BAD_METADATA, f"{path.name} is no JSON ({error})", expected, remedy
         ) from None

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from cameo_data import files, recipe_file
 from cameo_data.errors import DataError, Reason
 from cameo_data.files import FileDefect
+from cameo_data.parsing import one_line
 from cameo_data.sources import rgbd_layouts
 from cameo_data.sources.base import SourceSpec
 from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
@@ -112,8 +113,8 @@ def _read_description(folder: Path) -> RgbdOptions:
         if "dataset" in values:
             raise TypeError("dataset names all scenes: give it as an option")
         checked: RgbdOptions = RgbdOptions.model_validate(values)
-    except (yaml.YAMLError, ValidationError, TypeError, RecursionError) as error:
-        problem = _problems(error) if isinstance(error, ValidationError) else str(error)
+    except (yaml.YAMLError, ValidationError, TypeError) as error:
+        problem = _problems(error) if isinstance(error, ValidationError) else one_line(error)
         raise FileDefect(
             Reason.BAD_METADATA,
             f"{DESCRIPTION_FILE}: {problem}",

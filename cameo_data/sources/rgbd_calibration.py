@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cameo_data import files, transforms
+from cameo_data import files, parsing, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.listing import printable
@@ -84,7 +83,7 @@ def unread_keys(folder: Path, given: str, distortion: tuple[float, ...]) -> tupl
     """
     if not given.endswith(".json") or _numbers(given) is not None:
         return ()
-    record = json.loads(files.read_text(files.inside(folder, folder / given)))
+    record: Any = parsing.parse_json(files.read_text(files.inside(folder, folder / given)))
     stated = {key: record[key] for key in _LENS if _any(record.get(key))}
     if stated and not distortion:
         found = ", ".join(f"{key} = {value}" for key, value in stated.items())
@@ -146,13 +145,13 @@ def _parse_intrinsics(folder: Path, given: str) -> tuple[FloatArray, tuple[int, 
 def _from_json(text: str, name: str) -> tuple[FloatArray, tuple[int, int] | None]:
     """Open3D's ``intrinsic_matrix`` (column by column) and size, or fx, fy, cx, cy."""
     try:
-        record: Any = json.loads(text)
+        record: Any = parsing.parse_json(text)
         if "intrinsic_matrix" in record:
             K = np.array(record["intrinsic_matrix"], np.float64).reshape(3, 3).T.copy()
         else:
             K = _matrix([float(record[key]) for key in ("fx", "fy", "cx", "cy")], name)
         hw = (int(record["height"]), int(record["width"])) if "height" in record else None
-    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise _bad(f"{name} holds no intrinsics ({type(error).__name__}: {error})") from None
     return K, hw
 

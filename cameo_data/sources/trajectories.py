@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import files, transforms
+from cameo_data import files, parsing, transforms
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 
@@ -184,7 +184,7 @@ def associate(
 def _data_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Line numbers and lines, without blank ones, comments and an unmarked header of names."""
     text = files.read_text(path, files.MAX_TEXT_BYTES)
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in parsing.lines(text, path.name):
         line = line.strip()
         # some copies of TUM recordings have lost the # before "timestamp tx ty tz …"
         if line and line[0] not in "#%" and not line.lower().startswith("timestamp"):

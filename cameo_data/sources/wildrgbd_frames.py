@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cameo_data import depth_io, files, transforms
+from cameo_data import depth_io, files, parsing, transforms
 from cameo_data.errors import Failure, Reason
 from cameo_data.files import FileDefect
 from cameo_data.orientation import rule_of_stated_size
@@ -54,7 +53,7 @@ def read_scene(
     for name, world_from_cam in zip(poses.names or (), poses.matrices, strict=True):
         frame_id = name
         try:
-            if not (name.isascii() and name.isdigit()):
+            if not (name.isascii() and name.isdigit() and len(name) <= 18):
                 raise malformed(POSES, f"frame {name[:40]!r}", "a frame number")
             number = int(name)
             if number in seen:
@@ -163,8 +162,8 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     """
     text = files.read_text(files.inside(folder, folder / name))
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        values = parsing.parse_json(text)
+    except ValueError as error:
         raise malformed(name, f"no JSON ({error})", "a JSON table") from None
     if not isinstance(values, dict):
         raise malformed(name, f"a {type(values).__name__}", "a JSON table")

@@ -37,6 +37,7 @@ class SynthReport:
 
     Attributes:
         kept: scenes that were there already, made with the same settings.
+        mended: of the written, those that were there with files missing or cut.
         images: images rendered by this run.
     """
 
@@ -44,6 +45,7 @@ class SynthReport:
     kept: tuple[str, ...]
     images: int
     seconds: float
+    mended: tuple[str, ...] = ()
 
 
 def plan(
@@ -107,7 +109,7 @@ def write_scenes(
     oracle_stride: int | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> SynthReport:
-    """Write each scene to ``out/<scene_id>``; those already there are kept.
+    """Write each scene to ``out/<scene_id>``; those already there and whole are kept.
 
     Raises:
         ValueError: a folder of that name holds something else.
@@ -116,6 +118,7 @@ def write_scenes(
     start = time.perf_counter()
     there = [is_written(out, settings, oracle_stride) for settings in scenes]
     todo = [s for s, written in zip(scenes, there, strict=True) if not written]
+    mended = tuple(s.scene_id for s in todo if (out / s.scene_id).exists())
     total = sum(s.frames for s in todo)
     done = 0
     running: deque[Job] = deque()
@@ -123,7 +126,8 @@ def write_scenes(
     with ThreadPoolExecutor(workers) as pool:
         try:
             for index, settings in enumerate(todo):
-                running.append(Job.start(pool, out, settings, *make_scene(settings), oracle_stride))
+                stride = oracle_stride or _oracle_stride(out / settings.scene_id)
+                running.append(Job.start(pool, out, settings, *make_scene(settings), stride))
                 # one scene ahead of those being worked on keeps all workers busy
                 while running and (len(running) > workers + 1 or index == len(todo) - 1):
                     for future in running[0].futures:
@@ -141,11 +145,12 @@ def write_scenes(
         tuple(s.scene_id for s, written in zip(scenes, there, strict=True) if written),
         total,
         time.perf_counter() - start,
+        mended,
     )
 
 
 def is_written(out: Path, settings: SceneSettings, oracle_stride: int | None = None) -> bool:
-    """Whether the scene is in ``out``, made with these very settings.
+    """Whether the scene is in ``out``, made with these very settings, and no file of it is damaged.
 
     Raises:
         ValueError: something else is in its place.
@@ -154,12 +159,12 @@ def is_written(out: Path, settings: SceneSettings, oracle_stride: int | None = N
     if not folder.exists():
         return False
     try:
-        found = record.read_scene(folder).settings
+        scene = record.read_scene(folder)
     except FileDefect as defect:
         raise ValueError(f"{folder}: {defect}; or choose another folder") from None
     different = [
         f"{name} {value}, not {getattr(settings, name)}"
-        for name, value in found
+        for name, value in scene.settings
         if value != getattr(settings, name)
     ]
     if different:
@@ -171,4 +176,30 @@ def is_written(out: Path, settings: SceneSettings, oracle_stride: int | None = N
         raise ValueError(
             f"{folder} has no oracle of stride {oracle_stride}; remove it or choose another folder"
         )
+    return _is_whole(folder, scene)
+
+
+def _oracle_stride(folder: Path) -> int | None:
+    """That of the oracle which a damaged scene has, so that it has one again."""
+    found = sorted(folder.glob("oracle-*-xy.npy"))
+    return int(found[0].name.split("-")[1]) if found else None
+
+
+# The last chunk of a PNG file: what is cut does not have it.
+_PNG_END = b"IEND\xaeB`\x82"
+
+
+def _is_whole(folder: Path, scene: record.SceneRecord) -> bool:
+    """Whether every picture and array is there and not cut, seen without decoding them."""
+    arrays = [folder / str(frame["depth"]) for frame in scene.frames]
+    for xy in folder.glob("oracle-*-xy.npy"):
+        arrays += [xy, folder / xy.name.replace("-xy", "-verdict")]
+    try:
+        for frame in scene.frames:
+            if not (folder / str(frame["image"])).read_bytes().endswith(_PNG_END):
+                return False
+        for path in arrays:
+            np.load(path, mmap_mode="r", allow_pickle=False)  # the header, and the file's length
+    except (OSError, ValueError, EOFError):
+        return False
     return True

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cameo_data.os_errors import naming
 from cameo_data.synth import exact, record, render
 from cameo_data.synth.record import SceneSettings
 from cameo_data.synth.stage import PackedStage, Stage
@@ -61,7 +62,10 @@ class Job:
         if self.oracle_stride is not None:
             exact.write_oracle(self.partial, self.stage, self.views, self.oracle_stride)
         text = json.dumps(_record(self).model_dump(), indent=1)
-        (self.partial / record.FILE_NAME).write_text(text + "\n", "utf-8")
+        path = self.partial / record.FILE_NAME
+        with naming(path):
+            path.write_text(text + "\n", "utf-8")
+        shutil.rmtree(self.out / self.settings.scene_id, ignore_errors=True)  # a damaged one
         self.partial.rename(self.out / self.settings.scene_id)
 
 
@@ -71,8 +75,14 @@ def _write_frame(job: Job, packed: PackedStage, view: Camera, frame_id: str) -> 
         ".png", picture.image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL]
     )
     assert done, "an 8-bit colour image always encodes"
-    (job.partial / _image_path(frame_id)).write_bytes(png.tobytes())
-    np.save(job.partial / _depth_path(frame_id), picture.z, allow_pickle=False)
+    image_path, depth_path = (
+        job.partial / _image_path(frame_id),
+        job.partial / _depth_path(frame_id),
+    )
+    with naming(image_path):
+        image_path.write_bytes(png.tobytes())
+    with naming(depth_path):
+        np.save(depth_path, picture.z, allow_pickle=False)
 
 
 def _record(job: Job) -> record.SceneRecord:

@@ -5,14 +5,13 @@ Everything that the exact answer depends on is in it, so that it can be computed
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cameo_data import files
+from cameo_data import files, parsing
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.types import Camera, intrinsics_defect
@@ -136,8 +135,8 @@ def read_scene(folder: Path) -> SceneRecord:
     """
     path = files.inside(folder, folder / FILE_NAME)
     try:
-        values = json.loads(files.read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+        values = parsing.parse_json(files.read_text(path))
+    except ValueError as error:
         raise _bad(f"{FILE_NAME} is not JSON ({error})", "one JSON object") from None
     try:
         return SceneRecord.model_validate(values)

@@ -99,7 +99,8 @@ def read_results(folder: Path) -> Stored:
             measured = read_measured(folder / row["file"])
             rows.append(StoredRow(row["label"], row, _tally(measured.rows, measured.tallies, row)))
         build = f"{record['build']}, {record['samples']} groups"
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError,
+            RecursionError) as error:  # fmt: skip
         raise ValueError(f"{path} is damaged ({error!r}); run the command again") from None
     return Stored(str(folder), protocol, build, tuple(rows))
 

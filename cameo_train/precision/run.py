@@ -197,10 +197,11 @@ def _read(path: Path) -> Measured | None:
                                  if k.startswith(f"{number}.")})
                 for number in range(len(header["rows"]))
             )  # fmt: skip
+        rows = tuple(Row(**row) for row in header["rows"])
+        notes, samples = tuple(header["notes"]), int(header["samples"])
+        return Measured(header["label"], rows, tallies, notes, samples)
     except Exception:  # cut short, or not ours: zipfile, NumPy and json have errors of their own
         return None
-    rows = tuple(Row(**row) for row in header["rows"])
-    return Measured(header["label"], rows, tallies, tuple(header["notes"]), int(header["samples"]))
 
 
 def read_measured(path: Path) -> Measured:

@@ -1,0 +1,20 @@
+"""What several scenes say of unused files and of themselves, said once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cameo_data.types import Unused
+
+# File names given as examples per kind.
+EXAMPLES = 3
+
+
+def merged(found: Iterable[Unused]) -> list[Unused]:
+    """One entry per kind of file, counts added up, the most frequent first."""
+    kinds: dict[str, Unused] = {}
+    for one in found:
+        old = kinds.get(one.what, Unused(one.what, 0))
+        examples = (*old.examples, *one.examples)[:EXAMPLES]
+        kinds[one.what] = Unused(one.what, old.count + one.count, examples)
+    return sorted(kinds.values(), key=lambda one: (-one.count, one.what))
