@@ -83,7 +83,7 @@ def unread_keys(folder: Path, given: str, distortion: tuple[float, ...]) -> tupl
     """
     if not given.endswith(".json") or _numbers(given) is not None:
         return ()
-    record = parsing.parse_json(files.read_text(files.inside(folder, folder / given)))
+    record: Any = parsing.parse_json(files.read_text(files.inside(folder, folder / given)))
     stated = {key: record[key] for key in _LENS if _any(record.get(key))}
     if stated and not distortion:
         found = ", ".join(f"{key} = {value}" for key, value in stated.items())
