@@ -45,8 +45,13 @@ class Calibration:
     exif: ExifRule
 
 
-def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) -> Scene:
+def read_scene(
+    folder: Path, recording: Recording, dataset: str, scene_id: str, others: Sequence[str] = ()
+) -> Scene:
     """The scene's frames and the failures of listing; only a few headers are read.
+
+    Args:
+        others: folders in this one that are recordings of their own.
 
     Raises:
         DataError: no frames, or nothing of the scene can be used without what is wrong.
@@ -79,7 +84,7 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
         tuple(failures),
         notes=(*notes, *headers.exif_notes(frames)),
         unused=rgbd_unused.unused(
-            folder, recording, candidates, poses.files, masks or {}, poses.rows_alone
+            folder, recording, candidates, poses.files, masks or {}, poses.rows_alone, others
         ),
     )
 
