@@ -185,6 +185,9 @@ def test_recordings_inside_a_recording_are_listed_too(tmp_path: Path) -> None:
     source = open_source("rgbd", root)
     assert source.scene_ids() == ["rec", "rec/more/third", "rec/second"]
     assert len(source.scene("rec/second").frames) == 3
+    counted = [name for one in source.scene("rec").unused for name in one.examples]
+    assert counted  # ScanNet's extrinsics; what the other recordings hold is theirs
+    assert not [name for name in counted if name.startswith(("second/", "more/"))]
     assert open_source("rgbd", tmp_path).scene_ids() == source.scene_ids()
 
 

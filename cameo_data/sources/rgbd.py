@@ -55,7 +55,10 @@ def open_rgbd(root: Path, options: RgbdOptions) -> RgbdSource:
         raise nothing_found(options.dataset, root, what, failures, expected, remedy)
 
     def read(folder: Path, scene_id: str) -> Scene:
-        scene = read_scene(folder, describe(folder, options), options.dataset, scene_id)
+        inner = [f for f in folders.values() if f != folder and f.is_relative_to(folder)]
+        others = [path.relative_to(folder).as_posix() for path in inner]
+        recording = describe(folder, options)
+        scene = read_scene(folder, recording, options.dataset, scene_id, others)
         return replace(scene, notes=(*scene.notes, *_other_layouts(folder, options)))
 
     return RgbdSource(options.dataset, folders, failures, read, options)

@@ -48,8 +48,13 @@ class Calibration:
     notes: tuple[str, ...] = ()
 
 
-def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) -> Scene:
+def read_scene(
+    folder: Path, recording: Recording, dataset: str, scene_id: str, others: Sequence[str] = ()
+) -> Scene:
     """The scene's frames and the failures of listing; only a few headers are read.
+
+    Args:
+        others: folders in this one that are recordings of their own.
 
     Raises:
         DataError: no frames, or nothing of the scene can be used without what is wrong.
@@ -83,7 +88,7 @@ def read_scene(folder: Path, recording: Recording, dataset: str, scene_id: str) 
         tuple(failures),
         notes=(*notes, *headers.exif_notes(frames), *stated),
         unused=rgbd_unused.unused(
-            folder, recording, candidates, poses.files, masks or {}, poses.rows_alone
+            folder, recording, candidates, poses.files, masks or {}, poses.rows_alone, others
         ),
     )
 

@@ -42,10 +42,12 @@ def unused(
     poses: Iterable[Listed],
     masks: Mapping[str, Path],
     rows_alone: Sequence[str],
+    others: Sequence[str] = (),
 ) -> tuple[Unused, ...]:
     """Files, and rows of a file of poses, that belong to no frame.
 
-    Files of frames that fail are counted with these.
+    Files of frames that fail are counted with these, those of the recordings in the folders
+    ``others`` with theirs.
     """
     frames = {candidate.frame_id for candidate in candidates}
     named = [one.path for x in candidates for one in (x.color, x.depth) if one is not None]
@@ -54,6 +56,7 @@ def unused(
     stated = (recording.poses, recording.intrinsics, recording.depth_intrinsics,
               recording.color_from_depth, recording.color, recording.depth)  # fmt: skip
     read = [escape(text) for text in stated if text is not None and "*" not in text]
+    read += [f"{escape(name)}/*" for name in others]
     kinds = []
     if recording.mask is not None:
         kinds.append((re.sub(r"\{[^{}]*\}", "*", recording.mask), "masks without a colour image"))
