@@ -75,13 +75,13 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
     """
     accelerator = _accelerator(config)
     with ExitStack() as held:
-        if accelerator.is_main_process:
-            held.enter_context(exclusive(Path(config.out), Path(config.out) / ".lock"))
-        return _fit(config, accelerator, report)
+        return _fit(config, accelerator, report, held)
 
 
-def _fit(config: TrainConfig, accelerator: Accelerator, report: Report | None) -> Result:
-    """``fit``, once the folder belongs to this run."""
+def _fit(
+    config: TrainConfig, accelerator: Accelerator, report: Report | None, held: ExitStack
+) -> Result:
+    """``fit``; ``held`` keeps the folder for this run until it ends."""
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     out = Path(config.out)
 
@@ -114,6 +114,10 @@ def _fit(config: TrainConfig, accelerator: Accelerator, report: Report | None) -
     if config.compile:
         wrapped = torch.compile(wrapped)
     scaler = accelerator.scaler
+
+    # nothing is written before model and data are known to fit
+    if accelerator.is_main_process:
+        held.enter_context(exclusive(out, out / ".lock"))
 
     # where it goes on from
     step, position = 0, Position()
