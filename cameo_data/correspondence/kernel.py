@@ -64,7 +64,7 @@ STAIR = 1.5
 LEAST_SHARE = 0.05
 # In sparse depth a pixel at most this far from the landing place (|dx| + |dy|) may confirm a point
 # though it lies outside of the four around, at this confidence. It never hides one.
-FAR_CONFIRMS = 2.0
+FAR_CONFIRMS = 3.0
 FAR_CONFIDENCE = 0.25
 # Sigma of a pair whose noise could not be measured: what differs by less than SIGMAS of these is
 # UNKNOWN, and what agrees to within SAME is VISIBLE at half the confidence.
@@ -789,10 +789,10 @@ def run(
 
 
 @jit
-def differences(W0, W1, cells1, hw0, hw1, M, T, traits, step, alone):
+def differences(W0, W1, cells1, hw0, hw1, M, T, traits, step, every, alone):
     """(N, 3): how far view 1 is from points of view 0, as a share of inverse depth; how much of it
-    steps may account for; how far away in pixels view 1's depth was taken. Over a grid of step
-    ``step``, within 10 %, because hidden points are far off.
+    steps may account for; how far away in pixels view 1's depth was taken. Of every so many known
+    pixels of a grid of step ``step``, within 10 %, because hidden points are far off.
 
     View 1 is looked up in smooth cells or, ``alone``, at the known pixel next to the place, carried
     on along its own surface.
@@ -800,10 +800,14 @@ def differences(W0, W1, cells1, hw0, hw1, M, T, traits, step, alone):
     found = np.empty(((hw0[0] // step + 1) * (hw0[1] // step + 1), 3))
     f = np.empty(7)
     n = 0
+    known = 0
     for i in range(step // 2, hw0[0], step):
         for j in range(step // 2, hw0[1], step):
             w0 = np.float64(W0[i + PAD, j + PAD])
             if w0 <= 0:
+                continue
+            known += 1
+            if known % every != 0:
                 continue
             u, v = j + 0.5, i + 0.5
             hz = M[2, 0] * u + M[2, 1] * v + M[2, 2] + T[2] * w0
