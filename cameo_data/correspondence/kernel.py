@@ -403,6 +403,8 @@ def may_face(f, u, v, E, noise):
 @inlined
 def rounding_of(traits, w0, w1):
     """How far two roundings to whole steps may take apart w0, seen in view 1 as w1, and view 1."""
+    if traits.steps0_w + traits.steps0_z + traits.steps1_w + traits.steps1_z == 0:
+        return 0.0
     step0 = traits.steps0_w + traits.steps0_z * w0 * w0
     step1 = traits.steps1_w + traits.steps1_z * w1 * w1
     return STEPS * (step0 * (w1 / w0) + step1)
@@ -415,14 +417,16 @@ def compare_by_fits(W, r0, c0, fx, fy, w1, same, far, noise, unmeasured, fits, k
     Returns whether a pixel disagreed that need not, were its slope known better.
     """
     doubtful = False
+    steep = max(STEEP * w1, far)
+    above, below = w1 + steep, w1 - steep
     for k in range(4):
         kx, ky = k & 1, k >> 1
         w = np.float64(W[r0 + ky, c0 + kx])
         if w <= 0:
             kinds[k] = EMPTY
-        elif w > w1 + max(STEEP * w1, far):
+        elif w > above:
             kinds[k] = FAR_NEARER
-        elif w < w1 - max(STEEP * w1, far):
+        elif w < below:
             kinds[k] = FARTHER
         else:
             f = fits[k]
@@ -575,7 +579,7 @@ def judge(W0, cells0, W1, x, y, w0, w1, u, v, stride, E, N, traits, fits, f0, ki
         query_fit(W0, cells0, u, v, stride, traits.sparse0, fits[4:], f0)
         compare_by_tangent(W1, r0, c0, fx, fy, w1, same, f0, u, v, E, N, fits, kinds)
     a = heaviest(kinds, AGREES, AGREES, fx, fy)
-    if a >= 0:  # beside a pixel that agrees, weaker evidence will do
+    if a >= 0 and doubtful:  # beside a pixel that agrees, weaker evidence will do
         for k in range(4):
             if kinds[k] == MAYBE_NEARER:
                 kinds[k] = NEARER

@@ -58,7 +58,7 @@ def _alone(
 
     Counted among known pixels: a grid might step over the very rows that are known.
     """
-    every = max(1, np.count_nonzero(view0.inverse_depth) // 20000)
+    every = max(1, int(np.count_nonzero(view0.inverse_depth)) // 20000)
     return _differences(view0, view1, geometry, traits, every=every, alone=True)
 
 

@@ -343,7 +343,7 @@ def measured(one: InverseDepth, two: InverseDepth) -> Pair:
     if len(found) >= 50:
         return Pair(one, two, _noise(found))
     for each in (pair, back):
-        every = max(1, np.count_nonzero(each.one.w) // 20000)
+        every = max(1, int(np.count_nonzero(each.one.w)) // 20000)
         found = (found if each is back else []) + differences(each, 1, every, alone=True)
     if len(found) < 12:
         return Pair(one, two, 0.0, SIGMAS * UNMEASURED_NOISE)
