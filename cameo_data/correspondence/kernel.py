@@ -751,32 +751,33 @@ def run(
             index, fx, fy,
         )  # fmt: skip
         count = 0
-        if not plain:
+        if plain:
+            for j in range(w):
+                k = index[j]
+                if k < 0:
+                    continue
+                cell = cell_of[k]
+                if cell == BROKEN:
+                    broken[count] = j
+                    count += 1
+                    continue
+                px, py, depth1 = fx[j], fy[j], w1[j]
+                if cell == PLANE:  # smooth_value, written out: this is the innermost loop
+                    a, b = np.float64(flat1[k]), np.float64(flat1[k + 1])
+                    top = a + px * (b - a)
+                    a, b = np.float64(flat1[k + pitch]), np.float64(flat1[k + pitch + 1])
+                    seen = top + py * (a + px * (b - a) - top)
+                else:
+                    seen = smooth_value(W1, cell, k // pitch, k % pitch, px, py)
+                d = seen - depth1
+                agrees = abs(d) <= same * depth1
+                found = VISIBLE if agrees else (OCCLUDED if d > 0 else UNKNOWN)
+                verdicts[j] = found
+                sure[j] = np.float32(found >= OCCLUDED)
+        else:
             count = judge_smooth_row(
                 W1, cells1, index, fx, fy, w0, w1, traits, verdicts, sure, broken
             )
-        for j in range(w if plain else 0):
-            k = index[j]
-            if k < 0:
-                continue
-            cell = cell_of[k]
-            if cell == BROKEN:
-                broken[count] = j
-                count += 1
-                continue
-            px, py, depth1 = fx[j], fy[j], w1[j]
-            if cell == PLANE:  # smooth_value, written out: this is the innermost loop
-                a, b = np.float64(flat1[k]), np.float64(flat1[k + 1])
-                top = a + px * (b - a)
-                a, b = np.float64(flat1[k + pitch]), np.float64(flat1[k + pitch + 1])
-                seen = top + py * (a + px * (b - a) - top)
-            else:
-                seen = smooth_value(W1, cell, k // pitch, k % pitch, px, py)
-            d = seen - depth1
-            agrees = abs(d) <= same * depth1
-            found = VISIBLE if agrees else (OCCLUDED if d > 0 else UNKNOWN)
-            verdicts[j] = found
-            sure[j] = np.float32(found >= OCCLUDED)
         if count:
             judge_row(
                 W0, cells0, W1, broken[:count], x, y, w0, w1, v, stride, E, N, traits, fits, f0,
