@@ -552,7 +552,7 @@ def confirmed_from_afar(W, r0, c0, fx, fy, w1, same, kinds, f):
     return best < FAR_CONFIRMS and abs(w1 - at(f, dx, dy)) <= allowed
 
 
-@inlined
+@jit
 def nearer_share(kinds, fx, fy):
     """Bilinear weight of the nearer pixels, as a share of all four."""
     share = 0.0
@@ -584,13 +584,13 @@ def judge(W0, cells0, W1, x, y, w0, w1, u, v, stride, E, N, traits, fits, f0, ki
             if kinds[k] == MAYBE_NEARER:
                 kinds[k] = NEARER
     n = heaviest(kinds, NEARER, FAR_NEARER, fx, fy)
-    if a < 0 and n < 0 and traits.sparse1 and confirmed_from_afar(
-        W1, r0, c0, fx, fy, w1, same, kinds, fits[0]
-    ):  # fmt: skip
-        return VISIBLE, FAR_CONFIDENCE
     if a < 0:
-        share = nearer_share(kinds, fx, fy)
-        return (OCCLUDED, share) if share >= LEAST_SHARE else (UNKNOWN, 0.0)
+        if n >= 0:
+            share = nearer_share(kinds, fx, fy)
+            return (OCCLUDED, share) if share >= LEAST_SHARE else (UNKNOWN, 0.0)
+        if traits.sparse1 and confirmed_from_afar(W1, r0, c0, fx, fy, w1, same, kinds, fits[0]):
+            return VISIBLE, FAR_CONFIDENCE
+        return UNKNOWN, 0.0
     if n >= 0:
         join_creases(W1, r0, c0, w1, same, a, fits, kinds)
         n = heaviest(kinds, NEARER, FAR_NEARER, fx, fy)
