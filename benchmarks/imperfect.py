@@ -80,7 +80,7 @@ class Known:
             Figure("VISIBLE precision", self.right_visible / self.called_visible, 0.98),
             Figure("VISIBLE recall", self.visible_recall, 0.9),
             Figure("OCCLUDED precision", self.right_hidden / self.called_hidden, 0.95),
-            Figure("OCCLUDED recall", self.right_hidden / self.hidden, 0.5),
+            Figure("OCCLUDED recall", self.right_hidden / self.hidden, 0.4),
             Figure("wrongly OCCLUDED, above 0.9", self.sure_and_wrong / self.called_hidden, 0.02,
                    False),
         ]  # fmt: skip

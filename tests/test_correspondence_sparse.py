@@ -50,6 +50,22 @@ def test_noise_is_estimated_from_what_is_known(pattern):
     assert estimate(0) < 0.004
 
 
+@pytest.mark.parametrize("offset", [0, 1])
+def test_the_rows_that_are_known_are_those_that_are_compared(offset):
+    # on a large map one known pixel in several is looked at, which must not step over the rows
+    pair = all_cases((480, 640), 0)[2]
+    rng = np.random.default_rng(5)
+    views = []
+    for depth, camera in ((pair.depth0, pair.pair.camera0), (pair.depth1, pair.pair.camera1)):
+        rows = np.zeros_like(depth)
+        rows[offset::2] = degraded(depth, rng, 1, 0.005, 0)[offset::2]
+        views.append(prepare(rows, camera))
+    assert 0.005 < noise_between(*views) < 0.0125
+    seventh = np.zeros_like(depth)
+    seventh[3::7] = depth[3::7]
+    assert all(prepare(np.roll(seventh, k, 0), camera).sparse for k in range(7))
+
+
 def _walls(count: int, *shares: float) -> tuple[np.ndarray, np.ndarray]:
     """Two maps of a wall that know the same few pixels; in the second it is nearer by shares."""
     rng = np.random.default_rng(0)

@@ -42,8 +42,8 @@ def test_occluded_is_truly_occluded_on_cones(at_nearest: bool, realdata: Path) -
     for one in middlebury.measure(realdata, at_nearest=at_nearest):
         assert one.judged > 0.95 * one.inside
         assert one.hidden > 5000
-        assert one.precision >= 0.9
-        assert one.recall >= 0.9
+        assert one.precision >= 0.97
+        assert one.recall >= (0.98 if at_nearest else 0.99)
         assert one.visible_recall >= 0.97
 
 

@@ -108,6 +108,8 @@ def _sparse(inverse: NDArray[np.float32]) -> bool:
     """Whether fewer than half of the known pixels know a neighbour to the right and one below."""
     step = max(1, inverse.shape[0] // 64)
     known, below = inverse[:-1:step] > 0, inverse[1::step] > 0
+    if np.count_nonzero(known) < 1000:  # the rows looked at may be those that are unknown
+        known, below = inverse[:-1] > 0, inverse[1:] > 0
     count = np.count_nonzero(known)
     both = np.count_nonzero(known[:, :-1] & known[:, 1:] & below[: len(known), :-1])
     return bool(both < 0.5 * count)

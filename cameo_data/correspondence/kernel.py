@@ -64,7 +64,7 @@ STAIR = 1.5
 LEAST_SHARE = 0.05
 # In sparse depth a pixel at most this far from the landing place (|dx| + |dy|) may confirm a point
 # though it lies outside of the four around, at this confidence. It never hides one.
-FAR_CONFIRMS = 2.0
+FAR_CONFIRMS = 3.0
 FAR_CONFIDENCE = 0.25
 # Sigma of a pair whose noise could not be measured: what differs by less than SIGMAS of these is
 # UNKNOWN, and what agrees to within SAME is VISIBLE at half the confidence.
@@ -403,6 +403,8 @@ def may_face(f, u, v, E, noise):
 @inlined
 def rounding_of(traits, w0, w1):
     """How far two roundings to whole steps may take apart w0, seen in view 1 as w1, and view 1."""
+    if traits.steps0_w + traits.steps0_z + traits.steps1_w + traits.steps1_z == 0:
+        return 0.0
     step0 = traits.steps0_w + traits.steps0_z * w0 * w0
     step1 = traits.steps1_w + traits.steps1_z * w1 * w1
     return STEPS * (step0 * (w1 / w0) + step1)
@@ -415,14 +417,16 @@ def compare_by_fits(W, r0, c0, fx, fy, w1, same, far, noise, unmeasured, fits, k
     Returns whether a pixel disagreed that need not, were its slope known better.
     """
     doubtful = False
+    steep = max(STEEP * w1, far)
+    above, below = w1 + steep, w1 - steep
     for k in range(4):
         kx, ky = k & 1, k >> 1
         w = np.float64(W[r0 + ky, c0 + kx])
         if w <= 0:
             kinds[k] = EMPTY
-        elif w > w1 + max(STEEP * w1, far):
+        elif w > above:
             kinds[k] = FAR_NEARER
-        elif w < w1 - max(STEEP * w1, far):
+        elif w < below:
             kinds[k] = FARTHER
         else:
             f = fits[k]
@@ -548,7 +552,7 @@ def confirmed_from_afar(W, r0, c0, fx, fy, w1, same, kinds, f):
     return best < FAR_CONFIRMS and abs(w1 - at(f, dx, dy)) <= allowed
 
 
-@inlined
+@jit
 def nearer_share(kinds, fx, fy):
     """Bilinear weight of the nearer pixels, as a share of all four."""
     share = 0.0
@@ -575,18 +579,18 @@ def judge(W0, cells0, W1, x, y, w0, w1, u, v, stride, E, N, traits, fits, f0, ki
         query_fit(W0, cells0, u, v, stride, traits.sparse0, fits[4:], f0)
         compare_by_tangent(W1, r0, c0, fx, fy, w1, same, f0, u, v, E, N, fits, kinds)
     a = heaviest(kinds, AGREES, AGREES, fx, fy)
-    if a >= 0:  # beside a pixel that agrees, weaker evidence will do
+    if a >= 0 and doubtful:  # beside a pixel that agrees, weaker evidence will do
         for k in range(4):
             if kinds[k] == MAYBE_NEARER:
                 kinds[k] = NEARER
     n = heaviest(kinds, NEARER, FAR_NEARER, fx, fy)
-    if a < 0 and n < 0 and traits.sparse1 and confirmed_from_afar(
-        W1, r0, c0, fx, fy, w1, same, kinds, fits[0]
-    ):  # fmt: skip
-        return VISIBLE, FAR_CONFIDENCE
     if a < 0:
-        share = nearer_share(kinds, fx, fy)
-        return (OCCLUDED, share) if share >= LEAST_SHARE else (UNKNOWN, 0.0)
+        if n >= 0:
+            share = nearer_share(kinds, fx, fy)
+            return (OCCLUDED, share) if share >= LEAST_SHARE else (UNKNOWN, 0.0)
+        if traits.sparse1 and confirmed_from_afar(W1, r0, c0, fx, fy, w1, same, kinds, fits[0]):
+            return VISIBLE, FAR_CONFIDENCE
+        return UNKNOWN, 0.0
     if n >= 0:
         join_creases(W1, r0, c0, w1, same, a, fits, kinds)
         n = heaviest(kinds, NEARER, FAR_NEARER, fx, fy)
@@ -747,32 +751,33 @@ def run(
             index, fx, fy,
         )  # fmt: skip
         count = 0
-        if not plain:
+        if plain:
+            for j in range(w):
+                k = index[j]
+                if k < 0:
+                    continue
+                cell = cell_of[k]
+                if cell == BROKEN:
+                    broken[count] = j
+                    count += 1
+                    continue
+                px, py, depth1 = fx[j], fy[j], w1[j]
+                if cell == PLANE:  # smooth_value, written out: this is the innermost loop
+                    a, b = np.float64(flat1[k]), np.float64(flat1[k + 1])
+                    top = a + px * (b - a)
+                    a, b = np.float64(flat1[k + pitch]), np.float64(flat1[k + pitch + 1])
+                    seen = top + py * (a + px * (b - a) - top)
+                else:
+                    seen = smooth_value(W1, cell, k // pitch, k % pitch, px, py)
+                d = seen - depth1
+                agrees = abs(d) <= same * depth1
+                found = VISIBLE if agrees else (OCCLUDED if d > 0 else UNKNOWN)
+                verdicts[j] = found
+                sure[j] = np.float32(found >= OCCLUDED)
+        else:
             count = judge_smooth_row(
                 W1, cells1, index, fx, fy, w0, w1, traits, verdicts, sure, broken
             )
-        for j in range(w if plain else 0):
-            k = index[j]
-            if k < 0:
-                continue
-            cell = cell_of[k]
-            if cell == BROKEN:
-                broken[count] = j
-                count += 1
-                continue
-            px, py, depth1 = fx[j], fy[j], w1[j]
-            if cell == PLANE:  # smooth_value, written out: this is the innermost loop
-                a, b = np.float64(flat1[k]), np.float64(flat1[k + 1])
-                top = a + px * (b - a)
-                a, b = np.float64(flat1[k + pitch]), np.float64(flat1[k + pitch + 1])
-                seen = top + py * (a + px * (b - a) - top)
-            else:
-                seen = smooth_value(W1, cell, k // pitch, k % pitch, px, py)
-            d = seen - depth1
-            agrees = abs(d) <= same * depth1
-            found = VISIBLE if agrees else (OCCLUDED if d > 0 else UNKNOWN)
-            verdicts[j] = found
-            sure[j] = np.float32(found >= OCCLUDED)
         if count:
             judge_row(
                 W0, cells0, W1, broken[:count], x, y, w0, w1, v, stride, E, N, traits, fits, f0,
@@ -789,10 +794,10 @@ def run(
 
 
 @jit
-def differences(W0, W1, cells1, hw0, hw1, M, T, traits, step, alone):
+def differences(W0, W1, cells1, hw0, hw1, M, T, traits, step, every, alone):
     """(N, 3): how far view 1 is from points of view 0, as a share of inverse depth; how much of it
-    steps may account for; how far away in pixels view 1's depth was taken. Over a grid of step
-    ``step``, within 10 %, because hidden points are far off.
+    steps may account for; how far away in pixels view 1's depth was taken. Of every so many known
+    pixels of a grid of step ``step``, within 10 %, because hidden points are far off.
 
     View 1 is looked up in smooth cells or, ``alone``, at the known pixel next to the place, carried
     on along its own surface.
@@ -800,10 +805,14 @@ def differences(W0, W1, cells1, hw0, hw1, M, T, traits, step, alone):
     found = np.empty(((hw0[0] // step + 1) * (hw0[1] // step + 1), 3))
     f = np.empty(7)
     n = 0
+    known = 0
     for i in range(step // 2, hw0[0], step):
         for j in range(step // 2, hw0[1], step):
             w0 = np.float64(W0[i + PAD, j + PAD])
             if w0 <= 0:
+                continue
+            known += 1
+            if known % every != 0:
                 continue
             u, v = j + 0.5, i + 0.5
             hz = M[2, 0] * u + M[2, 1] * v + M[2, 2] + T[2] * w0

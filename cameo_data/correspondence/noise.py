@@ -54,10 +54,12 @@ def traits_between(view0: PreparedView, view1: PreparedView, there: PairGeometry
 def _alone(
     view0: PreparedView, view1: PreparedView, geometry: PairGeometry, traits: Traits
 ) -> NDArray[np.float64]:
-    """Differences at single known pixels, of some 20,000 points."""
-    known = np.count_nonzero(view0.inverse_depth)
-    step = max(1, int(math.sqrt(known / 20000.0)))
-    return _differences(view0, view1, geometry, traits, step, alone=True)
+    """Differences at single known pixels, of some 20,000 points.
+
+    Counted among known pixels: a grid might step over the very rows that are known.
+    """
+    every = max(1, int(np.count_nonzero(view0.inverse_depth)) // 20000)
+    return _differences(view0, view1, geometry, traits, every=every, alone=True)
 
 
 def _in_smooth_cells(
@@ -66,7 +68,7 @@ def _in_smooth_cells(
     """Differences in smooth cells, of some 1,500 points."""
     h, w = view0.camera.hw
     step = max(1, int(math.sqrt(h * w / 1500.0)))
-    return _differences(view0, view1, geometry, traits, step, alone=False)
+    return _differences(view0, view1, geometry, traits, step=step)
 
 
 def _differences(
@@ -74,13 +76,14 @@ def _differences(
     view1: PreparedView,
     geometry: PairGeometry,
     traits: Traits,
-    step: int,
     *,
-    alone: bool,
+    step: int = 1,
+    every: int = 1,
+    alone: bool = False,
 ) -> NDArray[np.float64]:
     found: NDArray[np.float64] = kernel.differences(
         view0.inverse_depth, view1.inverse_depth, view1.cells, view0.camera.hw, view1.camera.hw,
-        geometry.homography, geometry.epipole1, traits, step, alone,
+        geometry.homography, geometry.epipole1, traits, step, every, alone,
     )  # fmt: skip
     return found
 

@@ -129,13 +129,13 @@ class InverseDepth:
     def find_sparse(self) -> bool:
         """Whether fewer than half of the known pixels know their right and lower neighbours."""
         h, w = self.w.shape
-        every = max(1, (h + 6) // 64)
-        known = both = 0
-        for y, x in itertools.product(range(-3 % every, h, every), range(w)):
-            if self(x, y) > 0:
-                known += 1
-                both += self(x + 1, y) > 0 and self(x, y + 1) > 0
-        return both < 0.5 * known
+        known: list[tuple[int, int]] = []
+        for every in (max(1, (h + 6) // 64), 1):
+            if len(known) < 1000:
+                places = itertools.product(range(-3 % every, h, every), range(w))
+                known = [(x, y) for y, x in places if self(x, y) > 0]
+        both = sum(self(x + 1, y) > 0 and self(x, y + 1) > 0 for x, y in known)
+        return both < 0.5 * len(known)
 
     def step_at(self, w: float) -> float:
         """The step in inverse depth at inverse depth ``w``."""
@@ -339,12 +339,12 @@ def measured(one: InverseDepth, two: InverseDepth) -> Pair:
     """A pair with its noise, as far as it can be known."""
     pair, back = Pair(one, two), Pair(two, one)
     h, w = one.w.shape
-    found = differences(pair, max(1, int(math.sqrt(h * w / 1500.0))), alone=False)
+    found = differences(pair, max(1, int(math.sqrt(h * w / 1500.0))), 1, alone=False)
     if len(found) >= 50:
         return Pair(one, two, _noise(found))
     for each in (pair, back):
-        step = max(1, int(math.sqrt(np.count_nonzero(each.one.w) / 20000.0)))
-        found = (found if each is back else []) + differences(each, step, alone=True)
+        every = max(1, int(np.count_nonzero(each.one.w)) // 20000)
+        found = (found if each is back else []) + differences(each, 1, every, alone=True)
     if len(found) < 12:
         return Pair(one, two, 0.0, SIGMAS * UNMEASURED_NOISE)
     nearest = sorted(found, key=lambda f: f[2])[: max(50, len(found) // 4)]
@@ -368,15 +368,17 @@ def _noise(found: list[tuple[float, float, float]], factor: float = 1.0) -> floa
     return float(1.1 ** math.ceil(math.log(sigma) / math.log(1.1)))
 
 
-def differences(pair: Pair, step: int, *, alone: bool) -> list[tuple[float, float, float]]:
+def differences(
+    pair: Pair, step: int, every: int, *, alone: bool
+) -> list[tuple[float, float, float]]:
     """(difference, what rounding may do, distance in pixels) of points and what view 1 shows, in
     smooth cells or at the nearest of the four pixels."""
     h, w = pair.one.w.shape
     found = []
-    for i, j in itertools.product(range(step // 2, h, step), range(step // 2, w, step)):
+    grid = itertools.product(range(step // 2, h, step), range(step // 2, w, step))
+    known = [(i, j) for i, j in grid if pair.one(j, i) > 0]
+    for i, j in known[every - 1 :: every]:
         w0 = pair.one(j, i)
-        if w0 <= 0:
-            continue
         x, y, w1 = pair.move(j + 0.5, i + 0.5, w0)
         if not _inside(x, y, pair.two):
             continue
