@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import itertools
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from pydantic import (
 from cameo_data import boundary
 from cameo_data.errors import UsageError
 from cameo_data.local_paths import require_local
+from cameo_data.shards.layout import canonical_json
 from cameo_data.sources import Source, open_source, source_spec
 from cameo_data.sources.guarded import Guarded
 from cameo_data.sources.subset import subset
@@ -247,11 +247,6 @@ def _by_place(source: SourceRecipe) -> dict[str, Any]:
         if value is not None
     }
     return {**source.model_dump(mode="json"), **places}
-
-
-def canonical_json(value: Any) -> bytes:
-    """The same bytes for equal values: sorted keys, no spaces, ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def make(values: Mapping[str, Any]) -> Recipe:

@@ -151,7 +151,7 @@ BREAKS: list[tuple[Callable[[Path], object], Reason, str]] = [
         Reason.BAD_POSE,
         "no rotation",
     ),
-    (lambda cam: cam.write_bytes(b"\xff\xfe"), Reason.BAD_METADATA, "is no text"),
+    (lambda cam: cam.write_bytes(b"\xff\xfe"), Reason.BAD_METADATA, "is not text"),
     (lambda cam: cam.unlink(), Reason.MISSING_FILE, "is missing"),
 ]
 

@@ -266,7 +266,7 @@ def _why_left_out(recipe: Recipe) -> str:
         return "without --groups-per-scene every frame that overlaps with enough others is used"
     return (
         f"these share less than {recipe.min_overlap:g} with {recipe.views - 1} others "
-        "(--min-overlap, --views) or are no candidates (--frame-step, --max-frames)"
+        "(--min-overlap, --views) or are not candidates (--frame-step, --max-frames)"
     )
 
 

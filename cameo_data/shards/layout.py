@@ -141,7 +141,7 @@ class SampleMeta(BaseModel):
             raise ValueError(f"images of {self.hw[0]}×{self.hw[1]} exceed {MAX_PIXELS} pixels")
         for low, high in self.depth_inverse_range:
             if not (0 < low < high or low == high == 0):
-                raise ValueError(f"inverse depths from {low} to {high} are no range")
+                raise ValueError(f"inverse depths from {low} to {high} are not a range")
         return self
 
     def to_json(self) -> bytes:

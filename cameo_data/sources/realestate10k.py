@@ -61,9 +61,7 @@ class RealEstate10KOptions(PictureOptions):
         allow_inf_nan=False,
         description="scene units per stored depth unit  [default: 0.001 for .png, else 1]",
     )
-    depth_source: str = Field(
-        "estimated", min_length=1, description="what the depth is, as it stands in samples"
-    )
+    depth_source: str = Field("estimated", min_length=1, description="what samples call the depth")
 
 
 class RealEstate10KSource:
@@ -139,7 +137,7 @@ class RealEstate10KSource:
         found: tuple[Unused, ...] = ()
         if alone:
             examples = tuple(printable(name) for name in sorted(alone)[:3])
-            what = "depth maps of no line of the camera file"
+            what = "depth maps that match no line of the camera file"
             found = (Unused(what, len(alone), examples),)
         if clip.frames is not None and clip.frames.is_dir():
             found += unused_files(clip.frames, named, ())
@@ -166,7 +164,7 @@ class RealEstate10KSource:
         """The clips, once there are some with frames."""
         if clips is not None and clips.found:
             return clips
-        found = f"{printable(str(self._root))} is no folder"
+        found = f"{printable(str(self._root))} is not a folder"
         remedy = "check the path"
         if clips is not None:
             count = len(clips.without_frames)
@@ -204,7 +202,7 @@ class RealEstate10KSource:
             self.dataset,
             scene_id,
             printable(path.stem),
-            f"{printable(path.name)} is of no line of the camera file",
+            f"{printable(path.name)} matches no line of the camera file",
             "images named by the lines' timestamps",
             "remove it",
         )
@@ -213,7 +211,7 @@ class RealEstate10KSource:
 def _duplicate(timestamp: int) -> FileDefect:
     return FileDefect(
         Reason.DUPLICATE_ID,
-        f"timestamp {timestamp} stands twice in the camera file",
+        f"timestamp {timestamp} appears twice in the camera file",
         "each once",
         "remove one of the lines",
     )
