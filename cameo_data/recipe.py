@@ -6,7 +6,6 @@ say together, and its canonical JSON is hashed to tell one build from another.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import itertools
 import os
@@ -34,6 +33,7 @@ from cameo_data.shards.layout import canonical_json
 from cameo_data.sources import Source, open_source, source_spec
 from cameo_data.sources.guarded import Guarded
 from cameo_data.sources.subset import subset
+from cameo_data.suggestions import suggestion
 
 # Fields that say when to stop, not what to make: a build may go on under other values of them.
 NOT_HASHED = frozenset({"max_failures"})
@@ -316,7 +316,4 @@ def _nearest(loc: tuple[int | str, ...]) -> str:
 
 
 def _suggest(key: str, known: list[str]) -> str:
-    if not known:
-        return "; it has none"
-    near = difflib.get_close_matches(key, known, 1, 0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(known)}"
+    return f"; {suggestion(key, known)}" if known else "; it has none"

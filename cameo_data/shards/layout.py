@@ -170,7 +170,7 @@ def parse(model: type[M], data: bytes, what: str) -> M:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        raise ValueError(one_line(error, what)) from None
+        raise ValueError(first_problem(error, what)) from None
 
 
 def made(model: type[M], what: str, **values: Any) -> M:
@@ -182,10 +182,10 @@ def made(model: type[M], what: str, **values: Any) -> M:
     try:
         return model(**values)
     except ValidationError as error:
-        raise ValueError(one_line(error, what)) from None
+        raise ValueError(first_problem(error, what)) from None
 
 
-def one_line(error: ValidationError, what: str) -> str:
+def first_problem(error: ValidationError, what: str) -> str:
     """The first problem and its place."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join([what, *map(str, first["loc"])])

@@ -22,7 +22,7 @@ from cameo_data.sources.listing import printable
 from cameo_data.sources.realestate10k_cameras import CameraLine, Fit
 from cameo_data.sources.realestate10k_files import Clip, Clips
 from cameo_data.sources.realestate10k_images import ClipImages, Match, open_clip, open_depths
-from cameo_data.sources.unused import frame_files, unused_files
+from cameo_data.sources.unused import frame_files, of_names, unused_files
 from cameo_data.types import DepthRef, Frame, Scene, Unused
 
 
@@ -136,9 +136,8 @@ class RealEstate10KSource:
         ]
         found: tuple[Unused, ...] = ()
         if alone:
-            examples = tuple(printable(name) for name in sorted(alone)[:3])
             what = "depth maps that match no line of the camera file"
-            found = (Unused(what, len(alone), examples),)
+            found = (of_names(what, len(alone), sorted(alone)),)
         if clip.frames is not None and clip.frames.is_dir():
             found += unused_files(clip.frames, named, ())
         return found
