@@ -168,7 +168,7 @@ def read_depth(depth: DepthRef) -> DepthMap:
         values = np.where(values == np.float32(marker), np.float32(np.nan), values)
     if depth.along_ray and depth.camera_K is None:
         raise ValueError("distances along rays need camera_K")
-    with np.errstate(all="ignore"):  # what overflows is infinite, which is no depth
+    with np.errstate(all="ignore"):  # what overflows becomes infinite, which is not depth
         values = values * np.float32(depth.scale)
         if depth.stereo is not None:
             values = _z_from_disparity(values, depth.stereo)
@@ -225,7 +225,7 @@ def _image_of_numbers(path: Path, array: NDArray[Any]) -> FloatImage:
 
 
 def _float32(array: NDArray[Any]) -> FloatImage:
-    """What float32 cannot hold is infinite or NaN, which is no depth; NumPy need not warn."""
+    """What float32 cannot hold becomes infinite or NaN, which is not depth; NumPy need not warn."""
     with np.errstate(all="ignore"):
         return array.astype(np.float32)
 

@@ -95,7 +95,7 @@ def read_text(path: Path, limit: int = MAX_SMALL_TEXT_BYTES) -> str:
     except UnicodeDecodeError as error:
         raise FileDefect(
             Reason.BAD_METADATA,
-            f"{path.name} is no text (byte {error.start})",
+            f"{path.name} is not text (byte {error.start})",
             "UTF-8 text",
             "save it as plain text",
         ) from None

@@ -19,7 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cameo_data import file_kinds, files, image_headers, image_metadata, orientation, png_files
+from cameo_data import (
+    file_kinds,
+    files,
+    image_headers,
+    image_metadata,
+    jpeg_files,
+    orientation,
+    png_files,
+)
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.image_headers import ImageHeader
@@ -205,7 +213,7 @@ def _decode(
         if isinstance(pixels, str):
             raise _undecodable(name, pixels, reason)
         data = pixels
-    elif header.format == "JPEG" and (defect := _jpeg_defect(data)) is not None:
+    elif header.format == "JPEG" and (defect := jpeg_files.cut_defect(data)) is not None:
         raise _undecodable(name, defect, reason)
     elif header.mode == "float" and flags != cv2.IMREAD_UNCHANGED:
         found = "a TIFF of floating-point numbers, whose white is not known"
@@ -218,25 +226,6 @@ def _decode(
         raise _undecodable(name, "cannot be decoded", reason)
     decoded: NDArray[Any] = image
     return decoded
-
-
-def _jpeg_defect(data: bytes) -> str | None:
-    """Whether a JPEG lacks its end-of-image marker after the first scan starts.
-
-    Cameras put thumbnails, which have an end marker of their own, before the first scan.
-    """
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        if marker == 0xDA:  # start of scan
-            break
-        position += 2 + struct.unpack_from(">H", data, position + 2)[0]
-    if data.rfind(b"\xff\xd9") > position:
-        return None
-    return f"is cut short after {len(data)} bytes"
 
 
 def _undecodable(name: str, defect: str, reason: Reason) -> FileDefect:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 
-from cameo_data import png_files
+from cameo_data import jpeg_files, png_files
 
 # Text chunks that carry EXIF or XMP: ImageMagick's and Adobe's keywords.
 _PNG_PROFILES = (b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp",
@@ -21,7 +21,7 @@ _WEBP_EXIF_XMP = 0x08 | 0x04
 def without_orientation(data: bytes, image_format: str) -> bytes | None:
     """A complete JPEG, PNG or WebP file without EXIF and XMP; None of another format."""
     if image_format == "JPEG":
-        return _jpeg(data)
+        return jpeg_files.without_app1(data)
     if image_format == "PNG":
         parts = png_files.chunks(data)
         return png_files.join(c for c in parts if c[0] != b"eXIf" and not _is_png_profile(*c))
@@ -32,23 +32,6 @@ def without_orientation(data: bytes, image_format: str) -> bytes | None:
 
 def _is_png_profile(kind: bytes, body: bytes) -> bool:
     return kind in (b"tEXt", b"zTXt", b"iTXt") and body.startswith(_PNG_PROFILES)
-
-
-def _jpeg(data: bytes) -> bytes:
-    """Without the APP1 segments (EXIF, XMP) before the first scan."""
-    kept, position = [data[:2]], 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        if marker == 0xDA:  # start of scan
-            break
-        end = position + 2 + struct.unpack_from(">H", data, position + 2)[0]
-        if marker != 0xE1:
-            kept.append(data[position:end])
-        position = end
-    return b"".join([*kept, data[position:]])
 
 
 def _webp(data: bytes) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
+from cameo_data.parsing import one_line
+
 # The wheel links against these libraries of the system; the names of their Debian packages.
 SYSTEM_PACKAGES = {
     "libusb-1.0": "libusb-1.0-0",
@@ -24,9 +26,8 @@ def load_open3d() -> ModuleType:
     try:
         return import_module("open3d")
     except (ImportError, OSError) as error:
-        text = " ".join(str(error).split())
         remedy = "reinstall it: pip install --force-reinstall open3d"
         for library, package in SYSTEM_PACKAGES.items():
-            if library in text:
+            if library in str(error):
                 remedy = f"install the system package {package}: apt-get install {package}"
-        raise ValueError(f"open3d cannot be loaded ({text}); {remedy}") from None
+        raise ValueError(f"open3d cannot be loaded ({one_line(error)}); {remedy}") from None

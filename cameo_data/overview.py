@@ -18,7 +18,7 @@ from cameo_data.errors import DataError, Failure
 from cameo_data.frames import read_view
 from cameo_data.sources import Source
 from cameo_data.types import FloatArray, Frame, Scene, Unused
-from cameo_data.unused import merged
+from cameo_data.unused import merged, scenes_by_note
 
 Spread = tuple[float, float, float]  # least, median, largest
 Progress = Callable[[str, int, int], None]  # stage, done, total
@@ -116,11 +116,7 @@ class Overview:
     @property
     def notes(self) -> dict[str, list[str]]:
         """Scenes by what is noted of them."""
-        found: dict[str, list[str]] = {}
-        for row in self.rows:
-            for note in row.notes:
-                found.setdefault(note, []).append(row.scene_id)
-        return found
+        return scenes_by_note((row.scene_id, row.notes) for row in self.rows)
 
     @property
     def unused(self) -> list[Unused]:

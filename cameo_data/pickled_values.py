@@ -21,7 +21,7 @@ from cameo_data.parsing import one_line
 
 class _Opaque:
     def __repr__(self) -> str:
-        return "something that is no plain value"
+        return "a value that is not plain"
 
 
 class _Mark:

@@ -6,10 +6,8 @@ say together, and its canonical JSON is hashed to tell one build from another.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import itertools
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,9 +29,11 @@ from pydantic import (
 from cameo_data import boundary
 from cameo_data.errors import UsageError
 from cameo_data.local_paths import require_local
+from cameo_data.shards.layout import canonical_json
 from cameo_data.sources import Source, open_source, source_spec
 from cameo_data.sources.guarded import Guarded
 from cameo_data.sources.subset import subset
+from cameo_data.suggestions import suggestion
 
 # Fields that say when to stop, not what to make: a build may go on under other values of them.
 NOT_HASHED = frozenset({"max_failures"})
@@ -249,11 +249,6 @@ def _by_place(source: SourceRecipe) -> dict[str, Any]:
     return {**source.model_dump(mode="json"), **places}
 
 
-def canonical_json(value: Any) -> bytes:
-    """The same bytes for equal values: sorted keys, no spaces, ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
 def make(values: Mapping[str, Any]) -> Recipe:
     """The checked recipe.
 
@@ -321,7 +316,4 @@ def _nearest(loc: tuple[int | str, ...]) -> str:
 
 
 def _suggest(key: str, known: list[str]) -> str:
-    if not known:
-        return "; it has none"
-    near = difflib.get_close_matches(key, known, 1, 0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(known)}"
+    return f"; {suggestion(key, known)}" if known else "; it has none"

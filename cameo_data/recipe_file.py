@@ -141,7 +141,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         if twice := sorted(key for key, count in counts.items() if count > 1):
-            raise yaml.YAMLError(f"key {twice[0]!r} stands twice (line {node.start_mark.line + 1})")
+            line = node.start_mark.line + 1
+            raise yaml.YAMLError(f"key {twice[0]!r} appears twice (line {line})")
         for key, _ in node.value:
             if key.tag not in (_TAG + "str", _TAG + "merge"):
                 line = key.start_mark.line + 1

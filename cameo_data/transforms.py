@@ -122,7 +122,7 @@ def rotation_defect(b_from_a: ArrayLike) -> str | None:
         determinant = float(np.linalg.det(rotation))
         defect = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
     if not defect <= ROTATION_TOLERANCE:
-        return f"matrix whose 3×3 part is no rotation (|R·Rᵀ − I| = {defect:.2g})"
+        return f"matrix whose 3×3 part is not a rotation (|R·Rᵀ − I| = {defect:.2g})"
     return "reflection (determinant −1)" if determinant < 0 else None
 
 

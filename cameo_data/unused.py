@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from cameo_data.types import Unused
 
@@ -18,3 +18,12 @@ def merged(found: Iterable[Unused]) -> list[Unused]:
         examples = (*old.examples, *one.examples)[:EXAMPLES]
         kinds[one.what] = Unused(one.what, old.count + one.count, examples)
     return sorted(kinds.values(), key=lambda one: (-one.count, one.what))
+
+
+def scenes_by_note(found: Iterable[tuple[str, Sequence[str]]]) -> dict[str, list[str]]:
+    """The scenes that each sentence is said of, from (scene id, notes) of every scene."""
+    scenes: dict[str, list[str]] = {}
+    for scene_id, notes in found:
+        for note in notes:
+            scenes.setdefault(note, []).append(scene_id)
+    return scenes

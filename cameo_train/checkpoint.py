@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cameo_data.parsing import one_line
 from cameo_train.order import Position
 
 # of what the files hold; raised whenever an older checkpoint could not be gone on from
@@ -151,8 +152,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
 
 def _damaged(path: Path, error: Exception) -> ValueError:
     return ValueError(
-        f"checkpoint {path} is damaged ({' '.join(str(error).split())[:200]}); delete it to go "
-        "on from the one before"
+        f"checkpoint {path} is damaged ({one_line(error)}); delete it to go on from the one before"
     )
 
 

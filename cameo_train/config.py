@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cameo_data import recipe_file
 from cameo_data.errors import UsageError
+from cameo_data.suggestions import suggestion
 
 # Fields that say how far or how often, not what: a run goes on from its checkpoint under others.
 NOT_HASHED = frozenset(
@@ -180,9 +180,7 @@ def _problems(error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(where, known, 1, 0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
-            yield f"unknown key {where!r}; {hint}"
+            yield f"unknown key {where!r}; {suggestion(where, known)}"
         elif item["type"] == "missing":
             yield f"key {where!r} is missing"
         else:

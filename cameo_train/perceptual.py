@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cameo_data.parsing import one_line
+
 # torchvision's AlexNet_Weights.DEFAULT
 BACKBONE = "alexnet-owt-7be5be79.pth"
 BACKBONE_URL = f"https://download.pytorch.org/models/{BACKBONE}"
@@ -23,8 +25,10 @@ def missing() -> str | None:
     try:
         _metric_class()
     except Exception as error:  # a torchvision of another torch's build fails with any of several
-        line = " ".join(str(error).split())
-        return f"torchmetrics and torchvision do not load ({line}); pip install 'cameo[lpips]'"
+        return (
+            f"torchmetrics and torchvision do not load ({one_line(error)}); "
+            "pip install 'cameo[lpips]'"
+        )
     path = Path(torch.hub.get_dir()) / "checkpoints" / BACKBONE
     if not path.is_file():
         return f"{path} is not there; put {BACKBONE_URL} there"

@@ -86,7 +86,7 @@ DAMAGE = {
     "empty depth": (save_depth(np.zeros((48, 64), np.float32)), "empty_depth", "no valid pixel"),
     "NaN pose": (of_pose(nan), "bad_pose", "NaN or infinite"),
     "infinite pose": (of_pose(infinite), "bad_pose", "NaN or infinite"),
-    "no rotation": (of_pose(sheared), "bad_pose", "no rotation"),
+    "no rotation": (of_pose(sheared), "bad_pose", "not a rotation"),
     "singular K": (of_frame(K=np.diag([50.0, 0, 1]).tolist()), "bad_intrinsics", "focal lengths"),
     "duplicate id": (duplicate, "duplicate_id", "twice"),
 }

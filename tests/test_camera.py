@@ -155,5 +155,5 @@ def test_cameras_cannot_change_after_the_fact() -> None:
         camera.K[0, 0] = 7
     with pytest.raises(ValueError, match="not positive"):
         Camera(np.eye(3), (0, 4))
-    with pytest.raises(ValueError, match="no rotation"):
+    with pytest.raises(ValueError, match="not a rotation"):
         Camera(np.eye(3), (4, 4), np.diag([2.0, 1, 1, 1]))

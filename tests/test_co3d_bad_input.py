@@ -112,7 +112,7 @@ RECORDS: dict[str, tuple[Change, Reason, str]] = {
         Reason.BAD_POSE,
         "NaN or infinite",
     ),
-    "scaled rotation": (put("viewpoint", "R", value=SCALED), Reason.BAD_POSE, "no rotation"),
+    "scaled rotation": (put("viewpoint", "R", value=SCALED), Reason.BAD_POSE, "not a rotation"),
     "mirrored rotation": (put("viewpoint", "R", value=MIRRORED), Reason.BAD_POSE, "reflection"),
     "path out of the sequence": (
         put("image", "path", value="apple/other/images/frame000002.jpg"),
@@ -247,7 +247,7 @@ def test_a_number_that_stands_twice(tmp_path: Path) -> None:
     found = failures(root)
     assert found.keys() == {"1 again"}
     assert found["1 again"].reason == Reason.DUPLICATE_ID
-    assert "frame_number 1 stands twice" in found["1 again"].message
+    assert "frame_number 1 appears twice" in found["1 again"].message
 
 
 def test_a_record_without_a_number(tmp_path: Path) -> None:
@@ -320,11 +320,11 @@ ONE = json.dumps(co3d.sequence_record("apple", SEQUENCE))
 WHOLE = text(f"[{ONE}]")
 ARCHIVES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "holds 0 bytes"),
-    "not gzip": (b"[{}]" * 9, "is no intact gzip file"),
+    "not gzip": (b"[{}]" * 9, "is not an intact gzip file"),
     "cut short": (WHOLE[:-20], "is cut short after"),
     "without its checksum": (WHOLE[:-8], "is cut short after"),
-    "of another checksum": (WHOLE[:-8] + b"\0" * 8, "is no intact gzip file (Error -3"),
-    "zlib": (zlib.compress(b"[]"), "is no intact gzip file"),
+    "of another checksum": (WHOLE[:-8] + b"\0" * 8, "is not an intact gzip file (Error -3"),
+    "zlib": (zlib.compress(b"[]"), "is not an intact gzip file"),
     "a table": (text('{"a": 1}'), "'{' at byte 0; expected a gzipped JSON list"),
     "numbers": (text("[1, 2]"), "no record at byte 1"),
     "no comma": (text(f"[{ONE} {ONE}]"), f"'{{' at byte {len(ONE) + 2}"),
@@ -381,7 +381,7 @@ def test_bad_sequences_are_counted(tmp_path: Path) -> None:
         Reason.BAD_NAME,
         Reason.BAD_METADATA,
     ]
-    assert "stands twice in sequence_annotations.jgz" in source.failures[0].message
+    assert "appears twice in sequence_annotations.jgz" in source.failures[0].message
 
 
 def test_sequence_without_frames(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_broken_scene(
     "old, new, message",
     [
         ("M_cam_from_uv_11", "other", "no column M_cam_from_uv_11"),
-        (",-1.0", ",x", "line 2: M_cam_from_uv is no number"),
+        (",-1.0", ",x", "line 2: M_cam_from_uv is not a number"),
         (",-1.0", "", "line 2 is cut short"),
     ],
 )

@@ -149,9 +149,9 @@ BREAKS: list[tuple[Callable[[Path], object], Reason, str]] = [
     (
         lambda cam: cam.write_text(cam_text(truths()[0].camera.K, np.diag([2.0, 1, 1, 1]))),
         Reason.BAD_POSE,
-        "no rotation",
+        "not a rotation",
     ),
-    (lambda cam: cam.write_bytes(b"\xff\xfe"), Reason.BAD_METADATA, "is no text"),
+    (lambda cam: cam.write_bytes(b"\xff\xfe"), Reason.BAD_METADATA, "is not text"),
     (lambda cam: cam.unlink(), Reason.MISSING_FILE, "is missing"),
 ]
 

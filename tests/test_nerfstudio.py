@@ -337,7 +337,7 @@ FRAME_DEFECTS: dict[str, tuple[Callable[[Path], None], Reason, str]] = {
     "absurd pose": (
         set_frame(transform_matrix=(1e200 * np.ones((3, 4))).tolist()),
         Reason.BAD_POSE,
-        "is no rotation",
+        "is not a rotation",
     ),
     "absurd lens": (set_frame(k1=1e300), Reason.BAD_METADATA, "k1 = 1e+300"),
     "no file_path": (drop("file_path"), Reason.BAD_METADATA, "file_path: field required"),

@@ -283,19 +283,19 @@ FRAME_DEFECTS: dict[str, tuple[Callable[[Path], None], Reason, str]] = {
         Reason.BAD_METADATA,
         "frame line 2 of 00ff00ff00ff00ff.txt has 18 numbers; expected 19",
     ),
-    "no number": (edit_line(2, set_word(3, "x")), Reason.BAD_METADATA, "holds what is no number"),
+    "no number": (edit_line(2, set_word(3, "x")), Reason.BAD_METADATA, "txt: not a number"),
     "negative time": (edit_line(2, set_word(0, "-5")), Reason.BAD_METADATA, "the timestamp -5"),
     "distortion": (edit_line(2, set_word(5, "0.1")), Reason.BAD_INTRINSICS, "0.1 0.000000000 in"),
     "no focal length": (edit_line(2, set_word(1, "0")), Reason.BAD_INTRINSICS, "focal lengths 0"),
     "not finite": (edit_line(2, set_word(4, "nan")), Reason.BAD_INTRINSICS, "NaN or infinite"),
-    "no rotation": (edit_line(2, set_word(7, "3")), Reason.BAD_POSE, "is no rotation"),
+    "no rotation": (edit_line(2, set_word(7, "3")), Reason.BAD_POSE, "is not a rotation"),
     "twice": (
         edit_line(2, set_word(0, str(timestamp(0)))),
         Reason.DUPLICATE_ID,
-        "timestamp 90000000 stands twice",
+        "timestamp 90000000 appears twice",
     ),
     "no image": (remove_image, Reason.MISSING_FILE, f"no image {timestamp(1)} in {CLIP}"),
-    "image of no line": (add_image, Reason.UNASSOCIATED, "77.png is of no line"),
+    "image of no line": (add_image, Reason.UNASSOCIATED, "77.png matches no line"),
 }
 
 

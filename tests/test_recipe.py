@@ -9,6 +9,7 @@ import yaml
 from cameo_data import recipe as recipes
 from cameo_data import recipe_file
 from cameo_data.errors import UsageError
+from cameo_data.shards import layout
 
 SOURCE = {"name": "synthetic", "root": "scenes"}
 
@@ -136,7 +137,7 @@ def test_flags_override_key_by_key():
     [
         ("views: [", "while parsing a flow node"),
         ("- a\n- b\n", "holds list; expected key: value lines"),
-        ("views: 3\nviews: 4\n", "key 'views' stands twice (line 1)"),
+        ("views: 3\nviews: 4\n", "key 'views' appears twice (line 1)"),
         (
             "x: !!python/object/apply:os.system ['true']\n",
             "(line 1); expected plain values",
@@ -187,9 +188,7 @@ def test_option_values(text, value):
 
 def test_canonical_json_depends_on_the_values_alone():
     for order in itertools.permutations({"a": 1, "ü": [1.5, None], "c": {"x": "y"}}.items()):
-        assert recipes.canonical_json(dict(order)) == (
-            b'{"a":1,"c":{"x":"y"},"\\u00fc":[1.5,null]}'
-        )
+        assert layout.canonical_json(dict(order)) == (b'{"a":1,"c":{"x":"y"},"\\u00fc":[1.5,null]}')
 
 
 def test_the_demo_is_a_recipe():

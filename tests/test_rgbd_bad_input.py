@@ -79,7 +79,7 @@ CASES = {
     "mirrored pose": (pose(MIRRORED), Reason.BAD_POSE, "reflection"),
     "short pose": (replace("pose.txt", b"1 2 3"), Reason.BAD_POSE, "has 3 numbers; expected 12"),
     "pose of words": (replace("pose.txt", b"a b c"), Reason.BAD_POSE, "could not convert"),
-    "binary pose": (replace("pose.txt", b"\xff\xfe\x00"), Reason.BAD_METADATA, "is no text"),
+    "binary pose": (replace("pose.txt", b"\xff\xfe\x00"), Reason.BAD_METADATA, "is not text"),
     "empty pose": (replace("pose.txt", b""), Reason.BAD_METADATA, "holds 0 bytes"),
     "truncated colour": (cut("color.png", 0.6), Reason.UNREADABLE_IMAGE, "is cut short after"),
     "truncated depth": (cut("depth.png", 0.6), Reason.UNREADABLE_DEPTH, "is cut short after"),
@@ -269,7 +269,7 @@ SCENE_CASES = {
     ),
     "binary intrinsics": (
         lambda folder: (folder / "K.txt").write_bytes(b"\xff\xff"),
-        "K.txt is no text (byte 0); expected UTF-8 text",
+        "K.txt is not text (byte 0); expected UTF-8 text",
     ),
 }
 

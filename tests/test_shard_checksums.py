@@ -170,7 +170,7 @@ HOSTILE = {
     "PAX of 2^60": header("x", 2**60, tarfile.XHDTYPE),
     "member of 2^60": header(size=2**60),
     "negative size": resized(b"\xff" + b"\xff" * 10 + b"\x00"),
-    "size that is no number": resized(b"12345678x\0\0\0"),
+    "size that is not a number": resized(b"12345678x\0\0\0"),
     "PAX size": pax(b"30 size=99999999999999999999\n", tarfile.XHDTYPE),
     "PAX sparse": pax(b"22 GNU.sparse.major=1\n", tarfile.XHDTYPE),
     "PAX without length": pax(b"x=1\n", tarfile.XHDTYPE),
@@ -215,7 +215,7 @@ def test_a_tar_cut_between_entries_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no tar header at byte"):
         archive.read_table(path, index.shards[0], index.members)
     path.unlink()
-    with pytest.raises(DataError, match="no readable tar"):
+    with pytest.raises(DataError, match="not a readable tar"):
         archive.read_table(path, index.shards[0], index.members)
 
 

@@ -143,14 +143,14 @@ def test_scales_that_differ_along_the_axes_are_refused_and_the_remedy_works(
     "matrix, found",
     [
         (np.diag([1.0, 1, -1, 1]), "reflection"),
-        (np.array([[1.0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), "no rotation"),
+        (np.array([[1.0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), "not a rotation"),
         (np.full((4, 4), np.nan), "NaN or infinite"),
         (np.eye(4) + np.eye(4)[::-1] * 0.5, "last row"),
         (np.zeros((4, 4)), "last row"),
         (np.eye(3), "shape (3, 3)"),
         ([[1, 2], [3]], "not a matrix of numbers"),
         ("text", "not a matrix of numbers"),
-        ((1e200 * np.ones((3, 4))).tolist(), "no rotation"),
+        ((1e200 * np.ones((3, 4))).tolist(), "not a rotation"),
     ],
 )
 def test_what_is_no_pose_is_refused(matrix: Any, found: str) -> None:

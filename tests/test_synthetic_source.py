@@ -148,7 +148,7 @@ def test_a_bad_scene_file_is_one_line(root, case):
     ("content", "message"),
     [
         (b"{", "scene.json is not JSON"),
-        (b"\xff\xfe", "scene.json is no text"),
+        (b"\xff\xfe", "scene.json is not text"),
         (b"", "scene.json holds 0 bytes"),
         (b"[" * 100_000, "scene.json is not JSON"),
         (b"[1]", "scene.json"),

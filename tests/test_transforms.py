@@ -122,7 +122,7 @@ def test_rigid_transforms_have_no_defect(b_from_a: np.ndarray) -> None:
 def test_defects_are_named(b_from_a: np.ndarray, scale: float) -> None:
     scaled = b_from_a.copy()
     scaled[:3, :3] *= scale
-    assert "no rotation" in str(transforms.rotation_defect(scaled))
+    assert "not a rotation" in str(transforms.rotation_defect(scaled))
     mirrored = b_from_a @ np.diag([1.0, -1, 1, 1])
     assert "reflection" in str(transforms.rotation_defect(mirrored))
     for bad in (np.nan, np.inf):

@@ -187,7 +187,7 @@ CASES = {
         "realestate10k",
         realestate10k,
         {
-            f"depth/{CLIP}/77.npy": "depth maps of no line of the camera file",
+            f"depth/{CLIP}/77.npy": "depth maps that match no line of the camera file",
             f"frames/{CLIP}/readme.md": OTHER,
         },
     ),

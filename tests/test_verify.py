@@ -205,7 +205,7 @@ CONTENT: dict[str, tuple[Callable[[list[Any]], None], str]] = {
     "json": (member_of("json", lambda data: b"{}"), "sample scene-a_000000: json."),
     "strides": (member_of("json", json_with(strides=[8])), "disagree about confidence16.npy"),
     "scene": (member_of("json", json_with(scene_id="other")), "scenes other, scene/a"),
-    "extra": (member_of("json", json_with(extra={})), "stands in some samples only"),
+    "extra": (member_of("json", json_with(extra={})), "is in some samples only"),
 }
 
 
@@ -233,14 +233,16 @@ def test_a_shard_holds_plain_files_only(build: Path, kind: str) -> None:
         data = header.tobuf(tarfile.GNU_FORMAT)
     path.write_bytes(data + b"\0" * 1024)
     entry = read_index(build).shards[0]
-    with pytest.raises(DataError, match=r"expected plain files named KEY\.MEMBER|no readable tar"):
+    with pytest.raises(
+        DataError, match=r"expected plain files named KEY\.MEMBER|not a readable tar"
+    ):
         archive.read_table(path, entry, ["json"])
 
 
 def test_keys_are_unique_in_the_build(tmp_path: Path) -> None:
     build_of(tmp_path / "build", [[make_sample("a")], [make_sample("a")]])
     (found,) = problems(tmp_path / "build")
-    assert "sample a: the key stands in tiny-000000.tar too" in found
+    assert "sample a: the key is also in tiny-000000.tar" in found
 
 
 def with_maps(sample: Sample, change: Callable[[PairMaps], PairMaps]) -> Sample:

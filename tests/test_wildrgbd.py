@@ -162,7 +162,7 @@ FRAMES: dict[str, tuple[Callable[[Path], object], str, Reason, str]] = {
     "missing depth": (remove("depth/00001.png"), "1", Reason.MISSING_FILE, "depth/00001.png is"),
     "missing mask": (remove("masks/00001.png"), "1", Reason.MISSING_FILE, "masks/00001.png is"),
     "words": (rewrite_pose("one POSE"), "one", Reason.BAD_METADATA, "has frame 'one'; expected"),
-    "number twice": (rewrite_pose("0 POSE"), "0 again", Reason.DUPLICATE_ID, "0 stands twice"),
+    "number twice": (rewrite_pose("0 POSE"), "0 again", Reason.DUPLICATE_ID, "0 appears twice"),
     "number twice, padded": (rewrite_pose("00 POSE"), "0 again", Reason.DUPLICATE_ID, "twice"),
     "scaled pose": (
         rewrite_pose(f"1 {scaled(2)}"),
@@ -228,7 +228,7 @@ def test_bad_scene(case: str, tmp_path: Path) -> None:
     [
         ("nvs_list.json", "[1]", {"split": "val"}, "nvs_list.json has a list; expected a JSON tab"),
         ("nvs_list.json", '{"val": 3}', {"split": "val"}, "has no list called val"),
-        ("types.json", '{"scene_000": 1}', {"kind": "multi"}, "kinds that are no words"),
+        ("types.json", '{"scene_000": 1}', {"kind": "multi"}, "kinds that are not words"),
     ],
 )
 def test_bad_list_costs_its_category(

@@ -16,7 +16,8 @@ from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.errors import DataError
 from cameo_data.executors import local
 from cameo_data.overview import evenly
-from cameo_data.recipe import Recipe, SourceRecipe, canonical_json
+from cameo_data.recipe import Recipe, SourceRecipe
+from cameo_data.shards.layout import canonical_json
 from cameo_data.work_folder import read_json, write_json
 
 # Scenes looked at, and views and pairs of each: some seconds in all, however large the build. Gross

@@ -16,7 +16,7 @@ from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.errors import Failure
 from cameo_data.grouping import Group
 from cameo_data.recipe import Recipe, allowed
-from cameo_data.unused import EXAMPLES, merged
+from cameo_data.unused import EXAMPLES, merged, scenes_by_note
 
 
 def count(
@@ -68,10 +68,7 @@ def image_counts(
 
 def _notes(surveys: Sequence[SceneSurvey]) -> list[dict[str, Any]]:
     """What sources did to the data or ignored in it: each sentence once, with its scenes."""
-    found: dict[str, list[str]] = {}
-    for survey in surveys:
-        for note in survey.notes:
-            found.setdefault(note, []).append(survey.scene_id)
+    found = scenes_by_note((survey.scene_id, survey.notes) for survey in surveys)
     return [
         {"note": note, "scenes": len(ids), "examples": ids[:EXAMPLES]}
         for note, ids in found.items()

@@ -15,7 +15,8 @@ from cameo_data.build.counts import count, image_counts
 from cameo_data.build.folder import identity
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.errors import DataError, Failure, Reason
-from cameo_data.recipe import Recipe, canonical_json
+from cameo_data.recipe import Recipe
+from cameo_data.shards.layout import canonical_json
 
 # A key is DATASET-SCENE-NNNNNN; with these lengths it stays within shards.layout.KEY_PATTERN.
 _DATASET_LENGTH, _SCENE_LENGTH = 20, 40

@@ -21,8 +21,9 @@ from cameo_data.build.survey import SurveyJob, survey_scene
 from cameo_data.build.task import finished_record, load_plan, run_task
 from cameo_data.errors import DataError, Failure
 from cameo_data.executors import local
-from cameo_data.recipe import Recipe, canonical_json
+from cameo_data.recipe import Recipe
 from cameo_data.shards.index import write_index
+from cameo_data.shards.layout import canonical_json
 from cameo_data.shards.writer import ShardRecord
 from cameo_data.work_folder import write_bytes, write_json
 

@@ -266,7 +266,7 @@ def _why_left_out(recipe: Recipe) -> str:
         return "without --groups-per-scene every frame that overlaps with enough others is used"
     return (
         f"these share less than {recipe.min_overlap:g} with {recipe.views - 1} others "
-        "(--min-overlap, --views) or are no candidates (--frame-step, --max-frames)"
+        "(--min-overlap, --views) or are not candidates (--frame-step, --max-frames)"
     )
 
 
@@ -295,12 +295,9 @@ def count_lines(counts: Mapping[str, Any]) -> list[str]:
         lines.append(f"failures: {failures['total']} ({reasons}); {failures['allowed']} allowed")
     # builds of earlier versions do not count these
     for note in counts.get("notes", ()):
-        single = note["scenes"] == 1
-        where = note["examples"][0] if single else common.plural(note["scenes"], "scene")
-        lines.append(f"note ({where}): {note['note']}")
+        lines.append(common.note_line(note["note"], note["scenes"], note["examples"][0]))
     for unused in counts.get("unused", ()):
-        names = f" ({', '.join(unused['examples'])})" if unused["examples"] else ""
-        lines.append(f"not used: {unused['count']} {unused['what']}{names}")
+        lines.append(common.unused_line(unused["what"], unused["count"], unused["examples"]))
     if (checked := counts.get("check")) is not None:
         lines.append(consistency.summary(checked))
     return lines

@@ -324,6 +324,17 @@ def _plain_line(stage: str, done: int, total: int) -> None:
         click.echo(f"{stage}: {done}/{total}", err=True)
 
 
+def note_line(note: str, scenes: int, example: str) -> str:
+    """A source's note, with the scene that it is about or the number of scenes."""
+    return f"note ({example if scenes == 1 else plural(scenes, 'scene')}): {note}"
+
+
+def unused_line(what: str, count: int, examples: Sequence[str]) -> str:
+    """A kind of files that no frame uses, with some names."""
+    names = f" ({', '.join(examples)})" if examples else ""
+    return f"not used: {count} {what}{names}"
+
+
 def plural(count: int, noun: str) -> str:
     """``1 shard``, ``2 shards``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

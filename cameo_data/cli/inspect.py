@@ -97,11 +97,9 @@ def _text(title: str, found: Overview, recipe: SourceRecipe) -> str:
         lines.append(f"… and {len(found.rows) - MAX_ROWS} more (--json lists them)")
     lines += ["", *_totals(found.record(), recipe)]
     for note, scenes_of in found.notes.items():
-        where = scenes_of[0] if len(scenes_of) == 1 else common.plural(len(scenes_of), "scene")
-        lines.append(f"note ({where}): {note}")
+        lines.append(common.note_line(note, len(scenes_of), scenes_of[0]))
     for unused in found.unused:
-        names = ", ".join(unused.examples)
-        lines.append(f"not used: {unused.count} {unused.what}" + (f" ({names})" if names else ""))
+        lines.append(common.unused_line(unused.what, unused.count, unused.examples))
     if found.failed:
         reasons = ", ".join(f"{count} {reason}" for reason, count in found.reasons.most_common())
         lines += ["", f"{found.failed} cannot be used: {reasons}"]

@@ -20,6 +20,7 @@ from cameo_data import colmap_files, undistortion
 from cameo_data.depth.base import Arrays, DepthScene, EstimatedDepth, MethodOptions, MethodSpec
 from cameo_data.errors import DataError, Reason
 from cameo_data.files import FileDefect
+from cameo_data.parsing import one_line
 from cameo_data.types import DepthMap, FloatArray
 
 # Up to so many frames all pairs are matched; of longer recordings each with those near in order.
@@ -73,10 +74,9 @@ def prepare(scene: DepthScene, options: ColmapDepthOptions) -> Arrays:
         try:
             return _run(scene, Path(scratch), dense)
         except (RuntimeError, ValueError, IndexError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise FileDefect(
                 Reason.METHOD_FAILED,
-                f"COLMAP failed ({reason})",
+                f"COLMAP failed ({one_line(error)})",
                 "posed views that share features",
                 "check the poses with `cameo-data check`, or use planesweep",
             ) from None

@@ -28,7 +28,6 @@ from cameo_data.depth.base import EstimatedDepth
 from cameo_data.errors import DataError, Reason
 from cameo_data.files import FileDefect
 from cameo_data.parsing import MAX_JSON_BYTES
-from cameo_data.recipe import SourceRecipe, spelled_as
 from cameo_data.shards import layout
 from cameo_data.types import DepthMap
 from cameo_data.work_folder import changes, locked, read_json, write_bytes, write_json
@@ -231,13 +230,6 @@ def _unfinished(root: Path, found: str) -> DataError:
         expected="a finished folder of depth",
         remedy="run `cameo-data depth` with this --out (again) to finish it",
     )
-
-
-def as_recorded(root: Path, source: SourceRecipe) -> SourceRecipe:
-    """The source, its folders spelled as by the work that is in ``root`` already."""
-    before = read_json(DepthFolder(root).identity)
-    recorded = before.get("source") if isinstance(before, dict) else None
-    return spelled_as(recorded if isinstance(recorded, Mapping) else None, source)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cameo_data.parsing import one_line
+
 # Architectures whose output is depth itself, whatever its scale; the others' is inverse depth.
 DEPTH_OUTPUT = ("zoedepth", "depth_pro", "glpn", "prompt_depth_anything")
 # VGGT works on images of this width whose sides are multiples of its patches (its
@@ -62,11 +64,10 @@ class _Transformers:
             self._processor = library.AutoImageProcessor.from_pretrained(model)
             self._model = library.AutoModelForDepthEstimation.from_pretrained(model)
         except (OSError, ValueError, ImportError, KeyError) as error:
-            reason = " ".join(str(error).split())[:300]
             kind = "folder" if Path(model).is_dir() else "name"
             raise ValueError(
-                f"no depth network can be loaded from the {kind} {model!r} ({reason}); give -m "
-                "model=FOLDER with config.json, preprocessor_config.json and weights, or a name on "
+                f"no depth network can be loaded from the {kind} {model!r} "
+                f"({one_line(error)}); give -m model=FOLDER with config.json, preprocessor_config.json and weights, or a name on "
                 "the hub such as depth-anything/Depth-Anything-V2-Small-hf"
             ) from None
         self._model.to(device).eval()

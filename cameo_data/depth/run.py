@@ -22,9 +22,9 @@ from cameo_data.depth.folder import DepthFolder, DepthIndex, FailureEntry, Scene
 from cameo_data.depth.task import DepthJob, SceneState
 from cameo_data.errors import DataError, Failure, UsageError
 from cameo_data.executors import local
-from cameo_data.recipe import SourceRecipe, allowance, allowed, option_problems
+from cameo_data.recipe import SourceRecipe, allowance, allowed, option_problems, spelled_as
 from cameo_data.shards.layout import canonical_json
-from cameo_data.work_folder import read_bytes_or_none, write_bytes
+from cameo_data.work_folder import read_bytes_or_none, read_json, write_bytes
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
@@ -120,7 +120,7 @@ def estimate(
         OSError: the folder cannot be written.
     """
     forget_sources()
-    source = folders.as_recorded(root, source)
+    source = as_recorded(root, source)
     resolved = method_options(method, options)
     job = DepthJob(root, method, resolved.model_dump_json(), source)
     identity = {
@@ -174,6 +174,13 @@ def _failure_lines(failures: Sequence[Failure]) -> bytes:
     return b"".join(canonical_json(failure.record()) + b"\n" for failure in failures)
 
 
+def as_recorded(root: Path, source: SourceRecipe) -> SourceRecipe:
+    """The source, its folders spelled as by the work that is in ``root`` already."""
+    before = read_json(DepthFolder(root).identity)
+    recorded = before.get("source") if before is not None else None
+    return spelled_as(recorded if isinstance(recorded, Mapping) else None, source)
+
+
 def dry_run(
     method: str, options: Mapping[str, Any], source: SourceRecipe, root: Path
 ) -> dict[str, Any]:
@@ -183,7 +190,7 @@ def dry_run(
         UsageError, DataError: as ``estimate``.
     """
     forget_sources()
-    source = folders.as_recorded(root, source)
+    source = as_recorded(root, source)
     job = DepthJob(root, method, method_options(method, options).model_dump_json(), source)
     opened = open_source(source)
     frames = kept = 0

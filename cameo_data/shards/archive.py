@@ -93,7 +93,7 @@ def _headers(path: Path) -> Iterator[tarfile.TarInfo]:
             return
         raise damaged(path, f"no tar header at byte {at} ({error})", "a plain tar") from None
     except (OSError, ValueError) as error:
-        raise damaged(path, f"no readable tar ({one_line(error)})", "a plain tar") from None
+        raise damaged(path, f"not a readable tar ({one_line(error)})", "a plain tar") from None
 
 
 def read_members(

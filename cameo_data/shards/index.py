@@ -78,7 +78,7 @@ class BuildIndex(BaseModel):
     def _consistent(self) -> BuildIndex:
         names = [shard.name for shard in self.shards]
         if names != sorted(set(names)):
-            raise ValueError("shards are not in order or stand twice")
+            raise ValueError("shards are not in order or appear twice")
         if self.samples != sum(shard.samples for shard in self.shards):
             raise ValueError("samples are not the sum over the shards")
         if self.bytes != sum(shard.bytes for shard in self.shards):
@@ -87,7 +87,7 @@ class BuildIndex(BaseModel):
             raise ValueError(f"format version {self.format_version} and members do not go together")
         allowed = {*companions.NAMES, *BUILD_FILES}
         if odd := sorted(self.companions.keys() - allowed):
-            raise ValueError(f"{odd[0]!r} is no file of a build")
+            raise ValueError(f"{odd[0]!r} is not a file of a build")
         return self
 
 

@@ -141,7 +141,7 @@ class SampleMeta(BaseModel):
             raise ValueError(f"images of {self.hw[0]}×{self.hw[1]} exceed {MAX_PIXELS} pixels")
         for low, high in self.depth_inverse_range:
             if not (0 < low < high or low == high == 0):
-                raise ValueError(f"inverse depths from {low} to {high} are no range")
+                raise ValueError(f"inverse depths from {low} to {high} are not a range")
         return self
 
     def to_json(self) -> bytes:
@@ -170,7 +170,7 @@ def parse(model: type[M], data: bytes, what: str) -> M:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        raise ValueError(one_line(error, what)) from None
+        raise ValueError(first_problem(error, what)) from None
 
 
 def made(model: type[M], what: str, **values: Any) -> M:
@@ -182,10 +182,10 @@ def made(model: type[M], what: str, **values: Any) -> M:
     try:
         return model(**values)
     except ValidationError as error:
-        raise ValueError(one_line(error, what)) from None
+        raise ValueError(first_problem(error, what)) from None
 
 
-def one_line(error: ValidationError, what: str) -> str:
+def first_problem(error: ValidationError, what: str) -> str:
     """The first problem and its place."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join([what, *map(str, first["loc"])])

@@ -179,7 +179,7 @@ class _Shards:
         if meta.key != entry.key:
             raise ValueError(f"json says key {meta.key!r}")
         if (other := self._shard_of_key.setdefault(meta.key, shard.name)) != shard.name:
-            raise ValueError(f"the key stands in {other} too")
+            raise ValueError(f"the key is also in {other}")
         exts = image_exts(entry.members, len(meta.frame_ids))
         masks = layout.mask_member(0) in entry.members
         matches = layout.MATCH_XY in entry.members
@@ -188,7 +188,7 @@ class _Shards:
         if self._extra is None:
             self._extra = frozenset(meta.extra)
         if odd := self._extra ^ meta.extra.keys():
-            raise ValueError(f"extra.{min(odd)} stands in some samples only")
+            raise ValueError(f"extra.{min(odd)} is in some samples only")
         return meta.scene_id
 
 

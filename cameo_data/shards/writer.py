@@ -27,7 +27,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class ShardEntry(BaseModel):
-    """A finished shard, as it stands in ``index.json``.
+    """A finished shard, as ``index.json`` lists it.
 
     Attributes:
         name: file name in ``shards/``.
@@ -80,12 +80,12 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> ShardRecord:
     """Write one shard: under a temporary name, flushed to disk, read back, hashed, renamed.
 
     Raises:
-        ValueError: the name is no shard's name, there is no sample, a key stands twice, or the
+        ValueError: the name is not a shard's, there is no sample, a key appears twice, or the
             samples do not all carry the same members.
         OSError: the disk is full, or gave back other bytes than were written.
     """
     if not layout.SHARD_NAME_PATTERN.fullmatch(path.name):
-        raise ValueError(f"{path.name!r} is no name of a shard; expected e.g. train-000000.tar")
+        raise ValueError(f"{path.name!r} is not a shard's name; expected e.g. train-000000.tar")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         count, scenes, names = _write_samples(file, samples)

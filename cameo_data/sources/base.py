@@ -47,7 +47,7 @@ class Source(Protocol):
 
     @property
     def dataset(self) -> str:
-        """Name of the dataset, as it stands in samples and messages."""
+        """Name of the dataset in samples and messages."""
 
     @property
     def failures(self) -> Sequence[Failure]:

@@ -212,7 +212,7 @@ def _no_frames(sequence: str) -> FileDefect:
 def _duplicate(number: int) -> FileDefect:
     return FileDefect(
         Reason.DUPLICATE_ID,
-        f"frame_number {number} stands twice in {FRAMES}",
+        f"frame_number {number} appears twice in {FRAMES}",
         "each number once in a sequence",
         "download the category's metadata again",
     )

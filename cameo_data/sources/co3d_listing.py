@@ -174,7 +174,7 @@ def _checked(values: Any, seen: set[str]) -> SequenceRecord:
     if name in seen:
         raise FileDefect(
             Reason.DUPLICATE_ID,
-            f"sequence {name} stands twice in {SEQUENCES}",
+            f"sequence {name} appears twice in {SEQUENCES}",
             "each sequence once",
             "download the category's metadata again",
         )

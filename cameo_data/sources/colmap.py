@@ -216,7 +216,7 @@ def _checked(project: Project, path: Path, unreadable: Reason) -> Path:
 def _duplicate(name: str) -> FileDefect:
     return FileDefect(
         Reason.DUPLICATE_ID,
-        f"image {name} stands twice in the model",
+        f"image {name} appears twice in the model",
         "each name once",
         "remove one of them",
     )

@@ -20,6 +20,7 @@ from cameo_data import colmap_files, files, transforms, undistortion
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.matches import Tracks
+from cameo_data.parsing import one_line
 from cameo_data.sources.colmap_stage import Staged, stage
 from cameo_data.sources.listing import natural_key
 from cameo_data.types import FloatArray, Lens
@@ -161,9 +162,7 @@ def _load(library: Any, staged: Staged) -> tuple[Any, FileDefect | None]:
 
 def _reason(error: Exception) -> str:
     """COLMAP's own words, without the place in its code; of a failed check, what was checked."""
-    text = " ".join(str(error).split())
-    text = re.sub(r"^\[[^\]]*\] ", "", text)
-    return text[:200] or type(error).__name__
+    return re.sub(r"^\[[^\]]*\] ", "", one_line(error)) or type(error).__name__
 
 
 class _Observations:

@@ -129,7 +129,7 @@ def _image(line: bytes, number: int, plain: bool) -> _Entry | None:
             float(word)
     except ValueError:
         return None
-    if b"".join(numbers).translate(None, _OF_NUMBERS):  # Python's 1_000 is no number of COLMAP's
+    if b"".join(numbers).translate(None, _OF_NUMBERS):  # Python's 1_000 is not a number to COLMAP
         return None
     plain = plain and b" ".join(words) == line and not any(space in name for space in b" \t")
     plain = plain and name.decode("utf-8", "replace").encode() == name

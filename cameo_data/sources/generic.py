@@ -120,7 +120,7 @@ def _frame_id(entry: FrameRecord) -> str:
         raise FileDefect(
             Reason.BAD_NAME,
             f"id {safe_name(frame_id)!r} is an absolute path",
-            "a name: ids stand in the shards",
+            "a name, since ids are stored in the shards",
             "leave id out, or take a part of the path",
         )
     return frame_id
@@ -149,7 +149,7 @@ def _split(root: Path, options: GenericOptions) -> set[str]:
         values = parsing.parse_json(files.read_text(root / SPLITS_FILE, parsing.MAX_JSON_BYTES))
         names = values[options.split]
         if not all(isinstance(name, str) for name in names):
-            raise TypeError("scenes that are no text")
+            raise TypeError("scenes that are not text")
         return set(names)
     except FileDefect as defect:
         raise defect.at(options.dataset, None) from None

@@ -75,7 +75,7 @@ def unpacked(
         if not state.eof:
             raise _damaged(path.name, f"is cut short after {read} bytes")
     except zlib.error as error:
-        raise _damaged(path.name, f"is no intact gzip file ({error})") from None
+        raise _damaged(path.name, f"is not an intact gzip file ({error})") from None
     except OSError as error:
         raise _damaged(path.name, f"cannot be read ({error.strerror})") from None
 

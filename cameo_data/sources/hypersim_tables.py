@@ -40,7 +40,7 @@ def read_projections(root: Path, path: Path | None) -> dict[str, FloatArray]:
         try:
             matrix = [[float(row[name]) for name in names] for names in _MATRIX]
         except ValueError:
-            raise _bad(table, f"line {number}: M_cam_from_uv is no number", "numbers") from None
+            raise _bad(table, f"line {number}: M_cam_from_uv is not a number", "numbers") from None
         found[row["scene_name"]] = np.array(matrix)
     return found
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cameo_data.sources.listing import first_number
-from cameo_data.sources.unused import unused_files
+from cameo_data.sources.unused import of_names, unused_files
 from cameo_data.types import Unused
+from cameo_data.unused import EXAMPLES
 
 FRAME = "frame.*.tonemap.jpg"
 KEYFRAME_FILES = ("camera_keyframe_orientations.hdf5", "camera_keyframe_positions.hdf5")
@@ -34,6 +35,6 @@ def unused(folder: Path, camera: str, names: Sequence[str], keyframes: int) -> t
     pictured = {first_number(name) for name in names}
     alone = [number for number in range(keyframes) if number not in pictured]
     if alone:
-        examples = tuple(f"keyframe {number}" for number in alone[:3])
-        found = (Unused("camera keyframes without a picture", len(alone), examples), *found)
+        examples = [f"keyframe {number}" for number in alone[:EXAMPLES]]
+        found = (of_names("camera keyframes without a picture", len(alone), examples), *found)
     return found

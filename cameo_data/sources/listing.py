@@ -65,7 +65,7 @@ def first_number(text: str) -> int | None:
 
 
 def printable(name: str) -> str:
-    """The name as it may stand in messages and JSON, whatever bytes the file system holds."""
+    """The name as messages and JSON can show it, whatever bytes the file system holds."""
     if is_text(name):
         return name
     return name.encode("utf-8", "backslashreplace").decode().encode("unicode_escape").decode()

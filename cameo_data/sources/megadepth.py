@@ -217,7 +217,7 @@ SPEC = SourceSpec(
     layout=f"sfm: {SFM}/0000/sparse/manhattan/0, MegaDepth_v1/0000/dense0/imgs, …/depths/*.h5; "
     f"undistorted: {UNDISTORTED}/0000/images, …/sparse-txt; scene_info: *.npz",
     conventions="cam_from_world, OpenCV axes, first pixel's centre (0.5, 0.5), unit arbitrary; "
-    "maps below zero are no depth; pickled arrays are read without unpickling",
+    "values below zero are not depth; pickled arrays are read without unpickling",
     licence="images as their photographers', models and depth CC BY 4.0",
     download="cs.cornell.edu/projects/megadepth",
     options=MegaDepthOptions,

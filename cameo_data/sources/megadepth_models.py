@@ -12,7 +12,7 @@ from cameo_data import files, image_io, undistortion
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.sources.colmap_model import ModelImage, read_model
-from cameo_data.sources.listing import printable
+from cameo_data.sources.unused import of_names
 from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Lens, Unused
 
 # COLMAP rounds an undistorted size, and again when it shrinks the image to --max_image_size.
@@ -45,8 +45,7 @@ def published_frames(
     alone = [x.name for x in found if x.name not in published]
     unused: tuple[Unused, ...] = ()
     if alone:
-        examples = tuple(printable(name) for name in alone[:3])
-        unused = (Unused("photographs of the model without a picture", len(alone), examples),)
+        unused = (of_names("photographs of the model without a picture", len(alone), alone),)
     frames = [(name, partial(_published, root, images, dense, name, exif)) for name in present]
     return frames, unused
 

@@ -27,6 +27,7 @@ from cameo_data.sources.nerfstudio_options import NerfstudioOptions
 from cameo_data.sources.nerfstudio_paths import DEPTH_CODECS, Paths
 from cameo_data.sources.nerfstudio_records import FILE_NAME, Entry, Transforms
 from cameo_data.sources.stated_paths import StatedPaths
+from cameo_data.sources.unused import of_names
 from cameo_data.types import DepthRef, ExifRule, Frame, Scene, Unused
 
 # Millimetres: the default of nerfstudio's option depth_unit_scale_factor.
@@ -158,7 +159,7 @@ class _Reading:
         if not self._bad:
             return ()
         what = "frames flagged as is_bad (-o skip_bad=false keeps them)"
-        return (Unused(what, len(self._bad), tuple(self._bad[:3])),)
+        return (of_names(what, len(self._bad), self._bad),)
 
     def list(self, file: Transforms, values: Any) -> None:
         """Add an entry to ``listed``, or count it as bad.

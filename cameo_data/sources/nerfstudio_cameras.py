@@ -112,7 +112,7 @@ class Cameras:
                 "scaled to them"
             ] = None
         options = self.options
-        # a fisheye's angle of view is no statement of its focal length
+        # a fisheye's angle of view does not state its focal length
         fisheye = record.model == FISHEYE and record.fl_x is not None
         choice = "pixels" if fisheye else options.focal
         fx, fy = nerfstudio_focal.focal_lengths(record, (height, width), choice, options.angle_side)

@@ -77,6 +77,4 @@ class NerfstudioOptions(PictureOptions):
         "file's integer_depth_scale or depth_unit_scale_factor, else 0.001; of other depth, 0.001 "
         "for .png, else 1]",
     )
-    depth_source: str = Field(
-        "sensor", min_length=1, description="what the depth is, as it stands in samples"
-    )
+    depth_source: str = Field("sensor", min_length=1, description="what samples call the depth")

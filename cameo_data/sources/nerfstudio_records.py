@@ -183,7 +183,7 @@ def read_entry(file: Transforms, values: Any) -> Entry:
         FileDefect: no ``file_path``, or malformed numbers.
     """
     if not isinstance(values, dict):
-        raise _malformed(f"an entry of {file.name} is no object", "file_path, transform_matrix")
+        raise _malformed(f"an entry of {file.name} is not an object", "file_path, transform_matrix")
     shared = file.shared
     if _FOCAL_KEYS & values.keys():
         shared = {key: value for key, value in shared.items() if key not in _FOCAL_KEYS}

@@ -22,7 +22,7 @@ from cameo_data.sources.listing import printable
 from cameo_data.sources.realestate10k_cameras import CameraLine, Fit
 from cameo_data.sources.realestate10k_files import Clip, Clips
 from cameo_data.sources.realestate10k_images import ClipImages, Match, open_clip, open_depths
-from cameo_data.sources.unused import frame_files, unused_files
+from cameo_data.sources.unused import frame_files, of_names, unused_files
 from cameo_data.types import DepthRef, Frame, Scene, Unused
 
 
@@ -61,9 +61,7 @@ class RealEstate10KOptions(PictureOptions):
         allow_inf_nan=False,
         description="scene units per stored depth unit  [default: 0.001 for .png, else 1]",
     )
-    depth_source: str = Field(
-        "estimated", min_length=1, description="what the depth is, as it stands in samples"
-    )
+    depth_source: str = Field("estimated", min_length=1, description="what samples call the depth")
 
 
 class RealEstate10KSource:
@@ -138,9 +136,8 @@ class RealEstate10KSource:
         ]
         found: tuple[Unused, ...] = ()
         if alone:
-            examples = tuple(printable(name) for name in sorted(alone)[:3])
-            what = "depth maps of no line of the camera file"
-            found = (Unused(what, len(alone), examples),)
+            what = "depth maps that match no line of the camera file"
+            found = (of_names(what, len(alone), sorted(alone)),)
         if clip.frames is not None and clip.frames.is_dir():
             found += unused_files(clip.frames, named, ())
         return found
@@ -166,7 +163,7 @@ class RealEstate10KSource:
         """The clips, once there are some with frames."""
         if clips is not None and clips.found:
             return clips
-        found = f"{printable(str(self._root))} is no folder"
+        found = f"{printable(str(self._root))} is not a folder"
         remedy = "check the path"
         if clips is not None:
             count = len(clips.without_frames)
@@ -204,7 +201,7 @@ class RealEstate10KSource:
             self.dataset,
             scene_id,
             printable(path.stem),
-            f"{printable(path.name)} is of no line of the camera file",
+            f"{printable(path.name)} matches no line of the camera file",
             "images named by the lines' timestamps",
             "remove it",
         )
@@ -213,7 +210,7 @@ class RealEstate10KSource:
 def _duplicate(timestamp: int) -> FileDefect:
     return FileDefect(
         Reason.DUPLICATE_ID,
-        f"timestamp {timestamp} stands twice in the camera file",
+        f"timestamp {timestamp} appears twice in the camera file",
         "each once",
         "remove one of the lines",
     )

@@ -172,7 +172,7 @@ def _line(path: Path, number: int, words: list[str]) -> CameraLine:
         timestamp = int(words[0])
         values = np.array([float(word) for word in words[1:]])
     except ValueError:
-        raise _broken(f"{where} holds what is no number", f"{NUMBERS} numbers") from None
+        raise _broken(f"{where}: not a number", f"{NUMBERS} numbers") from None
     if timestamp < 0:
         raise _broken(f"{where} has the timestamp {timestamp}", "microseconds from 0 on")
     if values[4] != 0 or values[5] != 0:

@@ -12,7 +12,7 @@ from cameo_data.files import FileDefect
 from cameo_data.sources.listing import Listed, printable
 from cameo_data.sources.rgbd_options import DESCRIPTION_FILE, Recording
 from cameo_data.sources.rgbd_pairs import Candidate, key_of
-from cameo_data.sources.unused import relative, unused_files
+from cameo_data.sources.unused import of_names, relative, unused_files
 from cameo_data.types import Unused
 
 
@@ -71,6 +71,5 @@ def unused(
     found = unused_files(folder, named, kinds, read=(DESCRIPTION_FILE, *read))
     if not rows_alone:
         return found
-    examples = tuple(printable(name) for name in rows_alone[:3])
     what = f"poses in {recording.poses} without a colour image"
-    return (Unused(what, len(rows_alone), examples), *found)
+    return (of_names(what, len(rows_alone), rows_alone), *found)

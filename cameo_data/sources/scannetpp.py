@@ -111,7 +111,7 @@ class _Reader:
                 if frame.frame_id in frames:
                     raise FileDefect(
                         Reason.DUPLICATE_ID,
-                        f"frame {frame.frame_id} stands twice in the model",
+                        f"frame {frame.frame_id} appears twice in the model",
                         "each once",
                         "download the model again",
                     )

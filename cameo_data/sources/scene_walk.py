@@ -131,7 +131,7 @@ def children(folder: Path) -> list[tuple[str, bool, str | None]]:
 
 
 def dangling(target: str) -> FileDefect:
-    """Of a link to a folder that is missing."""
+    """The defect of a link to a folder that is missing."""
     return FileDefect(
         Reason.MISSING_FILE,
         f"folder is a link to {printable(target)}, which is missing",
@@ -150,7 +150,7 @@ def _unlistable(error: OSError) -> FileDefect:
 
 
 def unprintable() -> FileDefect:
-    """Of a folder whose name cannot stand in a message."""
+    """The defect of a folder whose name a message cannot show."""
     return FileDefect(
         Reason.BAD_NAME,
         "name with control or undecodable characters",

@@ -141,7 +141,7 @@ def is_absolute(text: str) -> bool:
 def safe_name(text: str) -> str:
     """A stated path as messages and ids may show it: of an absolute one, its last two parts.
 
-    A person's home folder, which names the person, must not stand in failures or shards.
+    A person's home folder, which names the person, must not appear in failures or shards.
     """
     if not is_absolute(text):
         return text

@@ -49,7 +49,7 @@ class StatedPoses:
 
     @classmethod
     def of(cls, matrices: Iterable[Any], direction: Direction, name: str) -> StatedPoses:
-        """The scene's poses from all its matrices as stored; those that are no pose do not count.
+        """The scene's poses from all its matrices as stored; those that are not poses do not count.
 
         Args:
             matrices: 3×4 or 4×4 numbers each.
@@ -173,7 +173,7 @@ def _homogeneous(rows: Any) -> FloatArray | None:
 
 def _malformed(rows: Any) -> str:
     try:
-        return transforms.rotation_defect(np.array(rows, np.float64)) or "matrix that is no pose"
+        return transforms.rotation_defect(np.array(rows, np.float64)) or "matrix that is not a pose"
     except (ValueError, TypeError, OverflowError):
         return "value that is not a matrix of numbers"
 

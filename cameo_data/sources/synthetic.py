@@ -115,7 +115,7 @@ def _existing(folder: Path, name: str) -> Path:
 def _duplicate(frame_id: str) -> FileDefect:
     return FileDefect(
         Reason.DUPLICATE_ID,
-        f"frame id {frame_id!r} stands twice",
+        f"frame id {frame_id!r} appears twice",
         "each id once",
         f"remove one of them from {FILE_NAME}",
     )

@@ -18,6 +18,7 @@ from typing import Any
 
 from cameo_data.sources.listing import printable
 from cameo_data.types import Frame, Unused
+from cameo_data.unused import EXAMPLES
 
 MAPS = "pictures, depth maps or masks that no frame uses"
 OTHER = "other files, which this source does not read"
@@ -25,7 +26,6 @@ UNLISTED = "folders that were not listed: the scene holds too many files, or the
 LINKED = "linked folders, none of whose files a frame uses, that were not listed"
 # A scene of 20 000 frames with depth, mask and confidence; listing so many takes about 0.2 s.
 MOST_LISTED = 100_000
-_EXAMPLES = 3
 _OF_MAPS = re.compile(
     r"\.(bmp|exr|gif|h5|hdf5|heic|jpe?g|npy|npz|p[fgp]m|png|tiff?|webp)", re.IGNORECASE
 )
@@ -68,9 +68,14 @@ def unused_files(
         found.setdefault(what, []).append(name)
     order = {what: place for place, (_, what) in enumerate(reversed(kinds))}
     return tuple(
-        Unused(what, len(names), tuple(map(printable, nsmallest(_EXAMPLES, names))))
+        of_names(what, len(names), nsmallest(EXAMPLES, names))
         for what, names in sorted(found.items(), key=lambda item: -order.get(item[0], -1))
     )
+
+
+def of_names(what: str, count: int, names: Sequence[str]) -> Unused:
+    """``count`` things that are not used, with the first of their names as examples."""
+    return Unused(what, count, tuple(map(printable, names[:EXAMPLES])))
 
 
 def frame_files(frames: Iterable[Frame]) -> list[Path]:

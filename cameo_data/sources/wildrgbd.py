@@ -165,13 +165,13 @@ def _kinds(category: Path) -> dict[str, str]:
     """single, multi or hand by scene."""
     values = read_json(category, "types.json")
     if not all(isinstance(kind, str) for kind in values.values()):
-        raise malformed("types.json", "kinds that are no words", "single, multi or hand")
+        raise malformed("types.json", "kinds that are not words", "single, multi or hand")
     return {name.removeprefix(f"{SCENES}/"): kind for name, kind in values.items()}
 
 
 def _no_scene(root: Path, failures: Sequence[Failure], notes: Sequence[str]) -> DataError:
     where = printable(str(root))
-    found = f"no scene in {where}" if root.is_dir() else f"{where} is no folder"
+    found = f"no scene in {where}" if root.is_dir() else f"{where} is not a folder"
     if failures:
         found = failures[0].message
     elif notes:

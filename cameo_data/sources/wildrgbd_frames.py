@@ -180,7 +180,7 @@ def malformed(name: str, found: str, expected: str) -> FileDefect:
 def _duplicate(number: int) -> FileDefect:
     return FileDefect(
         Reason.DUPLICATE_ID,
-        f"frame {number} stands twice in {POSES}",
+        f"frame {number} appears twice in {POSES}",
         "each frame once",
         "remove one of the lines",
     )

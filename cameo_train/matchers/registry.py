@@ -81,7 +81,7 @@ def split(text: str) -> list[str]:
             near = difflib.get_close_matches(kind, kinds(), 3, 0.4) or kinds()
             raise UsageError(f"there are no features {kind!r}; nearest: {', '.join(near)}")
         if specs.count(spec) > 1:
-            raise UsageError(f"features {spec!r} stand twice")
+            raise UsageError(f"features {spec!r} appear twice")
     return specs
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cameo_data.errors import UsageError
+from cameo_data.parsing import one_line
 
 
 def pretrained(cls: Any, weights: str | Path, subfolder: str) -> Any:
@@ -41,8 +42,7 @@ def pretrained(cls: Any, weights: str | Path, subfolder: str) -> Any:
     except UsageError:
         raise
     except (OSError, ValueError) as error:
-        line = " ".join(str(error).split())
-        raise UsageError(f"no weights of {cls.__name__} at {weights}: {line}") from None
+        raise UsageError(f"no weights of {cls.__name__} at {weights}: {one_line(error)}") from None
 
 
 def adopt(

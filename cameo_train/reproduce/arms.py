@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cameo_data.errors import UsageError
+from cameo_data.suggestions import suggestion
 from cameo_train.reproduce.noisy import Source
 from cameo_train.reproduce.presets import first_third
 
@@ -111,9 +111,7 @@ def choose(ablations: Iterable[str], *, model: str, layers: Iterable[int], steps
         elif name in _ABLATIONS:
             arms += _ABLATIONS[name]
         else:
-            near = difflib.get_close_matches(name, ABLATIONS, 1, 0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(ABLATIONS)}"
-            raise UsageError(f"there is no ablation {name!r}; {hint}")
+            raise UsageError(f"there is no ablation {name!r}; {suggestion(name, ABLATIONS)}")
     return list({arm.name: arm for arm in arms}.values())
 
 

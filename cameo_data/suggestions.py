@@ -1,0 +1,21 @@
+"""What a person may have meant by a name that does not exist."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
+# Ratio of difflib below which names are too far apart to be a slip of the hand.
+LEAST_LIKENESS = 0.5
+
+
+def suggestion(name: str, known: Collection[str]) -> str:
+    """``did you mean 'views'?``, or all known names where none is near.
+
+    >>> suggestion("vews", ["views", "seed"])
+    "did you mean 'views'?"
+    >>> suggestion("x", ["views", "seed"])
+    'expected one of views, seed'
+    """
+    near = difflib.get_close_matches(name, known, 1, LEAST_LIKENESS)
+    return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
