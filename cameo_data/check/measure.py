@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from cameo_data import camera as cameras
 from cameo_data import transforms
 from cameo_data.check import geometry
-from cameo_data.check.views import CheckedView, MatchedPair
+from cameo_data.check.matching import MatchedPair
+from cameo_data.check.views import CheckedView
 from cameo_data.correspondence import sample_depth
 from cameo_data.types import DepthMap, FloatArray
 
@@ -109,6 +110,7 @@ class PairMeasure:
 
     Attributes:
         epipolar_px, transfer_px: (N,) per match; at most WORST_PIXELS of the diagonal.
+        tracks_px: (N,) as epipolar_px, of the scene's own matches; empty where it has none.
         dense: a → b and b → a, where the first has depth.
     """
 
@@ -116,6 +118,7 @@ class PairMeasure:
     transfer_px: FloatArray | None
     dense: tuple[Dense, ...]
     diagonal_px: float
+    tracks_px: FloatArray
 
 
 def measure(
@@ -129,9 +132,9 @@ def measure(
     if not (reading.usable[pair.a] and reading.usable[pair.b]):
         return None
     diagonal = float(np.hypot(*views[pair.a].hw))
-    epipolar = geometry.epipolar_distance(
-        reading.K[pair.a], reading.K[pair.b], reading.between(pair.a, pair.b), pair.xy_a, pair.xy_b
-    )
+    K_a, K_b, b_from_a = reading.K[pair.a], reading.K[pair.b], reading.between(pair.a, pair.b)
+    epipolar = geometry.epipolar_distance(K_a, K_b, b_from_a, pair.xy_a, pair.xy_b)
+    tracks = geometry.epipolar_distance(K_a, K_b, b_from_a, pair.tracks_a, pair.tracks_b)
     both = ((pair.a, pair.b, pair.xy_a, pair.xy_b), (pair.b, pair.a, pair.xy_b, pair.xy_a))
     moved = [_transfer(reading, views, *way) for way in both]
     known = [m for m in moved if m is not None]
@@ -144,7 +147,20 @@ def measure(
             if points and (found := _dense(reading, views, a, b, points)) is not None
         ),
         diagonal,
+        np.minimum(tracks, WORST_PIXELS * diagonal),
     )
+
+
+def transfer_error(
+    reading: Reading, views: Sequence[CheckedView], pairs: Sequence[MatchedPair]
+) -> float:
+    """Mean logarithm of the pairs' median distances of features moved by depth."""
+    found = []
+    for pair in pairs:
+        m = measure(reading, views, pair, points=0)
+        if m is not None and m.transfer_px is not None:
+            found.append(np.log(max(float(np.median(m.transfer_px)), 1e-3)))
+    return float(np.mean(found)) if found else np.inf
 
 
 def feature_depth(

@@ -1,6 +1,6 @@
 """Two readings compared pair by pair, so that what is hard about a pair counts for neither.
 
-Each pair gives up to four numbers (``MEASURES``); their logarithms add up, since a reading that is
+Each pair gives up to five numbers (``MEASURES``); their logarithms add up, since a reading that is
 right is better by a factor in all of them, whatever the pair's baseline and texture.
 """
 
@@ -20,7 +20,7 @@ from cameo_data.check.measure import (
 )
 from cameo_data.types import FloatArray
 
-MEASURES = ("epipolar", "transfer", "depth", "colour")
+MEASURES = ("epipolar", "transfer", "depth", "colour", "tracks")
 # Between these a factor counts; below, it is the noise of features, rounded depth and resampling.
 _EPIPOLAR_FLOOR_PX = 0.05
 _TRANSFER_FLOOR_PX = 0.1
@@ -40,8 +40,8 @@ MOST_LOSS = 1.15
 
 
 def pair_scores(measures: Sequence[PairMeasure | None]) -> FloatArray:
-    """(P, 4) natural logarithms per pair and measure; NaN where there is nothing to measure."""
-    rows = [[np.nan] * 4 if m is None else _scores(m) for m in measures]
+    """(P, 5) natural logarithms per pair and measure; NaN where there is nothing to measure."""
+    rows = [[np.nan] * len(MEASURES) if m is None else _scores(m) for m in measures]
     return np.array(rows, np.float64).reshape(-1, len(MEASURES))
 
 
@@ -51,7 +51,8 @@ def _scores(m: PairMeasure) -> list[float]:
     transfer = np.nan
     if m.transfer_px is not None:
         transfer = _log_median(m.transfer_px, _TRANSFER_FLOOR_PX, worst)
-    return [epipolar, transfer, _depth_score(m.dense), _colour_score(m.dense)]
+    tracks = _log_median(m.tracks_px, _EPIPOLAR_FLOOR_PX, worst)
+    return [epipolar, transfer, _depth_score(m.dense), _colour_score(m.dense), tracks]
 
 
 def _log_median(values: FloatArray, low: float, high: float) -> float:
@@ -104,19 +105,26 @@ class Gain:
         return self.harmless and self.factor >= LEAST_GAIN and self.share >= LEAST_SHARE
 
     @property
+    def mends_some(self) -> bool:
+        """Whether the pairs that change at all, however few they are, become better."""
+        return self.share >= LEAST_SHARE and self.harmless
+
+    @property
     def harmless(self) -> bool:
         """Whether no measure becomes worse."""
         return all(factor >= 1 / MOST_LOSS for factor in self.by_measure.values())
 
 
 def gain(before: FloatArray, after: FloatArray) -> Gain:
-    """What ``after`` gains over ``before``, both (P, 4) of ``pair_scores``.
+    """What ``after`` gains over ``before``, both (P, 5) of ``pair_scores``.
 
     A pair without a camera in one of the two counts for neither; a measure that only one of the
     two has (its depth cannot be read, say) counts as the worst for the other.
     """
-    compared = np.isfinite(before[:, 0]) & np.isfinite(after[:, 0])
-    compared |= np.isfinite(before[:, 2]) & np.isfinite(after[:, 2])
+    compared = np.zeros(len(before), np.bool_)
+    for name in ("epipolar", "depth", "tracks"):
+        column = MEASURES.index(name)
+        compared |= np.isfinite(before[:, column]) & np.isfinite(after[:, column])
     if not compared.any():
         return Gain(1.0, 0.0, {})
     difference = _filled(before, after)[compared] - _filled(after, before)[compared]
@@ -134,7 +142,8 @@ def gain(before: FloatArray, after: FloatArray) -> Gain:
 
 def _filled(scores: FloatArray, other: FloatArray) -> FloatArray:
     """``scores`` with the worst value where only ``other`` has one."""
-    worst = np.where(np.isfinite(other), np.array([0, 0, *np.log([_DEPTH_RANGE[1], 1])]), np.nan)
-    pixels = other[:, :2] + np.log(2)  # no range of its own: twice as bad as the other
-    worst[:, :2] = np.where(np.isfinite(other[:, :2]), pixels, np.nan)
+    worst = other + np.log(2)  # pixels have no range of their own: twice as bad as the other
+    for name, value in (("depth", _DEPTH_RANGE[1]), ("colour", _COLOUR_RANGE[1])):
+        column = MEASURES.index(name)
+        worst[:, column] = np.where(np.isfinite(other[:, column]), np.log(value), np.nan)
     return np.where(np.isfinite(scores), scores, worst)
