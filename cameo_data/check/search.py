@@ -15,12 +15,20 @@ from typing import Any
 import numpy as np
 
 from cameo_data.check import score
-from cameo_data.check.figures import Figures
+from cameo_data.check.figures import MOST_EPIPOLAR, Figures
 from cameo_data.check.judgement import Judgement, judge, measured_pairs
 from cameo_data.check.measure import Reading
 from cameo_data.check.score import Gain
-from cameo_data.check.suspects import CAMERA_SUSPECTS, DEPTH_SUSPECTS, exchanged
-from cameo_data.check.suspects.base import Context, Suspect, Variant
+from cameo_data.check.suspects import (
+    CAMERA_SUSPECTS,
+    DEPTH_SUSPECTS,
+    PAIRED_SUSPECTS,
+    Context,
+    Maker,
+    Suspect,
+    Variant,
+    exchanged,
+)
 from cameo_data.types import FloatArray
 
 # Mistakes named at most: more than three at once and the description is another data set's.
@@ -50,16 +58,26 @@ class Named:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """A reading with the mistakes that have been undone in it."""
+    """A reading with the mistakes that have been undone in it.
+
+    Attributes:
+        factor: what undoing them gained together.
+    """
 
     reading: Reading
     scores: FloatArray
     judgement: Judgement
     mistakes: tuple[Named, ...] = ()
+    factor: float = 1.0
 
     @property
     def undone(self) -> frozenset[Suspect]:
         return frozenset(named.suspect for named in self.mistakes)
+
+    @property
+    def credit(self) -> float:
+        """The gain less what each mistake costs: of two explanations the simpler one holds."""
+        return self.factor / PER_MISTAKE ** len(self.mistakes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,12 +126,20 @@ class _Searcher:
             return best
         if start.judgement.good:
             return None
-        beam = [*_ranked(start, singles)[:BEAM], *self.camera_pairs(start)]
+        beam = _ranked(singles)[:BEAM]
+        if not any(self._cameras_agree(state) for state in (start, *beam)):
+            beam += self.camera_pairs(start)
         good = [state for state in beam if state.judgement.good]
         for state in beam:
             if len(state.mistakes) < MOST_MISTAKES:
                 good += [further for further in self.steps(state) if further.judgement.good]
         return _best(good)
+
+    def _cameras_agree(self, state: State) -> bool:
+        """Whether what is left, if anything, is depth's."""
+        figures = state.judgement.figures
+        known = [px for px in (figures.epipolar_px, figures.tracks_px) if px is not None]
+        return all(px <= MOST_EPIPOLAR * figures.diagonal_px for px in known)
 
     def refined(self, state: State) -> State:
         """The state with what else gains convincingly and leaves it good."""
@@ -125,7 +151,7 @@ class _Searcher:
         return state
 
     def partial(self, start: State) -> tuple[Named, ...]:
-        ranked = _ranked(start, self.steps(start))
+        ranked = _ranked(self.steps(start))
         return ranked[0].mistakes if ranked else ()
 
     def steps(self, state: State) -> list[State]:
@@ -158,14 +184,15 @@ class _Searcher:
         """The best pairs of cameras' mistakes by features, and all about them."""
         if not self.context.featured:
             return []
-        before = self.screen.costs(start.reading)
+        screen = self.context.small_screen
+        before = screen.costs(start.reading)
         found: list[tuple[float, Variant, Variant]] = []
-        for first in _camera_variants(self.context, start):
+        for first in _camera_variants(self.context, start, PAIRED_SUSPECTS):
             state = State(first.reading, start.scores, start.judgement)
-            for second in _camera_variants(self.context, state):
+            for second in _camera_variants(self.context, state, PAIRED_SUSPECTS):
                 if second.suspect != first.suspect:
-                    costs = self.screen.costs(second.reading)
-                    if self.screen.harmless(before, costs):
+                    costs = screen.costs(second.reading)
+                    if screen.harmless(before, costs):
                         found.append((float(np.nanmedian(costs)), first, second))
         found.sort(key=lambda one: one[0])
         states = []
@@ -187,7 +214,7 @@ class _Searcher:
             Named(first.suspect, first.values, gain, middle.figures),
             Named(second.suspect, second.values, gain, found.judgement.figures),
         )
-        return State(found.reading, found.scores, found.judgement, both)
+        return State(found.reading, found.scores, found.judgement, both, found.factor)
 
     def _undone(self, state: State, variant: Variant) -> State | None:
         """The state once the variant's mistake is undone, if that gains convincingly."""
@@ -204,7 +231,8 @@ class _Searcher:
             return None
         judgement = judge(self.context, variant.reading)
         named = Named(variant.suspect, variant.values, gain, judgement.figures)
-        return State(variant.reading, after, judgement, (*state.mistakes, named))
+        mistakes = (*state.mistakes, named)
+        return State(variant.reading, after, judgement, mistakes, state.factor * gain.factor)
 
 
 FRAME_SUSPECTS = frozenset(
@@ -212,30 +240,26 @@ FRAME_SUSPECTS = frozenset(
 )
 
 
-def _camera_variants(context: Context, state: State) -> Iterator[Variant]:
-    for maker in CAMERA_SUSPECTS:
+def _camera_variants(
+    context: Context, state: State, makers: Sequence[Maker] = CAMERA_SUSPECTS
+) -> Iterator[Variant]:
+    for maker in makers:
         for variant in maker(context, state.reading):
             if variant.suspect not in state.undone:
                 yield variant
-
-
-def _factor(state: State) -> float:
-    """What all mistakes of a state gain together, less what each costs in credibility."""
-    total = float(np.prod([named.gain.factor for named in state.mistakes]))
-    return total / PER_MISTAKE ** len(state.mistakes)
 
 
 def _best(states: Iterator[State] | Sequence[State]) -> State | None:
     """The one that gains most; of almost the same gains the first."""
     best: State | None = None
     for state in states:
-        if best is None or _factor(state) > 1.02 * _factor(best):
+        if best is None or state.credit > 1.02 * best.credit:
             best = state
     return best
 
 
-def _ranked(start: State, states: Sequence[State]) -> list[State]:
-    return sorted(states, key=_factor, reverse=True)
+def _ranked(states: Sequence[State]) -> list[State]:
+    return sorted(states, key=lambda state: state.credit, reverse=True)
 
 
 def _without_dense(scores: FloatArray) -> FloatArray:

@@ -117,7 +117,8 @@ def _read(scene: Scene, frame: Frame, place: int) -> CheckedView:
 def read_depth_again(scene: Scene, view: CheckedView, frame: Frame) -> DepthMap | None:
     """The view's depth at ``view.rgb``'s size, had its frame been ``frame``; None if unreadable."""
     try:
-        full: View = read_view(frame, dataset=scene.dataset, scene_id=scene.scene_id)
+        with np.errstate(over="ignore", invalid="ignore"):  # bits of another encoding are anything
+            full: View = read_view(frame, dataset=scene.dataset, scene_id=scene.scene_id)
     except DataError:
         return None
     return resize_view(full, (view.rgb.shape[0], view.rgb.shape[1])).depth

@@ -10,8 +10,8 @@ from cameo_data.check.suspects.base import Context, Maker, Suspect, Variant, Var
 
 CAMERA_SUSPECTS: tuple[Maker, ...] = (
     poses.inverted_poses,
+    poses.disparity_direction,  # before half turns, which on a rectified rig do the same
     poses.camera_axes,
-    poses.disparity_direction,
     poses.trajectory_offset,
     intrinsics.intrinsics_of_another_size,
     intrinsics.field_of_view_of_other_side,
@@ -24,6 +24,12 @@ CAMERA_SUSPECTS: tuple[Maker, ...] = (
     intrinsics.half_pixel,
     intrinsics.focal_length,
 )
+# Those that two at once are tried of: all but what is fitted, and what no figure turns bad by.
+PAIRED_SUSPECTS: tuple[Maker, ...] = tuple(
+    maker
+    for maker in CAMERA_SUSPECTS
+    if maker not in (intrinsics.half_pixel, intrinsics.focal_length)
+)
 DEPTH_SUSPECTS: tuple[Maker, ...] = (
     depth.ray_depth,
     depth.depth_codec,  # before the scale: bits rotated by three are eight times the value up to 8 m
@@ -35,4 +41,4 @@ DEPTH_SUSPECTS: tuple[Maker, ...] = (
     colour_camera.colour_not_registered,
 )
 
-__all__ = ["CAMERA_SUSPECTS", "DEPTH_SUSPECTS", "Context", "Maker", "Suspect", "Variant", "Variants"]
+__all__ = ["CAMERA_SUSPECTS", "DEPTH_SUSPECTS", "PAIRED_SUSPECTS", "Context", "Maker", "Suspect", "Variant", "Variants"]

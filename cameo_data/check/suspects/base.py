@@ -73,6 +73,12 @@ class Context:
         return Screen(self.views, self.pairs)
 
     @cached_property
+    def small_screen(self) -> Screen:
+        """Of some pairs."""
+        tracked = [pair for pair in self.pairs if len(pair.tracks_a)][:FITTED_PAIRS]
+        return Screen(self.views, self.some_pairs or tracked)
+
+    @cached_property
     def some_pairs(self) -> Sequence[MatchedPair]:
         """Some pairs with features, to fit numbers to."""
         featured = [pair for pair in self.pairs if len(pair.xy_a)]
