@@ -156,9 +156,7 @@ def _cut(x: float, y: float) -> Plant:
 def _zoomed_depth(c: Capture) -> Capture:
     cut = _cut(0.75, 0.75)(c)
     return _each(
-        lambda s: replace(
-            s, z=cv2.resize(s.z, s.rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-        )
+        lambda s: replace(s, z=cv2.resize(s.z, s.rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST))
     )(cut)
 
 

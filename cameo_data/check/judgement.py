@@ -46,9 +46,7 @@ def judge(context: Context, reading: Reading) -> Judgement:
     odd = odd_frames(pair_scores(measured), context.pairs, found.diagonal_px)
     views = {one.view for one in odd}
     rest = [
-        m
-        for pair, m in zip(context.pairs, measured, strict=True)
-        if not views & {pair.a, pair.b}
+        m for pair, m in zip(context.pairs, measured, strict=True) if not views & {pair.a, pair.b}
     ]
     # of a scene that is bad throughout no frame stands out
     if odd and not figures(rest).complaints():

@@ -99,9 +99,7 @@ def fixed_features(views: Sequence[CheckedView], rows: Rows) -> list[NDArray[np.
     return [np.asarray(count >= least, np.bool_) for count in in_place]
 
 
-def _chosen(
-    found: Sequence[MatchedPair], pairs: int, views: int, seed: int
-) -> list[MatchedPair]:
+def _chosen(found: Sequence[MatchedPair], pairs: int, views: int, seed: int) -> list[MatchedPair]:
     """At most ``pairs`` of them by seed, first those of views that have few."""
     if len(found) <= pairs:
         return list(found)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from cameo_data import transforms
 from cameo_data.check import geometry
 from cameo_data.check.matching import MatchedPair
 from cameo_data.check.views import CheckedView
-from cameo_data.correspondence import sample_depth
+from cameo_data.correspondence import DepthSampler
 from cameo_data.types import DepthMap, FloatArray
 
 # Relative depth differences whose shares are reported.
@@ -35,6 +36,8 @@ LEAST_POINTS = 30
 LEAST_FEATURES = 8
 # Farther off is no better than nothing: shares of the image's diagonal.
 WORST_PIXELS = 0.1
+# A map is looked up for every pair of its view, and as often for every reading that has it.
+_SAMPLERS: WeakKeyDictionary[DepthMap, DepthSampler] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +177,9 @@ def feature_depth(
 
 
 def _depth_at(depth: DepthMap, xy: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
-    z, known = sample_depth(depth, xy)
+    if depth not in _SAMPLERS:
+        _SAMPLERS[depth] = DepthSampler(depth)
+    z, known = _SAMPLERS[depth](xy)
     return np.asarray(z, np.float64), np.asarray(known, np.bool_)
 
 

@@ -21,6 +21,7 @@ from cameo_data.check.measure import Reading
 from cameo_data.check.score import Gain
 from cameo_data.check.suspects import (
     CAMERA_SUSPECTS,
+    COLOUR_SUSPECTS,
     DEPTH_SUSPECTS,
     PAIRED_SUSPECTS,
     Context,
@@ -37,6 +38,10 @@ MOST_MISTAKES = 3
 # are looked at in full: the best by features.
 BEAM = 3
 CAMERA_PAIRS = 6
+# Variants that are looked at in full: so many by features, and those that are as good as the best
+# but for this much of a logarithm.
+LEAST_TRIED = 6
+AS_GOOD = 0.3
 # A reading with more mistakes undone must be this much better to be preferred.
 PER_MISTAKE = 1.2
 
@@ -166,12 +171,11 @@ class _Searcher:
 
     def variants(self, state: State) -> Iterator[Variant]:
         """Those not undone yet that features do not speak against."""
-        before = self.screen.costs(state.reading)
-        for variant in _camera_variants(self.context, state):
-            if self.screen.harmless(before, self.screen.costs(variant.reading)):
-                yield variant
+        yield from self._screened(state)
         if any(depth is not None for depth in state.reading.depths):
-            for maker in DEPTH_SUSPECTS:
+            # as long as features speak against the cameras, depth alone explains nothing
+            makers = DEPTH_SUSPECTS if self._cameras_agree(state) else COLOUR_SUSPECTS
+            for maker in makers:
                 for variant in maker(self.context, state.reading):
                     if variant.suspect not in state.undone:
                         yield variant
@@ -179,6 +183,22 @@ class _Searcher:
         if odd:
             yield from exchanged.exchanged_frames(self.context, state.reading, odd)
             yield from exchanged.depth_of_another_frame(self.context, state.reading, odd)
+
+    def _screened(self, state: State) -> Iterator[Variant]:
+        """The cameras' variants that are best by features, or as good as those."""
+        before = self.screen.costs(state.reading)
+        found: list[tuple[float, Variant]] = []
+        for variant in _camera_variants(self.context, state):
+            costs = self.screen.costs(variant.reading)
+            if self.screen.harmless(before, costs):
+                change = costs - before
+                known = np.isfinite(change)
+                found.append((float(np.median(change[known])) if known.any() else 0.0, variant))
+        best = sorted(cost for cost, _ in found)
+        limit = max([*best[:1], *best[LEAST_TRIED - 1 : LEAST_TRIED]], default=0.0)
+        for cost, variant in found:
+            if cost <= max(limit, best[0] + AS_GOOD):
+                yield variant
 
     def camera_pairs(self, start: State) -> list[State]:
         """The best pairs of cameras' mistakes by features, and all about them."""

@@ -48,14 +48,14 @@ def with_intrinsics(current: Mapping[str, Any], K: FloatArray) -> Fix:
     return Fix({}, f"set fx, fy, cx, cy = {numbers} before export")
 
 
-def intrinsics(
-    current: Mapping[str, Any], K: FloatArray, option: str = "intrinsics"
-) -> str | None:
+def intrinsics(current: Mapping[str, Any], K: FloatArray, option: str = "intrinsics") -> str | None:
     """K in the source's own pixel centres, where it has that option."""
     if option not in current:
         return None
     shift = 0.5 if current.get("pixel_center") == "integer" else 0.0
-    return ",".join(f"{number:.6g}" for number in _four(K - [[0, 0, shift], [0, 0, shift], [0] * 3]))
+    return ",".join(
+        f"{number:.6g}" for number in _four(K - [[0, 0, shift], [0, 0, shift], [0] * 3])
+    )
 
 
 def other(value: Any, one: str, two: str) -> str:

@@ -30,6 +30,10 @@ PAIRED_SUSPECTS: tuple[Maker, ...] = tuple(
     for maker in CAMERA_SUSPECTS
     if maker not in (intrinsics.half_pixel, intrinsics.focal_length)
 )
+COLOUR_SUSPECTS: tuple[Maker, ...] = (
+    colour_camera.colour_intrinsics,
+    colour_camera.colour_not_registered,
+)
 DEPTH_SUSPECTS: tuple[Maker, ...] = (
     depth.ray_depth,
     depth.depth_codec,  # before the scale: bits rotated by three are eight times the value up to 8 m
@@ -37,8 +41,17 @@ DEPTH_SUSPECTS: tuple[Maker, ...] = (
     turned.turned_depth,
     depth.depth_crop,
     depth.depth_offset,
-    colour_camera.colour_intrinsics,
-    colour_camera.colour_not_registered,
+    *COLOUR_SUSPECTS,
 )
 
-__all__ = ["CAMERA_SUSPECTS", "DEPTH_SUSPECTS", "PAIRED_SUSPECTS", "Context", "Maker", "Suspect", "Variant", "Variants"]
+__all__ = [
+    "CAMERA_SUSPECTS",
+    "COLOUR_SUSPECTS",
+    "DEPTH_SUSPECTS",
+    "PAIRED_SUSPECTS",
+    "Context",
+    "Maker",
+    "Suspect",
+    "Variant",
+    "Variants",
+]

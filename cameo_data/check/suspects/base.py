@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from cameo_data.check.measure import Reading
 from cameo_data.check.matching import MatchedPair
+from cameo_data.check.measure import Reading
 from cameo_data.check.screen import Screen
 from cameo_data.check.views import CheckedView
 from cameo_data.types import DepthMap, FloatArray, Scene

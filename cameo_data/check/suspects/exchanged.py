@@ -70,9 +70,7 @@ def depth_of_another_frame(context: Context, base: Reading, odd: Sequence[OddFra
         yield Variant(Suspect.DEPTH_OF_ANOTHER_FRAME, reading, {"pairs": tuple(names)})
 
 
-def _pose_owner(
-    context: Context, base: Reading, view: int, astray: Sequence[int]
-) -> int | None:
+def _pose_owner(context: Context, base: Reading, view: int, astray: Sequence[int]) -> int | None:
     """The place of the frame whose pose suits this view; None if none does clearly better."""
     frames, own = context.scene.frames, context.views[view].place
     places = sorted(range(len(frames)), key=lambda place: abs(place - own))[:REACH]

@@ -39,9 +39,7 @@ def turned_depth(context: Context, base: Reading) -> Variants:
     """Depth alone turned clockwise."""
     for count in (1, 2, 3):
         depths = _turned_depths(base, context, -count)
-        yield Variant(
-            Suspect.DEPTH_TURNED, replace(base, depths=depths), {"turn_deg": 90 * count}
-        )
+        yield Variant(Suspect.DEPTH_TURNED, replace(base, depths=depths), {"turn_deg": 90 * count})
 
 
 def turned_K(K: FloatArray, hw: tuple[int, int], count: int) -> FloatArray:
