@@ -161,7 +161,7 @@ def drive() -> Capture:
     views = []
     for i in range(FRAMES):
         eye = np.array([0.25 * np.sin(0.9 * i), -1 + 0.75 * i + rng.uniform(-0.1, 0.1), 0.1])
-        ahead = eye + (0.8 * np.sin(0.5 * i), 8, rng.uniform(-0.3, 0.2))
+        ahead = eye + np.array([0.8 * np.sin(0.5 * i), 8, rng.uniform(-0.3, 0.2)])
         pose = _roll(rng.uniform(-4, 4)) @ transforms.look_at(eye, ahead)
         views.append(Camera(K, HW, pose))
     return _capture(stage, views)

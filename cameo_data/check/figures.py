@@ -16,9 +16,9 @@ LEAST_COVISIBLE = 0.15
 SAME_SURFACE = 0.10
 
 # Beyond these a reading is bad: no right reading of ten real sets comes near them, inverted poses
-# are far beyond in all (docs/check.md). Pixels are shares of the diagonal. The median pair must keep
-# within, and so must the tail: repeated patterns, such as wallpaper, match wrongly in up to 30 % of
-# a right reading's pairs, whose distances then are several times the most that is expected.
+# are far beyond in all (docs/check.md). Pixels are shares of the diagonal. The median pair must
+# keep within, and so must the tail: repeated patterns, such as wallpaper, match wrongly in up to
+# 30 % of a right reading's pairs, which then are several times as far off as is expected at most.
 MOST_EPIPOLAR = 0.006
 MOST_TRANSFER = 0.015
 TAIL = 3.0

@@ -64,7 +64,7 @@ class Screen:
         known = np.isfinite(change)
         if not known.any():
             return not len(self.a)
-        return float(np.median(change[known])) <= np.log(MOST_LOSS)
+        return bool(np.median(change[known]) <= np.log(MOST_LOSS))
 
     def focal_ratio(self, reading: Reading) -> float:
         """The factor on focal lengths under which matches lie nearest to their epipolar lines."""

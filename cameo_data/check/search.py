@@ -215,7 +215,7 @@ class _Searcher:
                     if screen.harmless(before, costs):
                         found.append((float(np.nanmedian(costs)), first, second))
         found.sort(key=lambda one: one[0])
-        states = []
+        states: list[State | None] = []
         seen: list[Reading] = []
         for _, first, second in found:
             if len(states) == CAMERA_PAIRS or any(_same(second.reading, one) for one in seen):

@@ -36,7 +36,8 @@ COLOUR_SUSPECTS: tuple[Maker, ...] = (
 )
 DEPTH_SUSPECTS: tuple[Maker, ...] = (
     depth.ray_depth,
-    depth.depth_codec,  # before the scale: bits rotated by three are eight times the value up to 8 m
+    # before the scale: bits rotated by three are eight times the value up to 8 m
+    depth.depth_codec,
     depth.depth_scale,
     turned.turned_depth,
     depth.depth_crop,

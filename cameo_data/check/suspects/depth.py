@@ -175,7 +175,7 @@ def _rezoomed(context: Context, base: Reading, zoom: tuple[float, float]) -> Rea
             continue
         centre = np.array(depth.hw[::-1]) / 2
         xy = (cameras.query_xy(depth.hw) - centre) * zoom + centre
-        inside = ((xy >= 0) & (xy < depth.hw[::-1])).all(-1)
+        inside = np.asarray(((xy >= 0) & (xy < depth.hw[::-1])).all(-1), np.bool_)
         z, known = sample_depth(depth, np.where(inside[..., None], xy, 0.0))
         known = np.asarray(known & inside, np.bool_)
         depths.append(DepthMap(np.where(known, z, np.float32(0)).astype(np.float32), known))

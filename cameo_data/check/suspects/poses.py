@@ -46,7 +46,7 @@ def camera_axes(context: Context, base: Reading) -> Variants:
 
 
 def _axes_left() -> tuple[FloatArray, ...]:
-    """The signed permutations that are rotations and neither OpenGL's nor about the optical axis."""
+    """Signed permutations that are rotations, but not OpenGL's nor about the optical axis."""
     found = []
     for order in itertools.permutations(range(3)):
         for signs in itertools.product((1.0, -1.0), repeat=3):
@@ -82,7 +82,7 @@ def rotation_of_other_direction(context: Context, base: Reading) -> Variants:
 
 
 def quaternion_order(context: Context, base: Reading) -> Variants:
-    """Quaternions with w last taken for w first, or the reverse, whichever way poses were stored."""
+    """Quaternions with w last taken for w first, or the reverse, of poses stored either way."""
     for inverted, opengl, shift in itertools.product((True, False), (False, True), (-1, 1)):
         stored = transforms.invert(base.cam_from_world) if inverted else base.cam_from_world.copy()
         if opengl:
