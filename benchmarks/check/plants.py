@@ -104,7 +104,11 @@ def _stretched(c: Capture) -> Capture:
         taken = c.shoot(_camera(shot, K))
         return replace(shot, rgb=taken.rgb, z=None if shot.z is None else taken.z)
 
-    return replace(c, taken=tuple(squeezed(shot) for shot in c.taken))
+    tracks = c.tracks and {
+        name: (ids, c.taken[int(name)].K[:2, 2] * (0.25, 0) + xy * (0.75, 1))
+        for name, (ids, xy) in c.tracks.items()
+    }
+    return replace(c, taken=tuple(squeezed(shot) for shot in c.taken), tracks=tracks)
 
 
 def _turned(pictures: int, depth: int) -> Plant:

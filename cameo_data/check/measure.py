@@ -49,12 +49,15 @@ class Reading:
         cam_from_world: (V, 4, 4).
         depths: V depth maps (or None) at the views' reduced size.
         usable: (V,) False for views that the interpretation has no camera for.
+        tracks_turned: clockwise quarter turns that bring the scene's own matches onto pictures
+            that were turned after them.
     """
 
     K: FloatArray
     cam_from_world: FloatArray
     depths: tuple[DepthMap | None, ...]
     usable: NDArray[np.bool_]
+    tracks_turned: int = 0
 
     @classmethod
     def of_views(cls, views: Sequence[CheckedView]) -> Reading:
@@ -137,7 +140,9 @@ def measure(
     diagonal = float(np.hypot(*views[pair.a].hw))
     K_a, K_b, b_from_a = reading.K[pair.a], reading.K[pair.b], reading.between(pair.a, pair.b)
     epipolar = geometry.epipolar_distance(K_a, K_b, b_from_a, pair.xy_a, pair.xy_b)
-    tracks = geometry.epipolar_distance(K_a, K_b, b_from_a, pair.tracks_a, pair.tracks_b)
+    tracks_a = turned_xy(pair.tracks_a, views[pair.a].hw, reading.tracks_turned)
+    tracks_b = turned_xy(pair.tracks_b, views[pair.b].hw, reading.tracks_turned)
+    tracks = geometry.epipolar_distance(K_a, K_b, b_from_a, tracks_a, tracks_b)
     both = ((pair.a, pair.b, pair.xy_a, pair.xy_b), (pair.b, pair.a, pair.xy_b, pair.xy_a))
     moved = [_transfer(reading, views, *way) for way in both]
     known = [m for m in moved if m is not None]
@@ -164,6 +169,15 @@ def transfer_error(
         if m is not None and m.transfer_px is not None:
             found.append(np.log(max(float(np.median(m.transfer_px)), 1e-3)))
     return float(np.mean(found)) if found else np.inf
+
+
+def turned_xy(xy: FloatArray, hw: tuple[int, int], count: int) -> FloatArray:
+    """Pixels (N, 2) once their picture has been turned clockwise, to the size ``hw``."""
+    h = hw[0] if count % 2 == 0 else hw[1]
+    w = hw[1] if count % 2 == 0 else hw[0]
+    for _ in range(count):
+        xy, (h, w) = np.stack([h - xy[:, 1], xy[:, 0]], -1), (w, h)
+    return xy
 
 
 def feature_depth(

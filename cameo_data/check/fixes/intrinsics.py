@@ -52,7 +52,7 @@ def turned(what: str) -> Maker:
             return Fix({"exif_orientation": other(now, "stored", "displayed")})
         back = 360 - values["turn_deg"]
         way = f"{back}° clockwise" if back <= 180 else "90° counter-clockwise"
-        return Fix({}, f"turn the {what} by {way} before export, or K and poses as they were")
+        return Fix({}, f"turn the {what} back by {way} before export")
 
     return fix
 

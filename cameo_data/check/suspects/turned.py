@@ -19,19 +19,22 @@ from cameo_data.types import DepthMap, FloatArray
 
 
 def turned_frames(context: Context, base: Reading) -> Variants:
-    """Pictures turned clockwise after K and poses were made; depth with them, or not."""
-    deep = any(depth is not None for depth in base.depths)
+    """Pictures turned clockwise after K and poses were made; depth and tracks with them, or not."""
+    others = any(depth is not None for depth in base.depths)
+    others |= any(len(pair.tracks_a) for pair in context.pairs)
     for count in (1, 2, 3):
         K = np.array(
             [turned_K(k, view.hw, count) for k, view in zip(base.K, context.views, strict=True)]
         )
         reading = replace(base, K=K, cam_from_world=quarter_turns(count) @ base.cam_from_world)
         values = {"turn_deg": 90 * count}
-        if not deep:
+        if not others:
             yield Variant(Suspect.PICTURES_TURNED, reading, values)
             continue
         yield Variant(Suspect.FRAMES_TURNED, reading, values)
-        turned = replace(reading, depths=_turned_depths(base, context, count))
+        turned = replace(
+            reading, depths=_turned_depths(base, context, count), tracks_turned=count
+        )
         yield Variant(Suspect.PICTURES_TURNED, turned, values)
 
 
