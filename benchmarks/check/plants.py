@@ -215,6 +215,12 @@ def _depth_of_neighbour(c: Capture) -> Capture:
     return replace(c, taken=tuple(taken))
 
 
+def _depths_exchanged(c: Capture) -> Capture:
+    taken = list(c.taken)
+    taken[4], taken[5] = replace(taken[4], z=taken[5].z), replace(taken[5], z=taken[4].z)
+    return replace(c, taken=tuple(taken))
+
+
 def _unit(c: Capture) -> Capture:
     return replace(c, encode=lambda z: stored(z, 0.001))
 
@@ -264,6 +270,7 @@ PLANTS: dict[str, tuple[Plant, tuple[Suspect, ...], bool]] = {
     "two poses exchanged": (_exchanged, (_S.FRAMES_EXCHANGED,), False),
     "frame doubled": (_doubled, (_S.FRAME_DOUBLED,), False),
     "depth of a neighbour": (_depth_of_neighbour, (_S.DEPTH_OF_ANOTHER_FRAME,), True),
+    "two depths exchanged": (_depths_exchanged, (_S.DEPTH_OF_ANOTHER_FRAME,), True),
     "inverted, other unit": (_both(_inverted, _unit), (_S.POSES_INVERTED, _S.DEPTH_SCALE), True),
     "inverted, quarter turn": (
         _both(_poses(lambda m: quarter_turns(1) @ m), _inverted),

@@ -187,7 +187,7 @@ def wall() -> Capture:
 
 
 def tracked() -> Capture:
-    """Without depth, with the tracks of a reconstruction, pictures out of focus."""
+    """Without depth, with the tracks of a reconstruction, pictures a little out of focus."""
     capture = _synthetic("outdoor", "orbit", 12, 60.0)
     first = capture.taken[::3]
     rng = np.random.default_rng(2)
@@ -196,7 +196,7 @@ def tracked() -> Capture:
         f"{number:03d}": _seen(shot, p_world, rng) for number, shot in enumerate(capture.taken)
     }
     blurred = tuple(
-        replace(shot, rgb=np.asarray(cv2.GaussianBlur(shot.rgb, (0, 0), 2.5), np.uint8), z=None)
+        replace(shot, rgb=np.asarray(cv2.GaussianBlur(shot.rgb, (0, 0), 1.2), np.uint8), z=None)
         for shot in capture.taken
     )
     return replace(capture, taken=blurred, tracks=tracks)

@@ -36,6 +36,7 @@ SAME_SURFACE = 0.10
 LEAST_GAIN = 1.35
 _SAME = 0.01
 LEAST_SHARE = 0.75
+LEAST_CHANGED = 3
 MOST_LOSS = 1.15
 
 
@@ -89,7 +90,7 @@ class Gain:
     """How much better one reading is than another.
 
     Attributes:
-        factor: of the median pair, all measures together; above 1 is better.
+        factor: of the median pair of those that change, all measures together; above 1 is better.
         share: of pairs that are better, among those that are better or worse at all (a pair whose
             matches are wrong is at its worst under any reading).
         by_measure: factor per measure in the median pair; absent where nothing was measured.
@@ -103,11 +104,6 @@ class Gain:
     def convincing(self) -> bool:
         """Whether the better reading may be named as the right one."""
         return self.harmless and self.factor >= LEAST_GAIN and self.share >= LEAST_SHARE
-
-    @property
-    def mends_some(self) -> bool:
-        """Whether the pairs that change at all, however few they are, become better."""
-        return self.share >= LEAST_SHARE and self.harmless
 
     @property
     def harmless(self) -> bool:
@@ -137,7 +133,10 @@ def gain(before: FloatArray, after: FloatArray) -> Gain:
     }
     better, worse = (total > _SAME).sum(), (total < -_SAME).sum()
     share = float(better / max(1, better + worse))
-    return Gain(float(np.exp(np.median(total))), share, by_measure)
+    # a pair that does not change, as where its matches are wrong under any reading, says nothing
+    changed = total[np.abs(total) > _SAME]
+    said = changed if len(changed) >= LEAST_CHANGED else total
+    return Gain(float(np.exp(np.median(said))), share, by_measure)
 
 
 def _filled(scores: FloatArray, other: FloatArray) -> FloatArray:

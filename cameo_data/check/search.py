@@ -247,9 +247,12 @@ class _Searcher:
         after = score.pair_scores(measured_pairs(self.context, variant.reading))
         gain = score.gain(before, after)
         of_frames = variant.suspect in FRAME_SUSPECTS
-        if not (gain.mends_some if of_frames else gain.convincing):
+        if not (of_frames or gain.convincing):
             return None
         judgement = judge(self.context, variant.reading)
+        # single frames are few among all pairs: they are mended where fewer of them disagree
+        if of_frames and not (judgement.good or 0 < len(judgement.odd) < len(state.judgement.odd)):
+            return None
         named = Named(variant.suspect, variant.values, gain, judgement.figures)
         mistakes = (*state.mistakes, named)
         return State(variant.reading, after, judgement, mistakes, state.factor * gain.factor)

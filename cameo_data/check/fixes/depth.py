@@ -64,8 +64,13 @@ def doubled(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame)
 
 
 def of_another_frame(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
-    found = ", ".join(f"frame {one} has that of {two}" for one, two in values["pairs"])
-    return Fix({}, f"pair the depth maps with their pictures again: {found}")
+    lines = []
+    if values["owners"]:
+        found = ", ".join(f"that of frame {one} lies at {two}" for one, two in values["owners"])
+        lines.append(f"pair the depth maps with their pictures again: {found}")
+    for one, two in values["copies"]:
+        lines.append(f"export the depth of frame {one} again, or leave it out: it is that of {two}")
+    return Fix({}, "; ".join(lines))
 
 
 def _depth_K(frame: Frame, zoom: tuple[float, float]) -> FloatArray | None:

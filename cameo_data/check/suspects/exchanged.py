@@ -54,20 +54,28 @@ def exchanged_frames(context: Context, base: Reading, odd: Sequence[OddFrame]) -
 
 
 def depth_of_another_frame(context: Context, base: Reading, odd: Sequence[OddFrame]) -> Variants:
-    """Frames with the depth of a neighbour, or of another odd one; all of them at once."""
+    """Frames with the depth of a neighbour, or of another odd one; all of them at once.
+
+    A copy is left out, of a depth map that lies elsewhere the place is said.
+    """
     deep = [found.view for found in odd if found.part == "depth"]
     depths = list(base.depths)
-    names = []
+    found: dict[str, list[tuple[str, str]]] = {"copies": [], "owners": []}
     for view in deep:
-        found = _depth_owner(context, base, view, deep)
-        if found is not None:
-            place, depths[view] = found
-            own, other = (context.scene.frames[p].frame_id
-                          for p in (context.views[view].place, place))  # fmt: skip
-            names.append((own, other))
-    if names:
+        maps = _near_depths(context, view, deep)
+        own = context.scene.frames[context.views[view].place].frame_id
+        copied = _copied(base.depths[view], maps)
+        owner = None if copied is not None else _depth_owner(context, base, view, deep, maps)
+        if copied is not None:
+            depths[view] = None
+            found["copies"].append((own, context.scene.frames[copied].frame_id))
+        elif owner is not None:
+            depths[view] = maps[owner]
+            found["owners"].append((own, context.scene.frames[owner].frame_id))
+    if any(found.values()):
         reading = replace(base, depths=tuple(depths))
-        yield Variant(Suspect.DEPTH_OF_ANOTHER_FRAME, reading, {"pairs": tuple(names)})
+        values = {key: tuple(names) for key, names in found.items()}
+        yield Variant(Suspect.DEPTH_OF_ANOTHER_FRAME, reading, values)
 
 
 def _pose_owner(context: Context, base: Reading, view: int, astray: Sequence[int]) -> int | None:
@@ -137,27 +145,45 @@ def _same_picture(context: Context, view: int, place: int, other: int | None) ->
     return float(np.abs(one.astype(np.int16) - two).mean()) < SAME_PICTURE
 
 
-def _depth_owner(
-    context: Context, base: Reading, view: int, deep: Sequence[int]
-) -> tuple[int, DepthMap] | None:
-    """The place of the frame whose depth suits this view, and that depth."""
+def _near_depths(context: Context, view: int, deep: Sequence[int]) -> dict[int, DepthMap]:
+    """Depth maps of frames near a view and of the odd ones, by place, in the view's pixels."""
     frames, own = context.scene.frames, context.views[view].place
     near = [own + step for step in range(-DEPTH_REACH, DEPTH_REACH + 1)]
     places = {*near, *(context.views[other].place for other in deep)} - {own}
-    best: tuple[float, int, DepthMap] | None = None
+    found = {}
     for place in sorted(place for place in places if 0 <= place < len(frames)):
         ref = frames[place].depth
-        moved = replace(context.views[view].frame, depth=ref)
-        depth = None if ref is None else read_depth_again(context.scene, context.views[view], moved)
-        if depth is not None:
-            cost = _depth_cost(context, base, view, depth, deep)
-            if best is None or cost < best[0]:
-                best = cost, place, depth
+        if ref is not None:
+            moved = replace(context.views[view].frame, depth=ref)
+            depth = read_depth_again(context.scene, context.views[view], moved)
+            if depth is not None:
+                found[place] = depth
+    return found
+
+
+def _copied(depth: DepthMap | None, maps: dict[int, DepthMap]) -> int | None:
+    """The place of the frame that has the very same depth map."""
+    for place, other in maps.items():
+        if depth is not None and depth.hw == other.hw and np.allclose(depth.z, other.z, rtol=1e-4):
+            return place
+    return None
+
+
+def _depth_owner(
+    context: Context,
+    base: Reading,
+    view: int,
+    deep: Sequence[int],
+    maps: dict[int, DepthMap],
+) -> int | None:
+    """The place of the frame whose depth suits this view."""
     now = base.depths[view]
-    if best is None or now is None:
+    if now is None or not maps:
         return None
-    good = best[0] * TIMES_BETTER < _depth_cost(context, base, view, now, deep)
-    return best[1:] if good and best[0] < 2 * LEAST_BAD_DEPTH else None
+    costs = {p: _depth_cost(context, base, view, depth, deep) for p, depth in maps.items()}
+    best = min(costs, key=lambda place: costs[place])
+    better = costs[best] * TIMES_BETTER < _depth_cost(context, base, view, now, deep)
+    return best if better and costs[best] < LEAST_BAD_DEPTH else None
 
 
 def _depth_cost(

@@ -32,9 +32,7 @@ def turned_frames(context: Context, base: Reading) -> Variants:
             yield Variant(Suspect.PICTURES_TURNED, reading, values)
             continue
         yield Variant(Suspect.FRAMES_TURNED, reading, values)
-        turned = replace(
-            reading, depths=_turned_depths(base, context, count), tracks_turned=count
-        )
+        turned = replace(reading, depths=_turned_depths(base, context, count), tracks_turned=count)
         yield Variant(Suspect.PICTURES_TURNED, turned, values)
 
 
