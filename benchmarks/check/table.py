@@ -15,13 +15,13 @@ NOTHING = "nothing"
 HEADINGS = ["planted", *SCENES]
 
 
-def checked(scene: str, plant: str = NOTHING) -> SceneCheck:
+def checked(scene: str, plant: str = NOTHING, pairs: int = PAIRS) -> SceneCheck:
     """The check of a scene with this mistake in it."""
     taken = capture(scene)
     if plant != NOTHING:
         taken = PLANTS[plant][0](taken)
     with tempfile.TemporaryDirectory() as folder:
-        return check_scene(written(taken, Path(folder) / "scene"), views=FRAMES, pairs=PAIRS)
+        return check_scene(written(taken, Path(folder) / "scene"), views=FRAMES, pairs=pairs)
 
 
 def applies(scene: str, plant: str) -> bool:

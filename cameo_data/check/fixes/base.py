@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +26,8 @@ class Fix:
 
     @property
     def text(self) -> str:
-        """In one line."""
-        flags = " ".join(f"-o {key}={value}" for key, value in self.options.items())
+        """In one line, as a shell takes it."""
+        flags = " ".join(f"-o {key}={shlex.quote(value)}" for key, value in self.options.items())
         return "; ".join(part for part in (flags, self.line) if part)
 
 

@@ -58,7 +58,7 @@ def quaternion(values: Mapping[str, Any], current: Mapping[str, Any], frame: Fra
     renamed = iter([*order[-1:], *order[:-1]] if values["read_as"] == "xyzw" else
                    [*order[1:], *order[:1]])  # fmt: skip
     words = [next(renamed) if name in order else name for name in columns.split()]
-    return Fix({"pose_columns": f"'{' '.join(words)}'"})
+    return Fix({"pose_columns": " ".join(words)})
 
 
 def offset(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
