@@ -9,7 +9,8 @@ from typing import Literal
 from cameo_data.check.figures import Figures
 from cameo_data.check.matching import MatchedPair, match_pairs
 from cameo_data.check.measure import Reading
-from cameo_data.check.search import Named, search
+from cameo_data.check.search import search
+from cameo_data.check.states import Named
 from cameo_data.check.suspects import Context
 from cameo_data.check.views import CheckedView, choose_by_pose, choose_places, read_views
 from cameo_data.errors import DataError, Failure

@@ -9,7 +9,7 @@ from typing import Any
 from cameo_data.check.figures import Figures
 from cameo_data.check.fixes import MISTAKES, Fix, current_options, fix_of, named
 from cameo_data.check.judge import SceneCheck
-from cameo_data.check.search import Named
+from cameo_data.check.states import Named
 from cameo_data.check.suspects import Suspect
 from cameo_data.errors import DataError, Failure
 from cameo_data.recipe import SourceRecipe

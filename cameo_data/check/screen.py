@@ -85,7 +85,9 @@ class Screen:
         def cost(x: float) -> float:
             ratio = np.exp(x)
             zoomed = reading.K * np.array([[ratio, 1, 1], [1, ratio, 1], [1, 1, 1]])
-            return float(np.nanmean(self.costs(replace(reading, K=zoomed))))
+            costs = self.costs(replace(reading, K=zoomed))
+            known = costs[np.isfinite(costs)]
+            return float(known.mean()) if len(known) else np.inf
 
         reach = np.log(WIDEST_FOCAL_RATIO)
         coarse = np.linspace(-reach, reach, 21)

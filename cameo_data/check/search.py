@@ -9,16 +9,14 @@ reported as that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from cameo_data.check import score
-from cameo_data.check.figures import MOST_EPIPOLAR, Figures
-from cameo_data.check.judgement import Judgement, judge, measured_pairs
+from cameo_data.check.figures import MOST_EPIPOLAR
+from cameo_data.check.judgement import judge, measured_pairs
 from cameo_data.check.measure import Reading
-from cameo_data.check.score import Gain
+from cameo_data.check.states import Found, Named, State
 from cameo_data.check.suspects import (
     CAMERA_SUSPECTS,
     COLOUR_SUSPECTS,
@@ -42,62 +40,6 @@ CAMERA_PAIRS = 6
 # but for this much of a logarithm.
 LEAST_TRIED = 6
 AS_GOOD = 0.3
-# A reading with more mistakes undone must be this much better to be preferred.
-PER_MISTAKE = 1.2
-
-
-@dataclass(frozen=True, eq=False)
-class Named:
-    """A mistake found.
-
-    Attributes:
-        values: see ``suspects.Variant``.
-        after: figures once it is undone (together with those named before it).
-    """
-
-    suspect: Suspect
-    values: dict[str, Any]
-    gain: Gain
-    after: Figures
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """A reading with the mistakes that have been undone in it.
-
-    Attributes:
-        factor: what undoing them gained together.
-    """
-
-    reading: Reading
-    scores: FloatArray
-    judgement: Judgement
-    mistakes: tuple[Named, ...] = ()
-    factor: float = 1.0
-
-    @property
-    def undone(self) -> frozenset[Suspect]:
-        return frozenset(named.suspect for named in self.mistakes)
-
-    @property
-    def credit(self) -> float:
-        """The gain less what each mistake costs: of two explanations the simpler one holds."""
-        return self.factor / PER_MISTAKE ** len(self.mistakes)
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What a search found.
-
-    Attributes:
-        before: the judgement on the reading as it is.
-        mistakes: in the order found; undone all together they leave nothing to complain of.
-        partial: the same, but what they leave is still bad.
-    """
-
-    before: Judgement
-    mistakes: tuple[Named, ...] = ()
-    partial: tuple[Named, ...] = field(default=())
 
 
 def search(context: Context, base: Reading) -> Found:
@@ -118,7 +60,7 @@ class _Searcher:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.screen = context.screen
-        self._steps: dict[int, list[State]] = {}
+        self._steps: dict[State, list[State]] = {}
 
     def state(self, reading: Reading, mistakes: tuple[Named, ...] = ()) -> State:
         scores = score.pair_scores(measured_pairs(self.context, reading))
@@ -161,13 +103,13 @@ class _Searcher:
 
     def steps(self, state: State) -> list[State]:
         """All states with one mistake more undone that gain convincingly."""
-        if id(state) not in self._steps:
-            self._steps[id(state)] = [
+        if state not in self._steps:
+            self._steps[state] = [
                 found
                 for variant in self.variants(state)
                 if (found := self._undone(state, variant)) is not None
             ]
-        return self._steps[id(state)]
+        return self._steps[state]
 
     def variants(self, state: State) -> Iterator[Variant]:
         """Those not undone yet that features do not speak against."""
