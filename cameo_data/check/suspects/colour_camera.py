@@ -43,8 +43,12 @@ def colour_intrinsics(context: Context, base: Reading) -> Variants:
            for view in context.views]  # fmt: skip
     if not any(own):
         return
+    before = context.screen.costs(base)
     for maker in _OF_COLOUR:
         for variant in maker(context, base):
+            # features say at once what warping depth would only confirm
+            if not context.screen.harmless(before, context.screen.costs(variant.reading)):
+                continue
             K = variant.reading.K
             reading = _seen_from(context, base, K, 0.0)
             yield Variant(Suspect.COLOUR_INTRINSICS, reading, {"K": K[0]})
