@@ -1,9 +1,9 @@
 """``python -m benchmarks``: every figure of ``docs/benchmarks.md``, as Markdown on the terminal.
 
 Most parts need only the package; ``speed`` needs kornia and romatch (see ``make bench``). Parts
-that take minutes run only when named: ``imperfect``, ``yardsticks``, ``listing``, ``intervals``,
-``precision``, ``depth``, which sweeps some forty views, and ``constants``, which recompiles the
-kernel some twenty times.
+that take minutes run only when named: ``imperfect``, ``check``, ``yardsticks``, ``listing``,
+``intervals``, ``precision``, ``depth``, which sweeps some forty views, and ``constants``, which
+recompiles the kernel some twenty times.
 """
 
 from __future__ import annotations
@@ -185,6 +185,13 @@ def precision_part() -> Iterator[str]:
     yield table(precision.HEADINGS, list(precision.lines()))
 
 
+def check_part() -> Iterator[str]:
+    """What ``cameo-data check`` names of mistakes planted in scenes of several kinds."""
+    from benchmarks.check import table as planted
+
+    yield table(planted.HEADINGS, list(planted.rows()))
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "accuracy": accuracy_part,
     "imperfect": imperfect_part,
@@ -196,6 +203,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "depth": depth_part,
     "intervals": intervals_part,
     "precision": precision_part,
+    "check": check_part,
 }
 
 

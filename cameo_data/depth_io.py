@@ -134,11 +134,17 @@ def read_colmap(path: Path) -> FloatImage:
     return colmap_files.read_array(path)
 
 
-CODECS: dict[str, Callable[[Path], FloatImage]] = {
+# Encodings that share one kind of file, an image of one 16-bit channel: any of them can be read as
+# any other, so which of them it is has to be right (``check`` tries them all).
+CODECS_OF_16_BITS: dict[str, Callable[[Path], FloatImage]] = {
     "uint16": read_uint16,
     "uint16_swapped": read_uint16_swapped,
     "sun_rotated": read_sun_rotated,
     "nyu_disparity": read_nyu_disparity,
+    "float16_png": read_float16_png,
+}
+CODECS: dict[str, Callable[[Path], FloatImage]] = {
+    **CODECS_OF_16_BITS,
     "float": read_float,
     "npy": read_npy,
     "uint8": read_uint8,
@@ -147,7 +153,6 @@ CODECS: dict[str, Callable[[Path], FloatImage]] = {
     "hdf5": read_hdf5,
     "megadepth": read_megadepth,
     "dtu": read_dtu,
-    "float16_png": read_float16_png,
     "colmap": read_colmap,
 }
 

@@ -15,14 +15,9 @@ from click.testing import CliRunner
 from cameo_data import camera as cameras
 from cameo_data import transforms
 from cameo_data.check import check_scene, geometry
+from cameo_data.check.matching import MatchedPair, match_pairs
 from cameo_data.check.score import gain
-from cameo_data.check.views import (
-    MatchedPair,
-    choose_by_pose,
-    choose_places,
-    match_pairs,
-    read_views,
-)
+from cameo_data.check.views import choose_by_pose, choose_places, read_views
 from cameo_data.cli import main
 from cameo_data.sources import open_source
 from cameo_data.sources.subset import subset
@@ -100,7 +95,8 @@ def _distance_to_polyline(point: np.ndarray, line: np.ndarray) -> float:
 def test_features_have_no_offset() -> None:
     """Matches of exact views lie on their epipolar lines without a systematic shift."""
     one, two = shots()[2], shots()[3]
-    from cameo_data.check.views import _inliers, features, mutual
+    from cameo_data.check.matching import _inliers, mutual
+    from cameo_data.check.views import features
 
     (xy_a, d_a), (xy_b, d_b) = features(one.rgb), features(two.rgb)
     rows, columns = mutual(d_a, d_b)
@@ -143,7 +139,7 @@ def test_pictures_in_no_order_are_chosen_by_pose(inverted: bool) -> None:
 
 
 def test_gain_counts_pairs_that_change() -> None:
-    before = np.log([[4.0, 4, 0.1, 0.5]] * 4)
+    before = np.log([[4.0, 4, 0.1, 0.5, np.nan]] * 4)
     after = before.copy()
     after[:3, :2] -= np.log(2)
     found = gain(before, after)
@@ -160,7 +156,7 @@ def test_gain_counts_pairs_that_change() -> None:
 
 def test_gain_of_a_reading_that_loses_a_measure() -> None:
     """Depth that can no longer be read is no way to make it agree."""
-    before = np.log([[1.0, 4, 0.1, 0.5]] * 4)
+    before = np.log([[1.0, 4, 0.1, 0.5, np.nan]] * 4)
     after = before.copy()
     after[:, 1:] = np.nan
     assert gain(before, after).factor < 0.5

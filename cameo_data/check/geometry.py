@@ -36,33 +36,39 @@ def pixel_transfer(
     K0: FloatArray, K1: FloatArray, cam1_from_cam0: FloatArray, xy0: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """r (N, 3) and e (3,) of the module's formula; r + w·e has depth(1) / depth(0) as its third."""
-    homogeneous = np.concatenate([xy0, np.ones_like(xy0[:, :1])], -1)
-    r = homogeneous @ (K1 @ cam1_from_cam0[:3, :3] @ np.linalg.inv(K0)).T
-    return r, K1 @ cam1_from_cam0[:3, 3]
+    homogeneous = np.concatenate([xy0, np.ones_like(xy0[..., :1])], -1)
+    turn = K1 @ cam1_from_cam0[..., :3, :3] @ np.linalg.inv(K0)
+    r = homogeneous @ np.swapaxes(turn, -1, -2)
+    return r, (K1 @ cam1_from_cam0[..., :3, 3:])[..., 0]
 
 
 def epipolar_piece(
     K0: FloatArray, K1: FloatArray, cam1_from_cam0: FloatArray, xy0: FloatArray, xy1: FloatArray
 ) -> EpipolarPiece:
-    """Where each match (N, 2) of view 0 and view 1 lies relative to its epipolar line in view 1."""
+    """Where each match (N, 2) of view 0 and view 1 lies relative to its epipolar line in view 1.
+
+    All arguments may have leading axes, (P, 3, 3), (P, 4, 4) and (P, N, 2): one per pair.
+    """
     r, e = pixel_transfer(K0, K1, cam1_from_cam0, xy0)
-    far = r[:, 2] > 0  # the point at infinity is in front of camera 1
+    e = e[..., None, :]  # one for all matches of a pair
+    e_xy, e_z = e[..., :2], e[..., 2:]
+    far = r[..., 2] > 0  # the point at infinity is in front of camera 1
     with np.errstate(divide="ignore", invalid="ignore"):
-        start = np.where(far[:, None], r[:, :2] / r[:, 2:], e[:2] / e[2])
-        way = e[:2] * r[:, 2:] - r[:, :2] * e[2]
-        way = np.where(far[:, None], way, -way)
-        ending = far & (e[2] > 0)  # the line ends in the epipole, else it goes on for ever
-        length = np.where(ending, np.linalg.norm(e[:2] / e[2] - start, axis=1), np.inf)
-        norm = np.linalg.norm(way, axis=1)
-        unit = np.where(norm[:, None] > 0, way / norm[:, None], 0.0)
-        along = np.clip(((xy1 - start) * unit).sum(1), 0.0, length)
-        nearest = start + along[:, None] * unit
-        distance = np.linalg.norm(xy1 - nearest, axis=1)
+        start = np.where(far[..., None], r[..., :2] / r[..., 2:], e_xy / e_z)
+        way = e_xy * r[..., 2:] - r[..., :2] * e_z
+        way = np.where(far[..., None], way, -way)
+        ending = far & (e[..., 2] > 0)  # the line ends in the epipole, else it goes on for ever
+        length = np.where(ending, np.linalg.norm(e_xy / e_z - start, axis=-1), np.inf)
+        norm = np.linalg.norm(way, axis=-1)
+        unit = np.where(norm[..., None] > 0, way / norm[..., None], 0.0)
+        along = np.clip(((xy1 - start) * unit).sum(-1), 0.0, length)
+        nearest = start + along[..., None] * unit
+        distance = np.linalg.norm(xy1 - nearest, axis=-1)
         # nearest = (r + w e)_xy / (r + w e)_z, solved for w along the line
-        w = -((r[:, :2] - nearest * r[:, 2:]) * unit).sum(1)
-        w /= ((e[:2] - nearest * e[2]) * unit).sum(1)
+        w = -((r[..., :2] - nearest * r[..., 2:]) * unit).sum(-1)
+        w /= ((e_xy - nearest * e_z) * unit).sum(-1)
         z0 = np.where(w > 0, 1.0 / w, np.nan)
-    seen = far | (e[2] > 0)
+    seen = far | (e[..., 2] > 0)
     return EpipolarPiece(
         np.where(seen, distance, np.inf),
         np.where(far, along, np.nan),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from cameo_data import camera as cameras
 from cameo_data import transforms
 from cameo_data.check import geometry
-from cameo_data.check.views import CheckedView, MatchedPair
-from cameo_data.correspondence import sample_depth
+from cameo_data.check.matching import MatchedPair
+from cameo_data.check.views import CheckedView
+from cameo_data.correspondence import DepthSampler
 from cameo_data.types import DepthMap, FloatArray
 
 # Relative depth differences whose shares are reported.
@@ -34,6 +36,8 @@ LEAST_POINTS = 30
 LEAST_FEATURES = 8
 # Farther off is no better than nothing: shares of the image's diagonal.
 WORST_PIXELS = 0.1
+# A map is looked up for every pair of its view, and as often for every reading that has it.
+_SAMPLERS: WeakKeyDictionary[DepthMap, DepthSampler] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +49,15 @@ class Reading:
         cam_from_world: (V, 4, 4).
         depths: V depth maps (or None) at the views' reduced size.
         usable: (V,) False for views that the interpretation has no camera for.
+        tracks_turned: clockwise quarter turns that bring the scene's own matches onto pictures
+            that were turned after them.
     """
 
     K: FloatArray
     cam_from_world: FloatArray
     depths: tuple[DepthMap | None, ...]
     usable: NDArray[np.bool_]
+    tracks_turned: int = 0
 
     @classmethod
     def of_views(cls, views: Sequence[CheckedView]) -> Reading:
@@ -109,6 +116,7 @@ class PairMeasure:
 
     Attributes:
         epipolar_px, transfer_px: (N,) per match; at most WORST_PIXELS of the diagonal.
+        tracks_px: (N,) as epipolar_px, of the scene's own matches; empty where it has none.
         dense: a → b and b → a, where the first has depth.
     """
 
@@ -116,6 +124,7 @@ class PairMeasure:
     transfer_px: FloatArray | None
     dense: tuple[Dense, ...]
     diagonal_px: float
+    tracks_px: FloatArray
 
 
 def measure(
@@ -129,9 +138,11 @@ def measure(
     if not (reading.usable[pair.a] and reading.usable[pair.b]):
         return None
     diagonal = float(np.hypot(*views[pair.a].hw))
-    epipolar = geometry.epipolar_distance(
-        reading.K[pair.a], reading.K[pair.b], reading.between(pair.a, pair.b), pair.xy_a, pair.xy_b
-    )
+    K_a, K_b, b_from_a = reading.K[pair.a], reading.K[pair.b], reading.between(pair.a, pair.b)
+    epipolar = geometry.epipolar_distance(K_a, K_b, b_from_a, pair.xy_a, pair.xy_b)
+    tracks_a = turned_xy(pair.tracks_a, views[pair.a].hw, reading.tracks_turned)
+    tracks_b = turned_xy(pair.tracks_b, views[pair.b].hw, reading.tracks_turned)
+    tracks = geometry.epipolar_distance(K_a, K_b, b_from_a, tracks_a, tracks_b)
     both = ((pair.a, pair.b, pair.xy_a, pair.xy_b), (pair.b, pair.a, pair.xy_b, pair.xy_a))
     moved = [_transfer(reading, views, *way) for way in both]
     known = [m for m in moved if m is not None]
@@ -144,7 +155,29 @@ def measure(
             if points and (found := _dense(reading, views, a, b, points)) is not None
         ),
         diagonal,
+        np.minimum(tracks, WORST_PIXELS * diagonal),
     )
+
+
+def transfer_error(
+    reading: Reading, views: Sequence[CheckedView], pairs: Sequence[MatchedPair]
+) -> float:
+    """Mean logarithm of the pairs' median distances of features moved by depth."""
+    found = []
+    for pair in pairs:
+        m = measure(reading, views, pair, points=0)
+        if m is not None and m.transfer_px is not None:
+            found.append(np.log(max(float(np.median(m.transfer_px)), 1e-3)))
+    return float(np.mean(found)) if found else np.inf
+
+
+def turned_xy(xy: FloatArray, hw: tuple[int, int], count: int) -> FloatArray:
+    """Pixels (N, 2) once their picture has been turned clockwise, to the size ``hw``."""
+    h = hw[0] if count % 2 == 0 else hw[1]
+    w = hw[1] if count % 2 == 0 else hw[0]
+    for _ in range(count):
+        xy, (h, w) = np.stack([h - xy[:, 1], xy[:, 0]], -1), (w, h)
+    return xy
 
 
 def feature_depth(
@@ -158,7 +191,9 @@ def feature_depth(
 
 
 def _depth_at(depth: DepthMap, xy: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
-    z, known = sample_depth(depth, xy)
+    if depth not in _SAMPLERS:
+        _SAMPLERS[depth] = DepthSampler(depth)
+    z, known = _SAMPLERS[depth](xy)
     return np.asarray(z, np.float64), np.asarray(known, np.bool_)
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cameo_data.check.figures import Figures
-from cameo_data.check.fixes import DESCRIPTIONS, Fix, current_options, fix_of, named
-from cameo_data.check.judge import Named, SceneCheck
+from cameo_data.check.fixes import MISTAKES, Fix, current_options, fix_of, named
+from cameo_data.check.judge import SceneCheck
+from cameo_data.check.states import Named
+from cameo_data.check.suspects import Suspect
 from cameo_data.errors import DataError, Failure
 from cameo_data.recipe import SourceRecipe
 from cameo_data.sources import Source
@@ -54,7 +56,7 @@ class Report:
             "mistakes": [
                 {
                     "name": name,
-                    "description": DESCRIPTIONS[name],
+                    "description": MISTAKES[name].description,
                     "options": fix.options,
                     "fix": fix.text,
                     "figures_without_it": mistake.after.record(),
@@ -63,11 +65,15 @@ class Report:
                 }
                 for mistake, name, fix in self.fixes(check)
             ],
+            "better_still_bad": [
+                {"name": mistake.suspect, "figures_without_it": mistake.after.record()}
+                for mistake in check.partial
+            ],
             "complaints": list(check.complaints),
             "failures": [failure.record() for failure in check.failures],
         }
 
-    def fixes(self, check: SceneCheck) -> Iterator[tuple[Named, str, Fix]]:
+    def fixes(self, check: SceneCheck) -> Iterator[tuple[Named, Suspect, Fix]]:
         """Each mistake with its name in the source's own convention and what undoes it."""
         if not check.mistakes:
             return
@@ -107,17 +113,22 @@ class Report:
         for complaint in check.complaints:
             yield f"  {'not judged' if check.verdict == 'undecided' else 'bad'}: {complaint}"
         for mistake, name, fix in self.fixes(check):
-            yield f"  mistake: {DESCRIPTIONS[name]}"
+            yield f"  mistake: {MISTAKES[name].description}"
             yield f"    apply: {fix.text}"
             yield "    then:  " + "; ".join(_figure_lines(mistake.after))
         if check.verdict == "inconsistent" and not check.mistakes:
             yield "  no usual mistake explains it; see docs/check.md"
+        for mistake in check.partial:
+            yield f"  better, but still bad without this: {MISTAKES[mistake.suspect].description}"
+            yield "    then:  " + "; ".join(_figure_lines(mistake.after))
 
 
 def _figure_lines(f: Figures) -> Iterator[str]:
     if f.epipolar_px is not None:
         moved = "" if f.transfer_px is None else f", moved by depth {f.transfer_px:.2f} px"
         yield f"features: epipolar {f.epipolar_px:.2f} px{moved} (diagonal {f.diagonal_px:.0f})"
+    if f.tracks_px is not None:
+        yield f"tracks: epipolar {f.tracks_px:.2f} px"
     if f.depth_within is not None:
         shares = " / ".join(f"{100 * share:.0f}" for share in f.depth_within)
         cycle = "" if f.cycle_px is None else f", cycle {f.cycle_px:.2f} px"

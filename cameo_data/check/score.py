@@ -1,6 +1,6 @@
 """Two readings compared pair by pair, so that what is hard about a pair counts for neither.
 
-Each pair gives up to four numbers (``MEASURES``); their logarithms add up, since a reading that is
+Each pair gives up to five numbers (``MEASURES``); their logarithms add up, since a reading that is
 right is better by a factor in all of them, whatever the pair's baseline and texture.
 """
 
@@ -20,7 +20,7 @@ from cameo_data.check.measure import (
 )
 from cameo_data.types import FloatArray
 
-MEASURES = ("epipolar", "transfer", "depth", "colour")
+MEASURES = ("epipolar", "transfer", "depth", "colour", "tracks")
 # Between these a factor counts; below, it is the noise of features, rounded depth and resampling.
 _EPIPOLAR_FLOOR_PX = 0.05
 _TRANSFER_FLOOR_PX = 0.1
@@ -36,12 +36,13 @@ SAME_SURFACE = 0.10
 LEAST_GAIN = 1.35
 _SAME = 0.01
 LEAST_SHARE = 0.75
+LEAST_CHANGED = 3
 MOST_LOSS = 1.15
 
 
 def pair_scores(measures: Sequence[PairMeasure | None]) -> FloatArray:
-    """(P, 4) natural logarithms per pair and measure; NaN where there is nothing to measure."""
-    rows = [[np.nan] * 4 if m is None else _scores(m) for m in measures]
+    """(P, 5) natural logarithms per pair and measure; NaN where there is nothing to measure."""
+    rows = [[np.nan] * len(MEASURES) if m is None else _scores(m) for m in measures]
     return np.array(rows, np.float64).reshape(-1, len(MEASURES))
 
 
@@ -51,7 +52,8 @@ def _scores(m: PairMeasure) -> list[float]:
     transfer = np.nan
     if m.transfer_px is not None:
         transfer = _log_median(m.transfer_px, _TRANSFER_FLOOR_PX, worst)
-    return [epipolar, transfer, _depth_score(m.dense), _colour_score(m.dense)]
+    tracks = _log_median(m.tracks_px, _EPIPOLAR_FLOOR_PX, worst)
+    return [epipolar, transfer, _depth_score(m.dense), _colour_score(m.dense), tracks]
 
 
 def _log_median(values: FloatArray, low: float, high: float) -> float:
@@ -88,7 +90,7 @@ class Gain:
     """How much better one reading is than another.
 
     Attributes:
-        factor: of the median pair, all measures together; above 1 is better.
+        factor: of the median pair of those that change, all measures together; above 1 is better.
         share: of pairs that are better, among those that are better or worse at all (a pair whose
             matches are wrong is at its worst under any reading).
         by_measure: factor per measure in the median pair; absent where nothing was measured.
@@ -110,13 +112,15 @@ class Gain:
 
 
 def gain(before: FloatArray, after: FloatArray) -> Gain:
-    """What ``after`` gains over ``before``, both (P, 4) of ``pair_scores``.
+    """What ``after`` gains over ``before``, both (P, 5) of ``pair_scores``.
 
     A pair without a camera in one of the two counts for neither; a measure that only one of the
     two has (its depth cannot be read, say) counts as the worst for the other.
     """
-    compared = np.isfinite(before[:, 0]) & np.isfinite(after[:, 0])
-    compared |= np.isfinite(before[:, 2]) & np.isfinite(after[:, 2])
+    compared = np.zeros(len(before), np.bool_)
+    for name in ("epipolar", "depth", "tracks"):
+        column = MEASURES.index(name)
+        compared |= np.isfinite(before[:, column]) & np.isfinite(after[:, column])
     if not compared.any():
         return Gain(1.0, 0.0, {})
     difference = _filled(before, after)[compared] - _filled(after, before)[compared]
@@ -129,12 +133,16 @@ def gain(before: FloatArray, after: FloatArray) -> Gain:
     }
     better, worse = (total > _SAME).sum(), (total < -_SAME).sum()
     share = float(better / max(1, better + worse))
-    return Gain(float(np.exp(np.median(total))), share, by_measure)
+    # a pair that does not change, as where its matches are wrong under any reading, says nothing
+    changed = total[np.abs(total) > _SAME]
+    said = changed if len(changed) >= LEAST_CHANGED else total
+    return Gain(float(np.exp(np.median(said))), share, by_measure)
 
 
 def _filled(scores: FloatArray, other: FloatArray) -> FloatArray:
     """``scores`` with the worst value where only ``other`` has one."""
-    worst = np.where(np.isfinite(other), np.array([0, 0, *np.log([_DEPTH_RANGE[1], 1])]), np.nan)
-    pixels = other[:, :2] + np.log(2)  # no range of its own: twice as bad as the other
-    worst[:, :2] = np.where(np.isfinite(other[:, :2]), pixels, np.nan)
+    worst = other + np.log(2)  # pixels have no range of their own: twice as bad as the other
+    for name, value in (("depth", _DEPTH_RANGE[1]), ("colour", _COLOUR_RANGE[1])):
+        column = MEASURES.index(name)
+        worst[:, column] = np.where(np.isfinite(other[:, column]), np.log(value), np.nan)
     return np.where(np.isfinite(scores), scores, worst)

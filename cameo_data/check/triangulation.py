@@ -8,8 +8,9 @@ import numpy as np
 
 from cameo_data import transforms
 from cameo_data.check import geometry
+from cameo_data.check.matching import MatchedPair
 from cameo_data.check.measure import Reading, feature_depth
-from cameo_data.check.views import CheckedView, MatchedPair
+from cameo_data.check.views import CheckedView
 from cameo_data.types import FloatArray
 
 # A match says something of depth where it moved this far along its line, and off it by less than

@@ -1,13 +1,11 @@
-"""Views and matched pixels that a check looks at: chosen by seed, matched without using any pose.
+"""Views that a check looks at: chosen by seed, read once, with features found in them.
 
-Poses are what is in doubt, so pairs are formed of frames near each other in capture order (failing
-that, of frames with similar poses) and kept where SIFT features match: ratio test, mutual, one
-fundamental matrix, none of which needs a pose.
+Poses are what is in doubt, so frames are chosen near each other in capture order (failing that, by
+similar poses). ``matching`` forms pairs of them.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,13 +22,6 @@ from cameo_data.types import DepthMap, FloatArray, Frame, Scene, View
 FEATURE_SIDE = 1024
 DENSE_SIDE = 640
 FEATURES = 1500
-MATCHES = 400
-# Lowe's ratio (IJCV 2004, section 7.1), and the fewest matches that make a pair: unrelated views of
-# the real sets have had up to 16 that one fundamental matrix happens to explain.
-RATIO = 0.8
-LEAST_MATCHES = 20
-# Pixels at FEATURE_SIDE within which a match agrees with the pair's fundamental matrix.
-INLIER_PX = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,16 +53,6 @@ class CheckedView:
         """Full-image pixels (x, y) per pixel of ``rgb`` and ``depth``."""
         h, w = self.rgb.shape[:2]
         return np.array([self.hw[1] / w, self.hw[0] / h])
-
-
-@dataclass(frozen=True, eq=False)
-class MatchedPair:
-    """Two views by index and their matches, (M, 2) full-image pixels each; M may be 0."""
-
-    a: int
-    b: int
-    xy_a: FloatArray
-    xy_b: FloatArray
 
 
 def choose_places(count: int, views: int, seed: int) -> list[int]:
@@ -138,7 +119,10 @@ def _read(scene: Scene, frame: Frame, place: int) -> CheckedView:
 def read_depth_again(scene: Scene, view: CheckedView, frame: Frame) -> DepthMap | None:
     """The view's depth at ``view.rgb``'s size, had its frame been ``frame``; None if unreadable."""
     try:
-        with boundary.reading(scene.dataset, scene.scene_id, frame.frame_id):
+        with (
+            boundary.reading(scene.dataset, scene.scene_id, frame.frame_id),
+            np.errstate(over="ignore", invalid="ignore"),  # bits of another encoding are anything
+        ):
             full: View = read_view(frame, dataset=scene.dataset, scene_id=scene.scene_id)
             return resize_view(full, (view.rgb.shape[0], view.rgb.shape[1])).depth
     except DataError:
@@ -169,64 +153,3 @@ def features(rgb: NDArray[np.uint8]) -> tuple[FloatArray, NDArray[np.float32]]:
     step = np.array([rgb.shape[1] / small.shape[1], rgb.shape[0] / small.shape[0]])
     xy = (np.array([point.pt for point in points], np.float64) + 0.5) * step
     return xy, np.asarray(descriptors, np.float32)
-
-
-def match_pairs(views: Sequence[CheckedView], pairs: int, seed: int) -> list[MatchedPair]:
-    """At most ``pairs`` pairs that share features; neighbours without any if none do."""
-    found = [
-        pair
-        for a, b in itertools.combinations(range(len(views)), 2)
-        if (pair := _match(views, a, b, seed)) is not None
-    ]
-    if not found:
-        none = np.zeros((0, 2))
-        found = [MatchedPair(a, a + 1, none, none) for a in range(len(views) - 1)]
-    if len(found) > pairs:
-        chosen = np.random.default_rng([seed, 1]).permutation(len(found))[:pairs]
-        found = [found[i] for i in sorted(chosen)]
-    return found
-
-
-def _match(views: Sequence[CheckedView], a: int, b: int, seed: int) -> MatchedPair | None:
-    one, two = views[a], views[b]
-    rows, columns = mutual(one.descriptors, two.descriptors)
-    if len(rows) < LEAST_MATCHES:
-        return None
-    xy_a, xy_b = one.xy[rows], two.xy[columns]
-    kept = _inliers(xy_a, xy_b, INLIER_PX * max(1.0, max(one.hw) / FEATURE_SIDE), seed)
-    if len(kept) < LEAST_MATCHES:
-        return None
-    if len(kept) > MATCHES:
-        kept = np.sort(np.random.default_rng([seed, a, b]).permutation(kept)[:MATCHES])
-    return MatchedPair(a, b, xy_a[kept], xy_b[kept])
-
-
-def _inliers(
-    xy_a: FloatArray, xy_b: FloatArray, threshold_px: float, seed: int
-) -> NDArray[np.intp]:
-    """Indices of matches that one fundamental matrix explains; none where there is no such."""
-    cv2.setRNGSeed(seed % 2**31)
-    # MAGSAC++ is the better estimator, but fails on views that hardly moved; RANSAC does not
-    for method in (cv2.USAC_MAGSAC, cv2.FM_RANSAC):
-        try:
-            _, found = cv2.findFundamentalMat(xy_a, xy_b, method, threshold_px, 0.999, 2000)
-        except cv2.error:
-            continue
-        if found is not None:
-            return np.flatnonzero(found.ravel())
-    return np.zeros(0, np.intp)
-
-
-def mutual(
-    one: NDArray[np.float32], two: NDArray[np.float32]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of features that are each other's nearest, clearly nearer than the second."""
-    if min(len(one), len(two)) < 2:
-        return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    squared = (one**2).sum(1)[:, None] + (two**2).sum(1)[None] - 2 * (one @ two.T)
-    best = squared.argmin(1)
-    second, first = np.partition(squared, 1, axis=1)[:, 1], squared[np.arange(len(one)), best]
-    rows = np.flatnonzero(
-        (first < RATIO**2 * second) & (squared.argmin(0)[best] == np.arange(len(one)))
-    )
-    return rows, best[rows]

@@ -1,6 +1,7 @@
 """Two posed depth maps -> where each point went, and whether it is still seen."""
 
 from cameo_data.correspondence.core import (
+    DepthSampler,
     PreparedView,
     correspond,
     correspond_group,
@@ -10,6 +11,7 @@ from cameo_data.correspondence.core import (
 )
 
 __all__ = [
+    "DepthSampler",
     "PreparedView",
     "correspond",
     "correspond_group",

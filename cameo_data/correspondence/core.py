@@ -196,15 +196,25 @@ def sample_depth(
 
     Where the four pixels around a place see different surfaces, the one with the largest share.
     """
-    points = np.ascontiguousarray(np.asarray(xy, np.float64).reshape(-1, 2))
-    inverse = kernel.padded_inverse(depth.z, depth.valid)
-    w = kernel.sample(
-        inverse, _cells(inverse, steps_of(inverse)), depth.hw, _sparse(inverse), points
-    )
-    valid = w > 0
-    z = np.where(valid, 1.0 / np.where(valid, w, 1.0), 0.0).astype(np.float32)
-    shape = np.shape(xy)[:-1]
-    return z.reshape(shape), valid.reshape(shape)
+    return DepthSampler(depth)(xy)
+
+
+class DepthSampler:
+    """``sample_depth`` of one depth map, for many calls: what they share is done once."""
+
+    def __init__(self, depth: DepthMap) -> None:
+        self._hw = depth.hw
+        self._inverse = kernel.padded_inverse(depth.z, depth.valid)
+        self._cells = _cells(self._inverse, steps_of(self._inverse))
+        self._sparse = _sparse(self._inverse)
+
+    def __call__(self, xy: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        points = np.ascontiguousarray(np.asarray(xy, np.float64).reshape(-1, 2))
+        w = kernel.sample(self._inverse, self._cells, self._hw, self._sparse, points)
+        valid = w > 0
+        z = np.where(valid, 1.0 / np.where(valid, w, 1.0), 0.0).astype(np.float32)
+        shape = np.shape(xy)[:-1]
+        return z.reshape(shape), valid.reshape(shape)
 
 
 def noise_between(view0: PreparedView, view1: PreparedView) -> float:

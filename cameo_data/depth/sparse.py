@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from cameo_data import transforms
 from cameo_data.check import geometry
-from cameo_data.check.views import features, mutual
+from cameo_data.check.matching import mutual
+from cameo_data.check.views import features
 from cameo_data.depth import nearby
 from cameo_data.depth.base import DepthScene
 from cameo_data.errors import DataError, Reason

@@ -1,0 +1,1 @@
+"""Mistakes planted in exact scenes of several kinds, and what ``cameo-data check`` names."""

@@ -1,0 +1,87 @@
+"""How to undo mistakes in intrinsics and in the pictures that they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cameo_data import image_io
+from cameo_data.check.fixes.base import Fix, Maker, intrinsics, other, with_intrinsics
+from cameo_data.files import FileDefect
+from cameo_data.types import Frame
+
+
+def size(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+    x, y = values["ratio"]
+    height, width = frame.camera.hw
+    if "intrinsics_size" not in current:
+        return Fix({}, f"scale K before export: its first row by {x:.4g}, its second by {y:.4g}")
+    if current["intrinsics_size"]:
+        width, height = (int(side) for side in str(current["intrinsics_size"]).split("x"))
+    return Fix({"intrinsics_size": f"{round(width / x)}x{round(height / y)}"})
+
+
+def stated(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+    return with_intrinsics(current, values["K"])
+
+
+def fit(name: str) -> Maker:
+    """Of the option ``frame_fit``, where the source has it."""
+
+    def fix(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+        if "frame_fit" in current and name != "padded":
+            return Fix({"frame_fit": name})
+        return with_intrinsics(current, values["K"])
+
+    return fix
+
+
+def half_pixel(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+    wanted = "integer" if values["shift"] > 0 else "half"
+    if current.get("pixel_center") == other(wanted, "integer", "half"):
+        return Fix({"pixel_center": wanted})
+    return Fix({}, f"add {values['shift']:+g} to cx and cy before export")
+
+
+def turned(what: str) -> Maker:
+    """Of pictures, or of pictures and depth, turned after K and poses were made."""
+
+    def fix(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+        if "exif_orientation" in current and what == "pictures" and _has_orientation(frame):
+            now = str(current["exif_orientation"])
+            return Fix({"exif_orientation": other(now, "stored", "displayed")})
+        back = 360 - values["turn_deg"]
+        way = f"{back}° clockwise" if back <= 180 else "90° counter-clockwise"
+        return Fix({}, f"turn the {what} back by {way} before export")
+
+    return fix
+
+
+def registration(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+    colour = frame.camera.K.copy()
+    colour[[0, 1], [0, 1]] *= values["focal_ratio"]
+    given = intrinsics(current, colour)
+    depth = intrinsics(current, frame.camera.K)
+    if given is None or depth is None or "color_from_depth" not in current:
+        return Fix(
+            {},
+            f"register depth to colour first: about fx, fy = {colour[0, 0]:.4g}, "
+            f"{colour[1, 1]:.4g} of colour, {values['offset']:+.3g} sideways (x) from depth to "
+            "colour; better with a calibration of your own",
+        )
+    return Fix(
+        {
+            "intrinsics": given,
+            "depth_intrinsics": depth,
+            "color_from_depth": f"{values['offset']:.3g},0,0",
+            **({"pose_camera": "depth"} if "pose_camera" in current else {}),
+        },
+        "estimated; a calibration of your own is better",
+    )
+
+
+def _has_orientation(frame: Frame) -> bool:
+    try:
+        return frame.image_index is None and image_io.read_rgb(frame.image_path).header.turned
+    except FileDefect:
+        return False
