@@ -150,7 +150,8 @@ def test_what_was_chosen_is_said(tiny_scenes, tmp_path):
     assert "frames: 12 found = 12 used + 0 left out" in result.stdout
     result = call(*args, tmp_path / "b", "--groups-per-scene", 1, "--size", "32x24")
     assert "left out: 6 frames; without --groups-per-scene every frame" in result.stdout
-    assert "images: resized to 32x24; what is encoded anew is png" in result.stdout
+    assert "images: resized to 32x24\n" in result.stdout
+    assert "encoded as jpg (--image-format, --image-quality)" in result.stdout
 
 
 def without_depth(scenes, out):

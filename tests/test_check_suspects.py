@@ -44,7 +44,15 @@ def rotated_bits(w: Written) -> Written:
 
 
 def of_another_size(w: Written) -> Written:
-    return replace(w, K=np.diag([2.0, 2.0, 1.0]) @ w.K)
+    """K of pictures twice as large; ``rgbd`` itself refuses one whose centre is the very middle."""
+    K_true = K + np.array([[0, 0, 9.0], [0, 0, -7.0], [0, 0, 0]])
+    taken = [shoot(Camera(K_true, HW, shot.camera.cam_from_world)) for shot in shots()]
+    return replace(
+        w,
+        K=np.diag([2.0, 2.0, 1.0]) @ K_true,
+        rgb=tuple(s.rgb for s in taken),
+        stored=tuple(stored(s.z) for s in taken),
+    )
 
 
 def stretched_assumed(w: Written) -> Written:

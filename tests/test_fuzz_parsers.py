@@ -283,7 +283,7 @@ def read_depth_archive(path: Path) -> None:
 
 def codec(name: str, ext: str, valid: Callable[[], bytes], **more: Any) -> Parser:
     def read(path: Path) -> None:
-        value_or_defect(partial(depth_io.depth_hw, path))
+        value_or_defect(partial(depth_io.depth_hw, path, name))
         depth_io.CODECS[name](path)
 
     return Parser(f"d{ext}", valid, read, **more)

@@ -323,7 +323,7 @@ def test_several_recordings_in_one_folder_are_all_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no scene; expected a folder with other\.json"):
+    with pytest.raises(DataError, match=r"expected a folder with other\.json"):
         read_scene(scenes.write_nerfstudio(tmp_path), file="other.json")
 
 

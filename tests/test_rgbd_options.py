@@ -189,7 +189,9 @@ DESCRIPTIONS = {
     "- 1": "rgbd.yaml: expected key: value lines",
     "color: [": "rgbd.yaml: while parsing",
     "dataset: other": "dataset names all scenes: give it as an option",
-    "!!python/object/apply:os.system ['true']": "rgbd.yaml: could not determine a constructor",
+    "!!python/object/apply:os.system ['true']": (
+        "rgbd.yaml: tag 'tag:yaml.org,2002:python/object/apply:os.system'"
+    ),
 }
 
 

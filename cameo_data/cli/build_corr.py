@@ -249,13 +249,9 @@ def _chosen(recipe: Recipe, counts: Mapping[str, Any]) -> list[str]:
         if recipe.groups_per_scene is None
         else f"{recipe.groups_per_scene} per scene"
     )
-    images = "as the files are" if recipe.size is None else f"resized to {recipe.size}"
-    quality = "" if recipe.image_format == "png" else f" of quality {recipe.image_quality}"
-    lines = [
-        f"samples: {recipe.views} views each, strategy {recipe.strategy}, {groups}",
-        f"images: {images}; what is encoded anew is {recipe.image_format}{quality} "
-        "(--image-format)",
-    ]
+    lines = [f"samples: {recipe.views} views each, strategy {recipe.strategy}, {groups}"]
+    if recipe.size is not None:
+        lines.append(f"images: resized to {recipe.size}")
     if left_out := counts["frames"]["left_out"]:
         lines.append(f"left out: {common.plural(left_out, 'frame')}; {_why_left_out(recipe)}")
     return lines

@@ -67,8 +67,9 @@ class _Transformers:
             kind = "folder" if Path(model).is_dir() else "name"
             raise ValueError(
                 f"no depth network can be loaded from the {kind} {model!r} "
-                f"({one_line(error)}); give -m model=FOLDER with config.json, preprocessor_config.json and weights, or a name on "
-                "the hub such as depth-anything/Depth-Anything-V2-Small-hf"
+                f"({one_line(error)}); give -m model=FOLDER with config.json, "
+                "preprocessor_config.json and weights, or a name on the hub "
+                "such as depth-anything/Depth-Anything-V2-Small-hf"
             ) from None
         self._model.to(device).eval()
         self._device = device

@@ -79,7 +79,11 @@ def read_scene(
             failures.append(defect.at(dataset, scene_id, printable(candidate.frame_id)).failure)
     alone = rgbd_unused.poses_alone(recording, candidates, poses.files)
     failures += [defect.at(dataset, scene_id, name).failure for name, defect in alone]
-    stated = (*calibration.mirrored.notes, *calibration.notes)
+    stated = (
+        *(poses.stated.notes if poses.stated is not None else ()),
+        *calibration.mirrored.notes,
+        *calibration.notes,
+    )
     return Scene(
         dataset,
         scene_id,

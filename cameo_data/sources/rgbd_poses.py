@@ -41,13 +41,15 @@ class Poses:
         files: pose files, where each frame has its own, by their frames' names.
         rows_alone: names of rows that are of no candidate. Poses by time are a curve, not of
             frames: none is left over.
-        notes: how poses were matched or normalised where that is not as written.
+        notes: how poses were matched where that is not as written.
+        stated: what was done to the poses looked up so far, for a note once all are.
     """
 
     pose_of: PoseOf
     files: Sequence[Listed] = ()
     rows_alone: tuple[str, ...] = ()
     notes: Sequence[str] = ()
+    stated: StatedPoses | None = None
 
 
 def read_poses(folder: Path, recording: Recording) -> Trajectory | None:
@@ -86,7 +88,7 @@ def open_poses(
     elif trajectory.times is not None:
         stated = _stated(recording, trajectory.matrices)
         by_time = _by_time(path, trajectory, trajectory.times, recording, seconds, stated)
-        return Poses(by_time, notes=stated.notes)
+        return Poses(by_time, stated=stated)
     elif trajectory.names is not None:
         found = _by_name(path, trajectory, trajectory.names, candidates)
     else:
@@ -100,7 +102,7 @@ def open_poses(
     return replace(
         found,
         pose_of=lambda one: to_world_from_cam(written(one), recording, stated),
-        notes=(*found.notes, *stated.notes),
+        stated=stated,
     )
 
 

@@ -78,7 +78,7 @@ def _depth_K(frame: Frame, zoom: tuple[float, float]) -> FloatArray | None:
     if frame.depth is None or frame.depth.camera_K is not None:
         return None
     try:
-        depth_hw = np.array(depth_io.depth_hw(frame.depth.path), np.float64)
+        depth_hw = np.array(depth_io.depth_hw(frame.depth.path, frame.depth.codec), np.float64)
     except FileDefect:
         return None
     K = np.array(frame.camera.K)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cameo_data import image_io
+from cameo_data import image_io, orientation
 from cameo_data.check.fixes.base import Fix, Maker, intrinsics, other, with_intrinsics
 from cameo_data.files import FileDefect
 from cameo_data.types import Frame
@@ -82,6 +82,8 @@ def registration(values: Mapping[str, Any], current: Mapping[str, Any], frame: F
 
 def _has_orientation(frame: Frame) -> bool:
     try:
-        return frame.image_index is None and image_io.read_rgb(frame.image_path).header.turned
+        if frame.image_index is not None:
+            return False
+        return image_io.read_header(frame.image_path).orientation != orientation.STORED
     except FileDefect:
         return False

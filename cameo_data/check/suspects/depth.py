@@ -154,7 +154,7 @@ def _aspect_zooms(context: Context) -> list[tuple[str, tuple[float, float]]]:
         if ref is None or ref.camera_K is not None or view.frame.distortion is not None:
             continue
         try:
-            h, w = depth_io.depth_hw(ref.path)
+            h, w = depth_io.depth_hw(ref.path, ref.codec)
         except (FileDefect, DataError):
             continue
         squeeze = (w / h) / (view.hw[1] / view.hw[0])  # below 1: the depth is the narrower
