@@ -38,6 +38,8 @@ _SAME = 0.01
 LEAST_SHARE = 0.75
 LEAST_CHANGED = 3
 MOST_LOSS = 1.15
+# What gains this much may lose a little more: depth that is warped is resampled.
+GREAT_GAIN, MOST_LOSS_OF_GREAT = 10.0, 1.3
 
 
 def pair_scores(measures: Sequence[PairMeasure | None]) -> FloatArray:
@@ -108,7 +110,8 @@ class Gain:
     @property
     def harmless(self) -> bool:
         """Whether no measure becomes worse."""
-        return all(factor >= 1 / MOST_LOSS for factor in self.by_measure.values())
+        most = MOST_LOSS if self.factor < GREAT_GAIN else MOST_LOSS_OF_GREAT
+        return all(factor >= 1 / most for factor in self.by_measure.values())
 
 
 def gain(before: FloatArray, after: FloatArray) -> Gain:

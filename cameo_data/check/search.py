@@ -44,8 +44,8 @@ AS_GOOD = 0.3
 
 def search(context: Context, base: Reading) -> Found:
     """The mistakes in a reading, as far as the suspects explain it."""
-    searcher = _Searcher(context)
-    start = searcher.state(base)
+    start = State(base, score.pair_scores(measured_pairs(context, base)), judge(context, base))
+    searcher = _Searcher(context, start.scores)
     best = searcher.explanation(start)
     if best is not None:
         best = searcher.refined(best)
@@ -57,14 +57,11 @@ def search(context: Context, base: Reading) -> Found:
 class _Searcher:
     """One scene's search: what all its steps share."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, at_first: FloatArray) -> None:
         self.context = context
+        self.at_first = at_first
         self.screen = context.screen
         self._steps: dict[State, list[State]] = {}
-
-    def state(self, reading: Reading, mistakes: tuple[Named, ...] = ()) -> State:
-        scores = score.pair_scores(measured_pairs(self.context, reading))
-        return State(reading, scores, judge(self.context, reading), mistakes)
 
     def explanation(self, start: State) -> State | None:
         """The best good state one, two or three mistakes away."""
@@ -197,7 +194,9 @@ class _Searcher:
             return None
         named = Named(variant.suspect, variant.values, gain, judgement.figures)
         mistakes = (*state.mistakes, named)
-        return State(variant.reading, after, judgement, mistakes, state.factor * gain.factor)
+        # gains of steps do not multiply: each is of another median pair
+        together = score.gain(self.at_first, after).factor
+        return State(variant.reading, after, judgement, mistakes, together)
 
 
 FRAME_SUSPECTS = frozenset(

@@ -18,6 +18,8 @@ from cameo_data.check.suspects.base import Context, Suspect, Variant, Variants
 from cameo_data.check.views import read_depth_again, read_views
 from cameo_data.types import DepthMap, FloatArray
 
+# (frame, other frame), once per mistake
+Names = tuple[tuple[str, str], ...]
 # Poses and depth maps tried are those of this many frames about the odd one.
 REACH = 300
 DEPTH_REACH = 3
@@ -58,14 +60,15 @@ def depth_of_another_frame(context: Context, base: Reading, odd: Sequence[OddFra
 
     A copy is left out, of a depth map that lies elsewhere the place is said.
     """
-    deep = [found.view for found in odd if found.part == "depth"]
+    usual = {found.view: found.usual for found in odd if found.part == "depth"}
+    deep = list(usual)
     depths = list(base.depths)
     found: dict[str, list[tuple[str, str]]] = {"copies": [], "owners": []}
     for view in deep:
         maps = _near_depths(context, view, deep)
         own = context.scene.frames[context.views[view].place].frame_id
         copied = _copied(base.depths[view], maps)
-        owner = None if copied is not None else _depth_owner(context, base, view, deep, maps)
+        owner = None if copied is not None else _depth_owner(context, base, view, usual, maps)
         if copied is not None:
             depths[view] = None
             found["copies"].append((own, context.scene.frames[copied].frame_id))
@@ -73,9 +76,28 @@ def depth_of_another_frame(context: Context, base: Reading, odd: Sequence[OddFra
             depths[view] = maps[owner]
             found["owners"].append((own, context.scene.frames[owner].frame_id))
     if any(found.values()):
-        reading = replace(base, depths=tuple(depths))
         values = {key: tuple(names) for key, names in found.items()}
+        reading = replace(base, depths=tuple(depths))
         yield Variant(Suspect.DEPTH_OF_ANOTHER_FRAME, reading, values)
+        yield from _exchanged_depths(context, base, reading, values)
+
+
+def _exchanged_depths(
+    context: Context, base: Reading, reading: Reading, values: dict[str, Names]
+) -> Variants:
+    """The same, and frames that did not stand out get the depth that was taken for theirs."""
+    views = {view.frame.frame_id: i for i, view in enumerate(context.views)}
+    depths = list(reading.depths)
+    owners = dict(values["owners"])
+    for own, other in values["owners"]:
+        if other in views and other not in owners:
+            place = context.views[views[own]].place
+            maps = _near_depths(context, views[other], [views[own]])
+            depths[views[other]] = maps.get(place)
+            owners[other] = own
+    if len(owners) > len(values["owners"]):
+        both = {**values, "owners": tuple(owners.items())}
+        yield Variant(Suspect.DEPTH_OF_ANOTHER_FRAME, replace(base, depths=tuple(depths)), both)
 
 
 def _pose_owner(context: Context, base: Reading, view: int, astray: Sequence[int]) -> int | None:
@@ -173,17 +195,18 @@ def _depth_owner(
     context: Context,
     base: Reading,
     view: int,
-    deep: Sequence[int],
+    usual: dict[int, float],
     maps: dict[int, DepthMap],
 ) -> int | None:
-    """The place of the frame whose depth suits this view."""
+    """The place of the frame whose depth suits this view about as the others' suit each other."""
     now = base.depths[view]
     if now is None or not maps:
         return None
-    costs = {p: _depth_cost(context, base, view, depth, deep) for p, depth in maps.items()}
+    costs = {p: _depth_cost(context, base, view, depth, list(usual)) for p, depth in maps.items()}
     best = min(costs, key=lambda place: costs[place])
-    better = costs[best] * TIMES_BETTER < _depth_cost(context, base, view, now, deep)
-    return best if better and costs[best] < LEAST_BAD_DEPTH else None
+    before = _depth_cost(context, base, view, now, list(usual))
+    good = costs[best] < max(LEAST_BAD_DEPTH, 2 * usual[view])
+    return best if good and costs[best] * TIMES_BETTER < before else None
 
 
 def _depth_cost(
