@@ -103,6 +103,84 @@ def test_exchanged_angles_are_refused(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_scene(root).frames[0].camera.K[[0, 1], [0, 1]], 60)
 
 
+def test_an_angle_in_degrees_has_a_key_of_its_own(tmp_path: Path) -> None:
+    root = scenes.write_nerfstudio(tmp_path)
+    angles = {"x": float(np.degrees(ANGLE_X)), "y": float(np.degrees(ANGLE_Y))}
+    update(root, **{f"camera_angle_{axis}": angle for axis, angle in angles.items()})
+    edit(root, lambda v: [v.pop(key) for key in ("fl_x", "fl_y")])
+    assert "call it x_fov, which is in degrees" in only_failure(read_scene(root))
+    edit(root, lambda v: [v.update({f"{a}_fov": v.pop(f"camera_angle_{a}")}) for a in "xy"])
+    assert_true_cameras(read_scene(root))
+
+
+def test_an_angle_in_radians_is_not_taken_for_degrees(tmp_path: Path) -> None:
+    root = update(scenes.write_nerfstudio(tmp_path), x_fov=ANGLE_X, y_fov=ANGLE_Y)
+    edit(root, lambda v: [v.pop(key) for key in ("fl_x", "fl_y")])
+    message = only_failure(read_scene(root))
+    assert "x_fov = 0.979" in message
+    assert "as radians it would be 56.1°" in message
+    edit(root, lambda v: [v.update({f"camera_angle_{a}": v.pop(f"{a}_fov")}) for a in "xy"])
+    assert_true_cameras(read_scene(root))
+
+
+def test_shares_of_the_picture_become_pixels(tmp_path: Path) -> None:
+    shares = {"fl_x": 60 / 64, "fl_y": 61 / 48, "cx": 0.5, "cy": 23.75 / 48}
+    root = update(scenes.write_nerfstudio(tmp_path), **shares)
+    message = only_failure(read_scene(root))
+    assert "multiply fx and cx by the width, fy and cy by the height" in message
+    by = {"fl_x": 64, "fl_y": 48, "cx": 64, "cy": 48}
+    assert_true_cameras(read_scene(update(root, **{k: v * by[k] for k, v in shares.items()})))
+
+
+def opencv_poses(values: dict[str, Any]) -> None:
+    flip = np.diag([1.0, -1, -1, 1])
+    for entry in values["frames"]:
+        entry["transform_matrix"] = (np.array(entry["transform_matrix"]) @ flip).tolist()
+
+
+@pytest.mark.parametrize(
+    "key", ["coordinate_system", "convention", "pose_convention", "camera_coordinates"]
+)
+def test_axes_under_other_keys_are_honoured(key: str, tmp_path: Path) -> None:
+    root = update(scenes.write_nerfstudio(tmp_path), **{key: "OpenCV"})
+    edit(root, opencv_poses)
+    scene = read_scene(root)
+    assert_true_cameras(scene)
+    assert key not in " ".join(scene.notes)
+    assert f"{key} = 'left-handed'" in only_failure(
+        read_scene(update(root, **{key: "left-handed"}))
+    )
+    assert_true_cameras(read_scene(root, axes="opencv"))  # its remedy
+
+
+def test_poses_said_to_point_the_other_way_are_refused(tmp_path: Path) -> None:
+    root = update(scenes.write_nerfstudio(tmp_path), pose_type="c2w")
+    assert_true_cameras(read_scene(root))
+
+    def invert(values: dict[str, Any]) -> None:
+        for entry in values["frames"]:
+            entry["transform_matrix"] = np.linalg.inv(entry["transform_matrix"]).tolist()
+
+    edit(update(root, pose_type="world_to_camera"), invert)
+    for options in ({}, {"axes": "opengl"}):
+        message = only_failure(read_scene(root, **options))
+        assert "invert every transform_matrix and take pose_type out" in message
+    edit(root, invert)
+    edit(root, lambda v: v.pop("pose_type"))
+    assert_true_cameras(read_scene(root))
+
+
+@pytest.mark.parametrize("model", ["opencv", "perspective", "Pinhole"])
+def test_camera_models_in_any_spelling(model: str, tmp_path: Path) -> None:
+    root = update(scenes.write_nerfstudio(tmp_path), camera_model=model)
+    assert_true_cameras(read_scene(root))
+
+
+def test_a_negative_focal_length_alone_is_not_called_unsquare(tmp_path: Path) -> None:
+    root = update(scenes.write_nerfstudio(tmp_path), fl_y=-61.0)
+    assert not [note for note in read_scene(root).notes if "not square" in note]
+
+
 def test_pixels_that_are_not_square_are_noted(tmp_path: Path) -> None:
     root = update(scenes.write_nerfstudio(tmp_path), fl_y=90.0)
     (note,) = [note for note in read_scene(root).notes if "not square" in note]
@@ -250,7 +328,7 @@ def test_keys_that_are_not_read_are_named_once(tmp_path: Path) -> None:
     (note,) = [note for note in read_scene(root).notes if "not read" in note]
     assert note == (
         "transforms.json: keys that are not read: aabb_scale, ply_file_path, scale; "
-        "of frames colmap_im_id, sharpness"
+        "in frames: colmap_im_id, sharpness"
     )
 
 

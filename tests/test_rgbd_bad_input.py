@@ -265,7 +265,11 @@ SCENE_CASES = {
     ),
     "intrinsics of a larger image": (
         lambda folder: (folder / "K.txt").write_text("525 525 320 240\n"),
-        "principal point (320.5, 240.5) outside the 48×64 (h×w) image",
+        "principal point (320.5, 240.5) is the middle of a picture of 640×480, the picture is",
+    ),
+    "a principal point outside": (
+        lambda folder: (folder / "K.txt").write_text("60 60 20 200\n"),
+        "principal point (20.5, 200.5) outside the 48×64 (h×w) image",
     ),
     "binary intrinsics": (
         lambda folder: (folder / "K.txt").write_bytes(b"\xff\xff"),

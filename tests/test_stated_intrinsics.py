@@ -14,7 +14,7 @@ from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
 from cameo_data.frames import read_view
 from cameo_data.sources import open_source
-from cameo_data.sources.stated_intrinsics import Mirrored, check_size, check_view
+from cameo_data.sources.stated_intrinsics import Mirrored, check_size, check_view, doubts
 from cameo_data.types import Camera
 
 FLIP = np.diag([1.0, -1.0, 1.0, 1.0])
@@ -43,11 +43,11 @@ def test_fields_of_view_beyond_reason_are_refused(focal: float, fine: bool) -> N
             check_view(made, (160, 240), "correct it")
 
 
-@pytest.mark.parametrize("factor", [0.25, 0.5, 2.0, 4.0])
+@pytest.mark.parametrize("factor", [0.25, 1 / 3, 0.5, 2.0, 3.0, 4.0])
 def test_a_principal_point_tells_of_another_size(factor: float) -> None:
     made = K * np.array([factor, factor, 1])[:, None]
     with pytest.raises(
-        FileDefect, match=rf"middle of a picture of {64 * factor:g}×{48 * factor:g}"
+        FileDefect, match=rf"middle of a picture of {64 * factor:.0f}×{48 * factor:.0f},"
     ):
         check_size(made, HW, "state the size")
 
@@ -56,6 +56,39 @@ def test_a_principal_point_tells_of_another_size(factor: float) -> None:
 def test_crops_and_shifts_do_not(center: tuple[float, float]) -> None:
     made = np.array([[60.0, 0, center[0]], [0, 60, center[1]], [0, 0, 1]])
     check_size(made, HW, "state the size")
+
+
+def test_a_principal_point_tells_of_any_other_size() -> None:
+    made = np.array([[225.0, 0, 225], [0, 225, 150], [0, 0, 1]])
+    with pytest.raises(FileDefect, match="middle of a picture of 450×300, the picture is 240×160"):
+        check_size(made, (160, 240), "state the size")
+
+
+def test_exchanged_cx_and_cy_are_the_middle_of_the_turned_picture() -> None:
+    made = np.array([[118.0, 0, 79], [0, 118, 120.1], [0, 0, 1]])
+    with pytest.raises(FileDefect, match=r"240×160 .*: cx and cy are exchanged, or the picture is"):
+        check_size(made, (160, 240), "correct it")
+    check_size(made, (160, 200), "correct it")  # a crop
+    check_size(np.array([[118.0, 0, 80], [0, 118, 80], [0, 0, 1]]), (160, 160), "correct it")
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.74, 0.5, 0.49), (118.0, 118, 0.5, 0.5), (60, 60, 0, 0)])
+def test_shares_of_the_picture_are_not_pixels(shares: tuple[float, ...]) -> None:
+    fx, fy, cx, cy = shares
+    made = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    check_size(made, (160, 240), "correct it")  # which would name a picture of one pixel
+    with pytest.raises(FileDefect, match=r"corner of a 240×160 picture .*shares of its sides"):
+        check_view(made, (160, 240), "correct it")
+
+
+@pytest.mark.parametrize(
+    "focal, word",
+    [((118, 118), None), ((118, 125), None), ((120, 79), "not square"), ((50, 50), "are they in")],
+)
+def test_doubts_are_few(focal: tuple[float, float], word: str | None) -> None:
+    made = np.array([[focal[0], 0, 120.0], [0, focal[1], 80], [0, 0, 1]])
+    found = doubts(made, (160, 240), "correct it")
+    assert not found if word is None else word in "".join(found)
 
 
 @pytest.mark.parametrize("signs", [(1, -1), (-1, 1), (-1, -1)])
@@ -78,7 +111,8 @@ def test_mirrored_cameras_see_every_point_where_the_stated_ones_do(signs: tuple[
     np.testing.assert_allclose(moved, paper1, atol=1e-9)
     np.testing.assert_allclose(z1, p_cam1[:, 2], atol=1e-9)
     (note,) = mirrored.notes
-    assert "state the focal length without its sign" in note
+    axis = {(1, -1): "y down already", (-1, 1): "x right already", (-1, -1): "turned by 180°"}
+    assert axis[signs] in note
     if signs == (-1, -1):  # a turn by 180°: the world stays
         np.testing.assert_allclose(
             cameras[0].world_from_cam[:3, 3], truth0.camera.world_from_cam[:3, 3], atol=1e-12

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from cameo_data.sources.stated_intrinsics import (
     Mirrored,
     check_size,
     check_view,
+    doubts,
     scale_to,
     unsigned,
 )
@@ -27,13 +28,18 @@ from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, intr
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """What the frames of a scene share."""
+    """What the frames of a scene share.
+
+    Attributes:
+        doubts: sentences on intrinsics that can be right but seldom are.
+    """
 
     folder: Path
     scene: SceneRecord
     poses: StatedPoses
     mirrored: Mirrored
     paths: StatedPaths
+    doubts: dict[str, None] = field(default_factory=dict, init=False)
 
     @classmethod
     def of(cls, folder: Path, scene: SceneRecord, records: Sequence[FrameRecord]) -> Shared:
@@ -45,7 +51,7 @@ class Shared:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (*self.poses.notes, *self.mirrored.notes, *self.paths.notes)
+        return (*self.doubts, *self.poses.notes, *self.mirrored.notes, *self.paths.notes)
 
 
 def make_frame(shared: Shared, record: FrameRecord, frame_id: str, exif: ExifRule) -> Frame:
@@ -63,6 +69,8 @@ def make_frame(shared: Shared, record: FrameRecord, frame_id: str, exif: ExifRul
     hw = image_io.read_hw(image, rule, like_hw)
     K = mirrored.K(_intrinsics(scene, record, hw))
     check_view(K, hw, f"correct K in {FILE_NAME}, or state K_size if the images were resized")
+    remedy = "correct K: the order of four numbers is fx, fy, cx, cy"
+    shared.doubts.update(dict.fromkeys(doubts(K, hw, remedy)))
     camera = Camera(K, hw, mirrored.cam_from_world(_cam_from_world(scene, shared.poses, record)))
     distortion = record.distortion if record.distortion is not None else scene.distortion
     return Frame(

@@ -126,7 +126,7 @@ class Cameras:
                 raise nerfstudio_focal.bad_size(size)
             self._notes[f"{size}; is it cx and cy, or w and h, that is wrong?"] = None
         self._notes.update(
-            dict.fromkeys(nerfstudio_focal.doubts(record, fx, fy, (height, width), options))
+            dict.fromkeys(nerfstudio_focal.doubts(record, K, (height, width), options))
         )
         K *= np.array([scale_x, scale_y, 1.0])[:, None]
         return K

@@ -8,12 +8,12 @@ import numpy as np
 
 from cameo_data.errors import Reason
 from cameo_data.files import FileDefect
+from cameo_data.sources import stated_intrinsics
 from cameo_data.sources.nerfstudio_options import AngleSide, FocalChoice, NerfstudioOptions
 from cameo_data.sources.nerfstudio_records import CameraRecord
 from cameo_data.sources.stated_intrinsics import FOCAL_TOLERANCE, Focal, agreed
+from cameo_data.types import FloatArray
 
-# Pixels of cameras are square to a few percent; anamorphic ones are further off.
-_SQUARE_TOLERANCE = 0.1
 _REMEDY = "correct or delete one of them, or choose with -o focal=pixels or -o focal=angle"
 
 Hw = tuple[float, float]
@@ -31,6 +31,8 @@ def focal_lengths(
     x_side = max(hw) if angle_side == "longer" else width
     x = _statements(record, "x", width, x_side)
     y = _statements(record, "y", height, height)
+    if not any(s.text.startswith("fl_") for s in (*x, *y)):
+        _check_degrees(record)
     if choice != "agreed":
         x, y = ([s for s in found if _by_angle(s) == (choice == "angle")] for found in (x, y))
     fx = agreed(x, "width", height, _REMEDY)
@@ -46,15 +48,12 @@ def focal_lengths(
 
 
 def doubts(
-    record: CameraRecord, fx: float, fy: float, hw: Hw, options: NerfstudioOptions
+    record: CameraRecord, K: FloatArray, hw: Hw, options: NerfstudioOptions
 ) -> Iterator[str]:
     """Sentences on intrinsics that may be meant otherwise, although nothing contradicts them."""
     height, width = hw
-    if abs(fx / fy - 1) > _SQUARE_TOLERANCE:
-        yield (
-            f"fx {fx:.6g} and fy {fy:.6g} differ: pixels that are not square; if yours are, take "
-            "out the keys of one axis"
-        )
+    whole = (round(height), round(width))
+    yield from stated_intrinsics.doubts(K, whole, "take out the keys of one axis")
     angles = [key for key in ("camera_angle_x", "x_fov") if getattr(record, key) is not None]
     alone = angles and all(getattr(record, key) is None for key in ("fl_x", "fl_y", *_ANGLES_Y))
     if alone and height > width and options.angle_side == "own":
@@ -94,6 +93,24 @@ def _statements(record: CameraRecord, axis: str, side: float, angle_side: float)
             focal = angle_side / (2 * float(np.tan(angle * unit / 2)))
             found.append(Focal(f"{key} = {angle:.6g}", focal, side))
     return found
+
+
+def _check_degrees(record: CameraRecord) -> None:
+    """Refuse an angle in degrees that nothing confirms and that radians would explain.
+
+    Raises:
+        FileDefect: it is below π.
+    """
+    for key in ("x_fov", "y_fov"):
+        angle = getattr(record, key)
+        if angle is not None and angle < np.pi:
+            raise FileDefect(
+                Reason.BAD_INTRINSICS,
+                f"{key} = {angle:.6g} is in degrees; as radians it would be "
+                f"{np.degrees(angle):.1f}°",
+                f"{key} of a usual lens, in degrees",
+                f"if it is in radians, call it camera_angle_{key[0]}; if not, state fl_{key[0]}",
+            )
 
 
 def _by_angle(statement: Focal) -> bool:

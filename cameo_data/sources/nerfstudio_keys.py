@@ -34,6 +34,14 @@ _AXES: dict[str, FloatArray] = {
     **dict.fromkeys(("opencv", "cv", "colmap", "rdf"), np.eye(4)),
     **dict.fromkeys(("opengl", "gl", "blender", "nerf", "nerfstudio", "rub"), _OPENGL),
 }
+_CAMERA_TO_WORLD = ("c2w", "camtoworld", "cameratoworld", "camera2world", "worldfromcam")
+_WORLD_TO_CAMERA = ("w2c", "worldtocam", "worldtocamera", "world2camera", "camfromworld")
+# Keys by which writers state the axes or the direction of poses, beside WAI's camera_convention.
+_CONVENTION_KEY = re.compile(
+    r"((camera|cam|pose|coordinate|coord)s?_?)?(convention|system|coordinates|axes)|pose_?type"
+    r"|camera_?(coordinate_?)?(convention|system)",
+    re.IGNORECASE,
+)
 # Mitsuba's camera has x left, y up and looks along +z.
 _MITSUBA: FloatArray = np.diag([-1.0, -1.0, 1.0, 1.0])
 _OWN = frozenset(("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "camera_angle_y"))
@@ -47,15 +55,25 @@ def stated_from_opencv(file: Transforms, chosen: Axes) -> FloatArray:
     Raises:
         FileDefect: two keys contradict each other, or one has a value of unknown meaning.
     """
-    if chosen != "stated":
-        return _AXES[chosen]
     record = file.record
     stated: dict[str, FloatArray] = {}
-    if record.camera_convention is not None:
-        name = re.sub(r"[^a-z]", "", record.camera_convention.lower())
+    for key, value in _conventions(file).items():
+        name = re.sub(r"[^a-z0-9]", "", value.lower())
+        text = f"{key} = {printable(value[:60])!r}"
+        if name in _WORLD_TO_CAMERA:
+            raise FileDefect(
+                Reason.BAD_POSE,
+                f"{text}: poses that point from world to camera",
+                "camera-to-world poses",
+                f"invert every transform_matrix and take {key} out",
+            )
+        if name in _CAMERA_TO_WORLD or chosen != "stated":
+            continue
         if name not in _AXES:
-            raise _unclear(f"camera_convention = {printable(record.camera_convention[:60])!r}")
-        stated[f"camera_convention = {record.camera_convention!r}"] = _AXES[name]
+            raise _unclear(text)
+        stated[text] = _AXES[name]
+    if chosen != "stated":
+        return _AXES[chosen]
     if record.from_mitsuba:
         stated["from_mitsuba = true"] = _MITSUBA
     if record.from_na:
@@ -64,6 +82,15 @@ def stated_from_opencv(file: Transforms, chosen: Axes) -> FloatArray:
     if any(not np.array_equal(other, found[0]) for other in found[1:]):
         raise _unclear(" and ".join(stated))
     return found[0] if found else _OPENGL
+
+
+def _conventions(file: Transforms) -> dict[str, str]:
+    """Keys at the top of the file that state axes or direction of the poses, with their texts."""
+    return {
+        key: value
+        for key, value in file.shared.items()
+        if isinstance(value, str) and _CONVENTION_KEY.fullmatch(key)
+    }
 
 
 def unit(files: Sequence[Transforms], chosen: Unit | None) -> Unit:
@@ -139,10 +166,10 @@ def unread(file: Transforms) -> str | None:
     entries = (*file.record.frames, *file.record.test_frames)
     in_frames = {key for values in entries if isinstance(values, dict) for key in values}
     parts = []
-    if top := _names(set(file.shared) - shared):
+    if top := _names(set(file.shared) - shared - _conventions(file).keys()):
         parts.append(top)
     if inner := _names(in_frames - own):
-        parts.append(f"of frames {inner}")
+        parts.append(f"in frames: {inner}")
     return f"{file.name}: keys that are not read: {'; '.join(parts)}" if parts else None
 
 

@@ -26,6 +26,8 @@ FISHEYE = "OPENCV_FISHEYE"
 # No measurement is larger; what is would overflow on the way.
 Number = Annotated[float, Field(ge=-1e9, le=1e9)]
 Positive = Annotated[float, Field(gt=0, le=1e9)]
+# What writers other than nerfstudio call its models, which it writes in capitals.
+_MODEL_NAMES = {"PERSPECTIVE": "OPENCV", "FISHEYE": FISHEYE}
 _LISTS = ("frames", "test_frames")
 _FOCAL_KEYS = {"fl_x", "fl_y", "camera_angle_x", "camera_angle_y", "x_fov", "y_fov"}
 
@@ -75,7 +77,9 @@ class CameraRecord(BaseModel):
     @property
     def model(self) -> str:
         """One of nerfstudio's names."""
-        return self.camera_model or (FISHEYE if self.is_fisheye else "OPENCV")
+        stated = (self.camera_model or "").upper()
+        stated = _MODEL_NAMES.get(stated, stated)
+        return stated or (FISHEYE if self.is_fisheye else "OPENCV")
 
     @property
     def coefficients(self) -> tuple[float, float, float, float, float, float]:
@@ -191,7 +195,7 @@ def read_entry(file: Transforms, values: Any) -> Entry:
     try:
         return Entry(FrameRecord.model_validate(values), CameraRecord.model_validate(both))
     except ValidationError as error:
-        raise _malformed(f"{file.name}: {_problem(error)}", "numbers as documented") from None
+        raise _invalid(f"{file.name}: {_problem(error)}", error) from None
 
 
 def frame_name(values: Any, number: int) -> str:
@@ -207,6 +211,16 @@ def _problem(error: ValidationError) -> str:
     key = ".".join(str(part) for part in item["loc"])
     given = "" if item["type"] == "missing" else f" = {printable(str(item['input'])[:60])}"
     return f"{key}{given}: {item['msg'].lower()}"
+
+
+def _invalid(found: str, error: ValidationError) -> FileDefect:
+    item = error.errors(include_url=False)[0]
+    key = str(item["loc"][-1])
+    if key.startswith("camera_angle_") and item["type"] == "less_than":
+        axis = key[-1]
+        remedy = f"convert it; or call it {axis}_fov, which is in degrees"
+        return FileDefect(Reason.BAD_METADATA, found, "an angle in radians, below π", remedy)
+    return _malformed(found, "numbers as documented")
 
 
 def _malformed(found: str, expected: str) -> FileDefect:

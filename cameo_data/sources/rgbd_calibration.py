@@ -15,7 +15,7 @@ from cameo_data.sources.listing import printable
 from cameo_data.sources.stated_intrinsics import check_size, check_view, scale_to, unsigned
 from cameo_data.types import FloatArray, intrinsics_defect
 
-_REMEDY = "give intrinsics=fx,fy,cx,cy, or intrinsics_size=WIDTHxHEIGHT of resized images"
+_REMEDY = "give intrinsics=fx,fy,cx,cy, or intrinsics_size=WIDTHxHEIGHT, the size that they are for"
 # What is read of a file of intrinsics in JSON, and how others call a lens's coefficients there.
 _KEYS = {"intrinsic_matrix", "fx", "fy", "cx", "cy", "width", "height"}
 _LENS = ("coeffs", "distortion", "dist_coeffs", "distortion_coefficients", "k1", "k2", "p1", "p2")

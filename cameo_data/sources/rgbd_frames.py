@@ -23,7 +23,7 @@ from cameo_data.sources import (
 from cameo_data.sources.listing import Listed, is_text, list_files, printable
 from cameo_data.sources.rgbd_options import Recording
 from cameo_data.sources.rgbd_pairs import Candidate
-from cameo_data.sources.stated_intrinsics import Mirrored
+from cameo_data.sources.stated_intrinsics import Mirrored, doubts
 from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene
 
 # Models that ``undistortion`` knows; a pinhole has no coefficients.
@@ -201,7 +201,10 @@ def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidat
         and np.array_equal(K, depth_K)
     ):
         depth_K = None  # one and the same camera: its pixels stay untouched
-    notes = rgbd_calibration.unread_keys(folder, recording.intrinsics, recording.distortion)
+    notes = (
+        *rgbd_calibration.unread_keys(folder, recording.intrinsics, recording.distortion),
+        *doubts(K, hw, "correct intrinsics: their order is fx,fy,cx,cy"),
+    )
     return Calibration(K, hw, depth_K, depth_hw, color_from_depth, exif, mirrored, notes)
 
 

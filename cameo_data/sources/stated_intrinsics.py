@@ -23,10 +23,17 @@ FOCAL_TOLERANCE = 0.01
 # Fields of view that no pinhole picture has. Telephoto lenses of 2000 mm still see 1.0° of a full
 # frame; at 170° the picture's edge is stretched 130 times against its middle.
 LEAST_FOV_DEG, LARGEST_FOV_DEG = 0.9, 170.0
-# Ratios of principal point and picture size that tell a K for a picture of another size: where cx
-# and cy are both this many times the half, to within CENTER_TOLERANCE.
-_OTHER_SIZES = (0.125, 0.25, 0.5, 2.0, 4.0, 8.0)
+# A principal point whose cx and cy are one and the same multiple of the half, to within
+# CENTER_TOLERANCE, is the middle of a picture of another size, unless the multiple is near one.
 CENTER_TOLERANCE = 0.02
+_NEAR_ONE = (0.8, 1.25)
+# Principal points this near to the corner, in pixels, are shares of the picture, or left at zero;
+# half a pixel more for those counted from the first pixel's centre.
+_CORNER_PX = 1.5
+# Beyond these, focal lengths are doubted aloud: rectilinear lenses end at about 125°, pixels of
+# cameras are square to a few percent, and anamorphic ones are further off.
+_WIDE_FOV_DEG = 130.0
+_SQUARE_TOLERANCE = 0.1
 # Sizes of reduced images are rounded to whole pixels; a turned or cropped one is off by far more.
 ASPECT_TOLERANCE = 0.02
 
@@ -79,8 +86,18 @@ def check_view(K: FloatArray, hw: tuple[int, int], remedy: str) -> None:
     """Refuse a pinhole K whose field of view no picture of ``hw`` has.
 
     Raises:
-        FileDefect: below LEAST_FOV_DEG or above LARGEST_FOV_DEG.
+        FileDefect: below LEAST_FOV_DEG or above LARGEST_FOV_DEG, or a principal point in the
+            corner, as where K is in shares of the picture.
     """
+    if np.abs(K[:2, 2]).max() <= _CORNER_PX < min(hw) / 4:
+        raise FileDefect(
+            Reason.BAD_INTRINSICS,
+            f"the principal point ({K[0, 2]:.4g}, {K[1, 2]:.4g}) is in the corner of a "
+            f"{hw[1]}×{hw[0]} picture (w×h): shares of its sides, or left at zero",
+            "intrinsics in pixels of the picture",
+            "multiply fx and cx by the width, fy and cy by the height if they are shares; "
+            f"{remedy}",
+        )
     horizontal, vertical = field_of_view_deg(K, hw)
     if min(horizontal, vertical) < LEAST_FOV_DEG or max(horizontal, vertical) > LARGEST_FOV_DEG:
         raise FileDefect(
@@ -94,14 +111,56 @@ def check_view(K: FloatArray, hw: tuple[int, int], remedy: str) -> None:
 
 def other_size(K: FloatArray, hw: tuple[int, int]) -> str | None:
     """What the principal point says of K where it looks made for a picture of another size."""
-    ratios = 2 * K[:2, 2] / (hw[1], hw[0])
-    for factor in _OTHER_SIZES:
-        if np.abs(ratios / factor - 1).max() <= CENTER_TOLERANCE:
-            return (
-                f"the principal point ({K[0, 2]:g}, {K[1, 2]:g}) is the middle of a picture of "
-                f"{hw[1] * factor:g}×{hw[0] * factor:g}, the picture is {hw[1]}×{hw[0]} (w×h)"
-            )
-    return None
+    if np.abs(K[:2, 2]).max() <= _CORNER_PX:
+        return None  # shares, of which check_view speaks
+    height, width = hw
+    x, y = 2 * K[:2, 2]
+    least, largest = _NEAR_ONE
+    factor = _whole(float(np.sqrt(max(x / width, 0) * max(y / height, 0))))
+    if factor > 0 and not least <= factor <= largest and _is_middle(K, width, height, factor):
+        other, why = f"{width * factor:.0f}×{height * factor:.0f}", ""
+    elif not least <= width / height <= largest and _is_middle(K, height, width, 1):
+        other, why = f"{height}×{width}", ": cx and cy are exchanged, or the picture is turned"
+    else:
+        return None
+    return (
+        f"the principal point ({K[0, 2]:g}, {K[1, 2]:g}) is the middle of a picture of {other}, "
+        f"the picture is {width}×{height} (w×h){why}"
+    )
+
+
+def _whole(factor: float) -> float:
+    """The whole number, or one over it, that a factor is within CENTER_TOLERANCE; else itself."""
+    for near in (float(round(factor)), 1 / max(round(1 / factor), 1) if factor > 0 else 0.0):
+        if abs(factor - near) <= CENTER_TOLERANCE * factor:
+            return near
+    return factor
+
+
+def _is_middle(K: FloatArray, width: float, height: float, factor: float) -> bool:
+    ratios = 2 * K[:2, 2] / (width, height) / factor
+    return bool(np.abs(ratios - 1).max() <= CENTER_TOLERANCE)
+
+
+def doubts(K: FloatArray, hw: tuple[int, int], remedy: str) -> tuple[str, ...]:
+    """Sentences on a K that can be right but seldom is.
+
+    Args:
+        remedy: what to do where pixels are square after all.
+    """
+    fx, fy = abs(K[0, 0]), abs(K[1, 1])
+    found = []
+    if abs(fx / fy - 1) > _SQUARE_TOLERANCE:
+        found.append(
+            f"fx {fx:.6g} and fy {fy:.6g} differ: pixels that are not square; if yours are, "
+            f"{remedy}"
+        )
+    if (widest := max(field_of_view_deg(unsigned(K), hw))) > _WIDE_FOV_DEG:
+        found.append(
+            f"focal lengths {fx:.6g}, {fy:.6g} are a field of view of {widest:.0f}°, wider than "
+            "lenses without distortion have: are they in pixels?"
+        )
+    return tuple(found)
 
 
 def unsigned(K: FloatArray) -> FloatArray:
@@ -222,11 +281,17 @@ class Mirrored:
         """What was done to the frames read so far."""
         if not self._example:
             return ()
-        axes = " and ".join(axis for axis, sign in zip("xy", self.signs, strict=True) if sign < 0)
-        what = "cameras" if self.signs[0] == self.signs[1] else "cameras and world"
+        if self.signs[0] == self.signs[1]:
+            return (
+                f"focal lengths {self._example}: negative ones say that the picture is turned by "
+                "180° against the camera. The cameras are turned and K is made positive, which is "
+                "the same picture; if `cameo-data check` disagrees, your poses are those of the "
+                "picture already: state the focal lengths without their signs",
+            )
+        axis, way = ("x", "right") if self.signs[0] < 0 else ("y", "down")
         return (
-            f"focal lengths {self._example}: a negative one says that the picture's {axes} runs "
-            f"against the camera's. {axes} of {what} is flipped and K made positive, which is the "
-            "same picture; if `cameo-data check` disagrees, your poses have y down already: state "
-            "the focal length without its sign",
+            f"focal lengths {self._example}: a negative one says that the picture's {axis} runs "
+            f"against the camera's. {axis} of cameras and world is flipped and K is made "
+            "positive, which is the same picture; if `cameo-data check` disagrees, your poses "
+            f"have {axis} {way} already: state the focal length without its sign",
         )
