@@ -241,6 +241,13 @@ def depth_hw(path: Path, codec: str) -> tuple[int, int]:
     Raises:
         FileDefect: missing, unreadable, too large.
     """
+    if codec not in _SIZES and (others := _ARRAY_CODECS.get(path.suffix.lower())) is not None:
+        raise FileDefect(
+            Reason.UNREADABLE_DEPTH,
+            f"{path.name} is read by the depth codec {codec}",
+            "a codec that fits the file",
+            f"choose the depth codec {others}; with it, depth_scale is usually 1",
+        )
     return _SIZES.get(codec, _picture_hw)(path)
 
 
@@ -258,6 +265,15 @@ def _float_hw(path: Path) -> tuple[int, int]:
     return by_suffix.get(path.suffix.lower(), _picture_hw)(path)
 
 
+# Codecs of files that no decoder of pictures reads, by their endings.
+_ARRAY_CODECS = {
+    ".npy": "npy",
+    ".npz": "npz",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".pfm": "pfm",
+    ".exr": "float",
+}
 # Of codecs that no picture is the file of.
 _SIZES: dict[str, Callable[[Path], tuple[int, int]]] = {
     "float": _float_hw,

@@ -7,8 +7,12 @@ devices, or files that claim to be small and are not.
 from __future__ import annotations
 
 import os
+import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
+from urllib.parse import unquote
 
 from cameo_data.errors import MACHINE_ERRORS, DataError, Reason
 
@@ -18,6 +22,9 @@ MAX_FRAME_BYTES = 512_000_000
 MAX_TEXT_BYTES = 200_000_000
 # One matrix, a camera, a description: a few kilobytes.
 MAX_SMALL_TEXT_BYTES = 1_000_000
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+# Names looked at for one that a missing file may have been meant by.
+_MOST_NAMES = 20_000
 
 
 @dataclass(eq=False)
@@ -174,9 +181,52 @@ def _not_a_file(path: Path) -> FileDefect:
         found = f"{path.name} is a link to {path.readlink()}, which is missing"
         remedy = "fetch the data (git annex get, dvc pull) or mount its disk, or remove the frame"
     else:
-        found = f"{path.name} is {'not a regular file' if path.exists() else 'missing'}"
+        if not path.exists():
+            return missing(path, path.name, "restore it or remove its frame")
+        found = f"{path.name} is not a regular file"
         remedy = "restore it or remove its frame"
     return FileDefect(Reason.MISSING_FILE, found, "a file", remedy)
+
+
+def missing(path: Path, name: str, remedy: str) -> FileDefect:
+    """That a file called ``name`` is not there; a file beside it may be the one that is meant.
+
+    Names are the same but for capitals, which count on some systems only; accents as one character
+    or two, as macOS writes them; ``%20`` of what was an address; or the ending of a picture.
+    """
+    found = f"{name} is missing"
+    try:
+        beside = _names_in(path.parent, path.parent.stat().st_mtime_ns)
+    except (OSError, ValueError):
+        beside = {}
+    alike = beside.get(_plain(path.name), [])
+    if len(alike) != 1 and path.suffix.lower() in _PICTURES:
+        alike = beside.get(_plain(path.stem) + "/", [])
+    if len(alike) == 1:
+        shown = alike[0].encode("utf-8", "backslashreplace").decode()
+        found += f", {shown} is there"
+        remedy = f"correct the name in the data to {shown}, or rename the file"
+        if Path(shown).suffix.lower() != path.suffix.lower():
+            remedy = f"correct the name in the data to {shown}"
+    return FileDefect(Reason.MISSING_FILE, found, "a file", remedy)
+
+
+@lru_cache(8)
+def _names_in(folder: Path, changed: int) -> dict[str, list[str]]:
+    """Names of a folder's files by what is left without their spelling; stems of pictures too,
+    with a ``/``. A listing holds until the folder has ``changed``, in ns."""
+    found: dict[str, list[str]] = {}
+    with os.scandir(folder) as entries:
+        for entry in islice(entries, _MOST_NAMES):
+            found.setdefault(_plain(entry.name), []).append(entry.name)
+            name = Path(entry.name)
+            if name.suffix.lower() in _PICTURES:
+                found.setdefault(_plain(name.stem) + "/", []).append(entry.name)
+    return found
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", unquote(name)).casefold()
 
 
 def _denied(path: Path, error: Exception, reason: Reason) -> FileDefect:

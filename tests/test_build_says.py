@@ -45,7 +45,7 @@ def test_notes_and_unused_files_are_told_once_and_counted(talkative, tiny_scenes
         result = call(*args)
         assert result.exit_code == 0, result.output
         assert result.stdout.count("note (2 scenes): poses were normalised") == 1
-        assert "not used: 8 pictures without a pose (a.png, b.png, a.png)" in result.stdout
+        assert "not used (8): pictures without a pose (a.png, b.png, a.png)" in result.stdout
     counts = json.loads((out / "index.json").read_text())["counts"]
     assert json.loads(call(*args, "--json").stdout)["counts"] == counts
     [note], [unused] = counts["notes"], counts["unused"]
@@ -53,7 +53,7 @@ def test_notes_and_unused_files_are_told_once_and_counted(talkative, tiny_scenes
     assert (unused["what"], unused["count"]) == ("pictures without a pose", 8)
     card = (out / "README.md").read_text()
     assert "- poses were normalised (2 scenes)" in card
-    assert "- not used: 8 pictures without a pose" in card
+    assert "- not used (8): pictures without a pose" in card
     assert "note (2 scenes)" in call("status", out).stdout
     assert verify_build(out).ok
 

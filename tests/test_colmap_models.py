@@ -138,6 +138,15 @@ def test_a_line_that_is_neither_image_nor_keypoints_is_named(pattern, new, messa
     assert "\n" not in str(caught.value)
 
 
+def test_byte_order_marks_and_windows_line_ends_in_every_file(tmp_path):
+    root = write_dense(tmp_path / "dense")
+    folder = as_text(root)
+    for name in ("cameras", "images", "points3D"):
+        path = folder / f"{name}.txt"
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert_whole(read(root))
+
+
 def test_comments_and_a_byte_order_mark_in_images_txt(tmp_path):
     root = write_sparse(tmp_path / "s")
     model = write_text_model(root / "sparse/0", PINHOLE, poses(), tracks=False)

@@ -546,3 +546,56 @@ def test_recordings_below_a_root_are_all_scenes(tmp_path: Path) -> None:
         scenes.write_nerfstudio(tmp_path / name)
     assert open_source("nerfstudio", tmp_path).scene_ids() == ["a", "b"]
     np.testing.assert_allclose(open_source("nerfstudio", tmp_path).scene("b").frames[0].camera.K, K)
+
+
+# names and poses that differ in their writing alone
+
+
+@pytest.mark.parametrize(
+    "written, there",
+    [
+        ("frame_00001.PNG", "frame_00001.png"),
+        ("my%20frame.png", "my frame.png"),
+        ("cafe\u0301.png", "caf\u00e9.png"),
+        ("frame_00001.jpg", "frame_00001.png"),
+    ],
+)
+def test_a_name_spelled_differently_is_told(written: str, there: str, tmp_path: Path) -> None:
+    root = scenes.write_nerfstudio(tmp_path)
+    (root / "images/frame_00001.png").rename(root / "images" / there)
+
+    def name(to: str) -> Callable[[dict[str, Any]], None]:
+        return lambda v: v["frames"][1].update(file_path=f"images/{to}")
+
+    edit(root, name(written))
+    scene = read_scene(root)
+    (failure,) = scene.failures
+    assert f"{written} is missing, {there} is there" in failure.message
+    assert f"correct the name in the data to {there}" in failure.message
+    assert "pictures of another size" not in str(scene.unused)
+    edit(root, name(there))  # its remedy
+    assert not read_scene(root).failures
+
+
+def test_a_missing_name_that_two_may_be_is_only_missing(tmp_path: Path) -> None:
+    root = scenes.write_nerfstudio(tmp_path)
+    for name in ("1.JPG", "1.png"):
+        shutil.copy(root / "images/frame_00001.png", root / "images" / name)
+    edit(root, lambda v: v["frames"][1].update(file_path="images/1.webp"))
+    (failure,) = read_scene(root).failures
+    assert "1.webp is missing; expected a file; restore it" in failure.message
+
+
+def test_transposed_poses_are_told(tmp_path: Path) -> None:
+    root = scenes.write_nerfstudio(tmp_path)
+
+    def transpose(values: dict[str, Any]) -> None:
+        for entry in values["frames"]:
+            entry["transform_matrix"] = np.transpose(entry["transform_matrix"]).tolist()
+
+    edit(root, transpose)
+    message = only_failure(read_scene(root))
+    assert "is a transposed matrix, its translation in the last row" in message
+    assert message.endswith("transpose it")
+    edit(root, transpose)
+    assert_true_cameras(read_scene(root))

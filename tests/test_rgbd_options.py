@@ -284,3 +284,13 @@ def test_files_without_leading_zeros(kind: str, tmp_path: Path) -> None:
     assert scene.notes == (f"{what} are matched with pictures by number: 0 with 0000",)
     for frame, true in zip(scene.frames, true_frames(), strict=True):
         assert np.allclose(frame.camera.cam_from_world, true.camera.cam_from_world, atol=1e-6)
+
+
+def test_arrays_read_as_pictures_are_sent_to_their_codec(tmp_path: Path) -> None:
+    folder = write_track(tmp_path, [matrix_row(f.camera.world_from_cam) for f in true_frames()])
+    for i, frame in enumerate(true_frames()):
+        np.savez(folder / f"range/{i}.npz", frame.millimetres / np.float32(1000))
+    options = {**BASE, "depth": "range/*.npz"}
+    with pytest.raises(DataError, match="choose the depth codec npz"):
+        collect(folder, options)
+    assert_true(folder, {**options, "depth_codec": "npz", "depth_scale": 1})

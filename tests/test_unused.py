@@ -382,7 +382,9 @@ def test_inspect_counts_them(tmp_path):
         }
     ]
     plain = CliRunner().invoke(main, ["inspect", "generic", str(root)])
-    assert "not used: 1 pictures that no entry of cameo.json names (images/new.png)" in plain.stdout
+    assert (
+        "not used (1): pictures that no entry of cameo.json names (images/new.png)" in plain.stdout
+    )
 
 
 # The listing itself

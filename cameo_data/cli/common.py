@@ -332,7 +332,7 @@ def note_line(note: str, scenes: int, example: str) -> str:
 def unused_line(what: str, count: int, examples: Sequence[str]) -> str:
     """A kind of files that no frame uses, with some names."""
     names = f" ({', '.join(examples)})" if examples else ""
-    return f"not used: {count} {what}{names}"
+    return f"not used ({count}): {what}{names}"
 
 
 def plural(count: int, noun: str) -> str:

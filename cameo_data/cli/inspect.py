@@ -128,14 +128,16 @@ def _alike(failures: Sequence[Failure]) -> list[tuple[str, int]]:
 
 def _totals(record: dict[str, Any], recipe: SourceRecipe) -> list[str]:
     lines = []
-    sizes = [f"{s['hw'][1]}×{s['hw'][0]} ({s['frames']} frames)" for s in record["sizes"]]
+    sizes = [
+        f"{s['hw'][1]}×{s['hw'][0]} ({common.plural(s['frames'], 'frame')})"
+        for s in record["sizes"]
+    ]
     if sizes:
         lines.append(f"sizes: {', '.join(sizes[:4])}{' …' if sizes[4:] else ''}")
     if (turned := record["largest_rotation_deg"]) is not None:
-        lines.append(
-            f"widest rotation within a scene: {turned[0]:.0f}° to {turned[2]:.0f}°, "
-            f"median {turned[1]:.0f}°"
-        )
+        least, median, largest = (f"{angle:.0f}°" for angle in turned)
+        spread = largest if least == largest else f"{least} to {largest}, median {median}"
+        lines.append(f"widest rotation within a scene: {spread}")
     if (share := record["frames_with_depth_share"]) is not None:
         known = record["valid_depth_share"]
         pixels = "" if known is None else f"; {100 * known:.0f} % of the pixels read"

@@ -133,7 +133,7 @@ def _remarks(counts: Mapping[str, Any]) -> str:
     for note in counts.get("notes", ()):
         number = note["scenes"]
         lines.append(f"- {note['note']} ({number} scene{'' if number == 1 else 's'})")
-    lines += [f"- not used: {one['count']} {one['what']}" for one in counts.get("unused", ())]
+    lines += [f"- not used ({one['count']}): {one['what']}" for one in counts.get("unused", ())]
     if not lines:
         return ""
     # one line each, whatever a source says

@@ -6,6 +6,7 @@ our purposes, so it is read through a folder of links in which what is missing i
 
 from __future__ import annotations
 
+import codecs
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class Staged:
         Raises:
             Exception: the library refuses it.
         """
-        as_is = self.text is None or self.text.as_colmap_writes
+        as_is = self.text is None or (self.text.as_colmap_writes and not self._marked())
         rig_files = [self._file(name) for name in colmap_files.RIG_FILES]
         if as_is and self.with_points and self.with_rigs == any(x.exists() for x in rig_files):
             return self._read(library, self.folder)
@@ -58,10 +59,19 @@ class Staged:
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.{self.ext}"
 
+    def _marked(self) -> list[str]:
+        """Names of text files that begin with a byte-order mark, which the library cannot read."""
+        names = [*colmap_files.MODEL_FILES, *colmap_files.RIG_FILES]
+        return [name for name in names if self.ext == "txt" and _is_marked(self._file(name))]
+
     def _fill(self, scratch: Path) -> None:
         names = ["cameras", "images", *(colmap_files.RIG_FILES if self.with_rigs else ())]
         for name in [*names, *([colmap_files.POINTS] if self.with_points else [])]:
             (scratch / f"{name}.{self.ext}").symlink_to(self._file(name).resolve())
+        for name in self._marked():
+            if (copy := scratch / f"{name}.{self.ext}").exists():
+                copy.unlink()
+                copy.write_bytes(self._file(name).read_bytes().removeprefix(codecs.BOM_UTF8))
         if self.text is not None and not self.text.as_colmap_writes:
             (scratch / "images.txt").unlink()
             write_plain_images(self._file("images"), scratch / "images.txt")
@@ -73,6 +83,13 @@ class Staged:
         model = library.Reconstruction()
         (model.read_binary if self.ext == "bin" else model.read_text)(str(folder))
         return model
+
+
+def _is_marked(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
 
 
 def stage(folder: Path, ext: str) -> Staged:

@@ -169,10 +169,6 @@ def existing(paths: StatedPaths, name: str, key: str) -> Path:
     """
     path = files.inside(paths.folder, paths.folder / paths.find(name, key))
     if not path.is_file():
-        raise FileDefect(
-            Reason.MISSING_FILE,
-            f"{safe_name(name)} is missing",
-            "a file",
-            f"restore it, or take its entry out of {FILE_NAME}",
-        )
+        remedy = f"restore it, or take its entry out of {FILE_NAME}"
+        raise files.missing(path, safe_name(name), remedy)
     return path

@@ -16,7 +16,7 @@ from cameo_data.files import FileDefect
 from cameo_data.sources.listing import printable
 from cameo_data.sources.nerfstudio_files import Layout
 from cameo_data.sources.stated_paths import StatedPaths, as_path, is_absolute
-from cameo_data.sources.unused import entry_files, kinds_beside, unused_files
+from cameo_data.sources.unused import entry_files, frame_files, kinds_beside, unused_files
 from cameo_data.types import Frame, Unused
 
 DEPTH_CODECS = {
@@ -176,12 +176,16 @@ def unused(
 ) -> tuple[Unused, ...]:
     """Files that no entry (of the split) names, ``depth`` being the folder of attached depth."""
     why = "that no entry names" if split is None else f"that no entry of the split {split} names"
+    read = {path.parent.name for path in frame_files(frames)}
     kinds = [
         *kinds_beside(folder, frames, why),
         (f"{escape(depth)}/*", f"depth maps {why}"),
         ("images_*/*", "pictures of another size (choose them with -o images=…)"),
-        ("images/*", "pictures of another size (choose them with -o images=…)"),
     ]
+    if any(name.startswith("images_") for name in read):
+        kinds.append(("images/*", "pictures of another size (choose them with -o images=…)"))
+    else:
+        kinds.append(("images/*", f"pictures {why}"))
     return unused_files(
         folder, named, kinds, read=("transforms*.json", "nerfstudio/transforms*.json")
     )

@@ -116,9 +116,12 @@ def other_size(K: FloatArray, hw: tuple[int, int]) -> str | None:
     height, width = hw
     x, y = 2 * K[:2, 2]
     least, largest = _NEAR_ONE
-    factor = _whole(float(np.sqrt(max(x / width, 0) * max(y / height, 0))))
+    mean = float(np.sqrt(max(x / width, 0) * max(y / height, 0)))
+    whole = _whole(mean)
+    factor = mean if whole is None else whole
     if factor > 0 and not least <= factor <= largest and _is_middle(K, width, height, factor):
-        other, why = f"{width * factor:.0f}×{height * factor:.0f}", ""
+        about = "about " if whole is None else ""
+        other, why = f"{about}{width * factor:.0f}×{height * factor:.0f}", ""
     elif not least <= width / height <= largest and _is_middle(K, height, width, 1):
         other, why = f"{height}×{width}", ": cx and cy are exchanged, or the picture is turned"
     else:
@@ -129,12 +132,13 @@ def other_size(K: FloatArray, hw: tuple[int, int]) -> str | None:
     )
 
 
-def _whole(factor: float) -> float:
-    """The whole number, or one over it, that a factor is within CENTER_TOLERANCE; else itself."""
-    for near in (float(round(factor)), 1 / max(round(1 / factor), 1) if factor > 0 else 0.0):
+def _whole(factor: float) -> float | None:
+    """The whole number, or one over one, that a factor is to within CENTER_TOLERANCE, or None."""
+    below_one = 1 / max(round(1 / factor), 1) if factor > 0 else 0.0
+    for near in (float(round(factor)), below_one):
         if abs(factor - near) <= CENTER_TOLERANCE * factor:
             return near
-    return factor
+    return None
 
 
 def _is_middle(K: FloatArray, width: float, height: float, factor: float) -> bool:

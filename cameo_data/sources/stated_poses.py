@@ -73,6 +73,9 @@ class StatedPoses:
         """
         matrix = _homogeneous(rows)
         if matrix is None:
+            if _is_transposed(rows):
+                found = "transposed matrix, its translation in the last row"
+                raise self._refused(found, "transpose it")
             raise self._refused(_malformed(rows), "leave the frame out")
         scale = transforms.uniform_scale(matrix)
         if scale is None or not _alike(scale, self.scale):
@@ -169,6 +172,13 @@ def _homogeneous(rows: Any) -> FloatArray | None:
     if abs(last - 1) > 1e-6:
         matrix = matrix / last
     return matrix
+
+
+def _is_transposed(rows: Any) -> bool:
+    """Whether 4×4 numbers, turned about their diagonal, are a pose."""
+    matrix = _padded(rows)
+    turned = None if matrix is None else _homogeneous(matrix.T)
+    return turned is not None and transforms.uniform_scale(turned) is not None
 
 
 def _malformed(rows: Any) -> str:
