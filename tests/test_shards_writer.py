@@ -190,7 +190,7 @@ def test_samples_of_a_shard_agree(tmp_path: Path) -> None:
         write_shard(path, [make_sample("a"), make_sample("a")])
     with pytest.raises(ValueError, match="at least one sample"):
         write_shard(path, [])
-    with pytest.raises(ValueError, match="not a shard.s name"):
+    with pytest.raises(ValueError, match="not a shard's name"):
         write_shard(tmp_path / "x.tar.gz", [make_sample("a")])
     assert list(tmp_path.iterdir()) == []
 
