@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from cameo_data.recipe import SourceRecipe
@@ -12,7 +13,7 @@ from cameo_data.sources import source_spec
 
 def of_source(command: str, source: SourceRecipe, *flags: str) -> str:
     """``cameo-data COMMAND SOURCE ROOT`` with the options and scenes of a recipe's ``source``."""
-    words = ["cameo-data", *command.split(), source.name, source.root]
+    words = ["cameo-data", *command.split(), source.name, _undashed(source.root)]
     for key, value in _options(source):
         words += ["-o", f"{key}={_text(value)}"]
     for pattern in source.scenes:
@@ -24,6 +25,15 @@ def of_source(command: str, source: SourceRecipe, *flags: str) -> str:
         if source.depth_confidence:
             words += ["--depth-confidence", str(source.depth_confidence)]
     return shlex.join([*words, *flags])
+
+
+def path_word(path: Path | str) -> str:
+    """A path as one word of a command line; one that starts with a dash is not taken for a flag."""
+    return shlex.quote(_undashed(str(path)))
+
+
+def _undashed(path: str) -> str:
+    return f"./{path}" if path.startswith("-") else path
 
 
 def make_depth(source: SourceRecipe) -> str:

@@ -80,6 +80,19 @@ def locked(root: Path, work: Path, index: Path) -> Iterator[None]:
         yield
 
 
+def refuse_build(out: Path) -> None:
+    """Results of another command do not go into a build: ``verify`` takes them for damage.
+
+    Raises:
+        ValueError: ``out`` is the folder of a build, finished or not.
+    """
+    if (out / "index.json").is_file() or (out / ".build").is_dir():
+        raise ValueError(
+            f"{out} is the folder of a build, which holds nothing else; give another --out, "
+            f"e.g. {out}-results"
+        )
+
+
 @contextmanager
 def exclusive(root: Path, lock: Path) -> Iterator[None]:
     """``root`` for this process alone as long as it holds the file ``lock``, made if missing.

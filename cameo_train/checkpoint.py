@@ -7,6 +7,7 @@ configuration. It is written under a temporary name and renamed last.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -19,10 +20,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cameo_data.os_errors import naming
 from cameo_data.parsing import one_line
+from cameo_data.shards.writer import file_sha256
 from cameo_train.order import Position
 
 # of what the files hold; raised whenever an older checkpoint could not be gone on from
@@ -62,24 +66,13 @@ def save(folder: Path, checkpoint: Checkpoint, config_yaml: str, keep: int) -> P
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{checkpoint.step:07d}"
     partial = folder / f".{final.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    save_file(_contiguous(checkpoint.weights), partial / "weights.safetensors")
-    if checkpoint.ema is not None:
-        save_file(_contiguous(checkpoint.ema), partial / "ema.safetensors")
-    torch.save({"state": dict(checkpoint.state), "rng": dict(checkpoint.rng)}, partial / "state.pt")
-    (partial / "config.yaml").write_text(config_yaml, "utf-8")
-    record = {
-        "format": FORMAT,
-        "step": checkpoint.step,
-        "epoch": checkpoint.position.epoch,
-        "samples": checkpoint.position.samples,
-        "config_hash": checkpoint.config_hash,
-        "data": dict(checkpoint.data),
-    }
-    (partial / "checkpoint.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-    for path in partial.iterdir():
-        _sync(path)
+    for left in folder.glob(".step-*.partial"):  # of killed runs
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        _write(partial, checkpoint, config_yaml)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)  # on a full disk it is only in the way
+        raise
     if final.exists():
         shutil.rmtree(final)
     partial.rename(final)
@@ -87,6 +80,48 @@ def save(folder: Path, checkpoint: Checkpoint, config_yaml: str, keep: int) -> P
     for old in complete(folder)[:-keep]:
         shutil.rmtree(old)
     return final
+
+
+def _write(partial: Path, checkpoint: Checkpoint, config_yaml: str) -> None:
+    """All files of a checkpoint, flushed to the disk."""
+    partial.mkdir()
+    _save_tensors(checkpoint.weights, partial / "weights.safetensors")
+    if checkpoint.ema is not None:
+        _save_tensors(checkpoint.ema, partial / "ema.safetensors")
+    state = {"state": dict(checkpoint.state), "rng": dict(checkpoint.rng)}
+    path = partial / "state.pt"
+    with naming(path), path.open("wb") as file:
+        # through memory: on a full disk torch raises an error that does not say so
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        file.write(buffer.getbuffer())
+    with naming(partial / "config.yaml"):
+        (partial / "config.yaml").write_text(config_yaml, "utf-8")
+    record = {
+        "format": FORMAT,
+        "step": checkpoint.step,
+        "epoch": checkpoint.position.epoch,
+        "samples": checkpoint.position.samples,
+        "config_hash": checkpoint.config_hash,
+        "data": dict(checkpoint.data),
+        "sha256": {path.name: file_sha256(path) for path in sorted(partial.iterdir())},
+    }
+    with naming(partial / "checkpoint.json"):
+        (partial / "checkpoint.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    for path in partial.iterdir():
+        with naming(path):
+            _sync(path)
+
+
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raises OSError where safetensors raises its own error for one of the system."""
+    try:
+        save_file(_contiguous(tensors), path)
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def complete(folder: Path) -> list[Path]:
@@ -122,10 +157,13 @@ def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
 
     Raises:
         ValueError: it is damaged, or of another version of this software.
+        OSError: it cannot be read, which does not mean that it is damaged.
     """
     try:
         record = json.loads((path / "checkpoint.json").read_text("utf-8"))
         found = record.get("format", 1)
+    except _NOT_DAMAGED:
+        raise
     except Exception as error:
         raise _damaged(path, error) from error
     if found != FORMAT:
@@ -133,6 +171,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
             f"checkpoint {path} has format {found}, expected {FORMAT}; use another --out"
         )
     try:
+        _check_files(path, record.get("sha256", {}))
         rest = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
         ema = path / "ema.safetensors"
         return Checkpoint(
@@ -145,9 +184,22 @@ def load(path: Path, device: torch.device | str = "cpu") -> Checkpoint:
             state=rest["state"],
             rng=rest["rng"],
         )
+    except _NOT_DAMAGED:
+        raise
     except Exception as error:
         # safetensors and torch raise types of their own for a damaged file
         raise _damaged(path, error) from error
+
+
+# A missing permission or too little memory is no reason to delete a checkpoint.
+_NOT_DAMAGED = (PermissionError, MemoryError, torch.OutOfMemoryError)
+
+
+def _check_files(path: Path, sha256: Mapping[str, str]) -> None:
+    """Raises ValueError where a file is not as it was written; early checkpoints have no hashes."""
+    for name, expected in sha256.items():
+        if file_sha256(path / name) != expected:
+            raise ValueError(f"{name} has other bytes than were written")
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:

@@ -23,7 +23,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from cameo_data import ShardReader
-from cameo_data.work_folder import exclusive
+from cameo_data.work_folder import exclusive, refuse_build
 from cameo_train import checkpoint, sampling, sharding, trackers, validation
 from cameo_train.batches import Batch, batches, plan, read_around, trained_hw
 from cameo_train.config import TrainConfig
@@ -69,10 +69,12 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
     Raises:
         DataError: the shards are damaged beyond ``max_damaged``.
         ValueError: they do not fit the model; the checkpoints belong to another configuration or
-            to other shards; or another run is writing to ``config.out``.
+            to other shards; ``config.out`` is a build, or another run is writing to it.
         Diverged: the loss is NaN or infinite; names the samples.
         Stopped: SIGTERM or SIGINT came; the same call goes on from there.
     """
+    if checkpoint.latest(Path(config.out) / "checkpoints") is None:
+        refuse_build(Path(config.out))
     accelerator = _accelerator(config)
     with ExitStack() as held:
         return _fit(config, accelerator, report, held)

@@ -31,6 +31,12 @@ def delete(path):
     path.unlink()
 
 
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
 def overwrite(path):
     path.write_bytes(path.read_bytes().replace(b"cameo-shards", b"cameo-sharks"))
 
@@ -43,6 +49,9 @@ def overwrite(path):
         (delete, "README.md", "README.md is missing", 0),
         (cut, "shards.json", "shards.json has", 0),
         (delete, "failures.jsonl", "failures.jsonl is missing", 0),
+        (flip, "README.md", "README.md has other bytes than were written", 0),
+        (flip, "croissant.json", "croissant.json has other bytes", 0),
+        (flip, "SHA256SUMS", "SHA256SUMS has other bytes", 0),
         (overwrite, "index.json", "index.json is damaged", 0),
         (cut, "index.json", "index.json is damaged", 0),
         (delete, ".build/tasks/000000.json", "1 shard has no record", 1),
@@ -74,14 +83,31 @@ def test_nothing_is_written_where_nothing_changed(finished, tiny_scenes):
 
 def test_the_remedy_of_verify_mends_a_flipped_bit(finished, tiny_build, tiny_scenes):
     shard = finished / "shards" / "synthetic-000002.tar"
-    data = bytearray(shard.read_bytes())
-    data[len(data) // 2] ^= 1
-    shard.write_bytes(data)
+    flip(shard)
     [problem] = verify_build(finished).problems
     assert "delete it and run the build again" in problem.remedy
     shard.unlink()
     assert builds.build(recipe(tiny_scenes), finished).made == 1
     assert verify_build(finished).ok
+    assert tree(finished) == tree(tiny_build[0])
+
+
+def test_the_remedy_of_verify_mends_a_flipped_bit_beside_the_shards(
+    finished, tiny_build, tiny_scenes
+):
+    flip(finished / "croissant.json")
+    [problem] = verify_build(finished).problems
+    assert "run the build again" in problem.remedy
+    builds.build(recipe(tiny_scenes), finished)
+    assert verify_build(finished).ok
+    assert tree(finished) == tree(tiny_build[0])
+
+
+def test_a_lost_shard_is_not_made_by_an_edited_recipe(finished, tiny_build, tiny_scenes):
+    path = finished / "recipe.yaml"
+    path.write_text(path.read_text().replace("views: 3", "views: 2"))
+    (finished / "shards" / "synthetic-000001.tar").unlink()
+    assert builds.build(recipe(tiny_scenes), finished).made == 1
     assert tree(finished) == tree(tiny_build[0])
 
 
@@ -198,3 +224,17 @@ def test_status_looks_at_the_shards_too(finished, tiny_scenes):
     assert "damaged" in shown.stdout
     assert call(*status.next_command.split()[1:], "--workers", 1).exit_code == 0
     assert builds.build_status(finished).state == "finished"
+
+
+def test_commands_for_a_folder_that_starts_with_a_dash_can_be_pasted(
+    finished, tiny_scenes, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.move(finished, "-odd")
+    said = call("status", "./-odd").stdout
+    assert "next: cameo-data verify ./-odd" in said
+    assert call(*said.split("next: cameo-data ")[1].split()).exit_code == 0
+    (tmp_path / "-odd" / "shards" / "synthetic-000001.tar").unlink()
+    said = call("status", "./-odd").stdout
+    assert call(*said.split("next: cameo-data ")[1].split(), "--no-check").exit_code == 0
+    assert verify_build("-odd").ok

@@ -60,13 +60,14 @@ def test_another_order_of_quaternions_is_given_as_columns(tmp_path: Path) -> Non
 
 
 def test_depth_of_another_aspect_gets_intrinsics_of_its_own(tmp_path: Path) -> None:
-    """Square depth of the middle of 4:3 pictures, which a reader stretches over them."""
+    """Square depth of the middle of 4:3 pictures, which would be stretched over them."""
     whole = right()
     square = replace(whole, stored=tuple(depth[:, 25:175] for depth in whole.stored))
     options = write(tmp_path / "scene", square)
-    check, found, given = checked(tmp_path / "scene", options)
-    assert found == ["depth_crop"], check.complaints
-    assert given == {"depth_intrinsics": "170,170,75,75"}
+    refused = run(tmp_path / "scene", options)
+    assert refused.exit_code != 0
+    assert "give the depth camera's own intrinsics" in refused.output
+    given = {"depth_intrinsics": "170,170,75,75"}
     mended, still, _ = checked(tmp_path / "scene", {**options, **given})
     assert (mended.verdict, still) == ("consistent", [])
 

@@ -44,12 +44,12 @@ def rotated_bits(w: Written) -> Written:
 
 
 def of_another_size(w: Written) -> Written:
-    """K of pictures twice as large; ``rgbd`` itself refuses one whose centre is the very middle."""
+    """K of pictures half as large; ``rgbd`` itself refuses one whose centre is the very middle."""
     K_true = K + np.array([[0, 0, 9.0], [0, 0, -7.0], [0, 0, 0]])
     taken = [shoot(Camera(K_true, HW, shot.camera.cam_from_world)) for shot in shots()]
     return replace(
         w,
-        K=np.diag([2.0, 2.0, 1.0]) @ K_true,
+        K=np.diag([0.5, 0.5, 1.0]) @ K_true,
         rgb=tuple(s.rgb for s in taken),
         stored=tuple(stored(s.z) for s in taken),
     )
@@ -131,7 +131,7 @@ PLANTS: dict[str, tuple[Plant, list[str], dict[str, str] | None]] = {
         ["half_pixel"],
         {"pixel_center": "half"},
     ),
-    "size": (of_another_size, ["intrinsics_size"], {"intrinsics_size": "400x300"}),
+    "size": (of_another_size, ["intrinsics_size"], {"intrinsics_size": "100x75"}),
     "crop": (stretched_assumed, ["frames_cropped"], {"intrinsics": "170,170,100,75"}),
     "stretch": (crop_assumed, ["frames_stretched"], {"intrinsics": "127.5,170,100,75"}),
     "late by one": (shifted_poses(1), ["trajectory_offset"], None),

@@ -321,3 +321,59 @@ def test_inspect_says_what_all_frames_fail_for_once(tmp_path):
     assert "3 cannot be used: 3 missing_file" in result.stdout
     assert "2 frames, such as id0: gone.png is missing" in result.stdout
     assert "frame lost: lost.png is missing" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "args, code, says",
+    [
+        (["build-corr", "synthetic", "nowhere", "--out", "x"], 1, "nowhere does not exist"),
+        (["build-corr", "synthetic", "nowhere"], 2, "Missing option '--out'"),
+        (["build-corr", "nosuch", "root", "--out", "x"], 2, "unknown source 'nosuch'"),
+        (["inspect", "synthetic", "nowhere"], 1, "nowhere does not exist"),
+        (["check", "auto", "nowhere"], 1, "nowhere"),
+        (["depth", "synthetic", "nowhere", "--out", "x"], 1, "nowhere does not exist"),
+        (["status", "nowhere"], 1, "holds no build"),
+        (["verify", "nowhere"], 1, None),
+        (["stats", "."], 1, "no index.json"),
+        (["preview", "."], 1, "no index.json"),
+        (["sources", "nosuch"], 2, "nosuch"),
+        (["synth", "x", "--size", "5"], 2, "sides of 16 to 4096"),
+    ],
+)
+def test_json_is_one_object_whatever_the_exit_code(args, code, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(*args, "--json")
+    assert result.exit_code == code, result.output
+    record = json.loads(result.stdout)
+    if says is not None:
+        assert (record["finished"], record["exit_code"]) == (False, code)
+        assert says in record["error"]
+        assert says in result.stderr
+    assert run(*args).exit_code == code
+    assert "exit_code" not in run(*args).stdout
+
+
+def test_too_many_failures_are_one_json_object(tiny_scenes, tmp_path):
+    scenes = copy_scenes(tiny_scenes, tmp_path / "scenes")
+    for picture in scenes.rglob("*.png"):
+        picture.write_bytes(b"")
+    result = run("build-corr", "synthetic", scenes, "--out", tmp_path / "x", *TINY, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["counts"]["failures"]["total"]
+
+
+def test_an_interrupted_command_is_one_json_object(monkeypatch, tmp_path):
+    def interrupted(*_args, **_more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build_corr, "build", interrupted)
+    result = run("build-corr", "synthetic", tmp_path, "--out", tmp_path / "x", "--json")
+    assert result.exit_code == 75
+    record = json.loads(result.stdout)
+    assert record["exit_code"] == 75
+    assert "run the same command again" in record["error"]
+
+
+def test_scenes_are_not_written_into_a_build(tiny_build):
+    result = run("synth", tiny_build[0], "--scenes", 1, "--dry-run")
+    assert "is the folder of a build" in one_line(result)

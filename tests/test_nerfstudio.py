@@ -341,7 +341,7 @@ FRAME_DEFECTS: dict[str, tuple[Callable[[Path], None], Reason, str]] = {
     ),
     "absurd lens": (set_frame(k1=1e300), Reason.BAD_METADATA, "k1 = 1e+300"),
     "no file_path": (drop("file_path"), Reason.BAD_METADATA, "file_path: field required"),
-    "no object": (replace_entry(5), Reason.BAD_METADATA, "an entry of transforms.json is no obj"),
+    "no object": (replace_entry(5), Reason.BAD_METADATA, "an entry of transforms.json is not an"),
     "twice": (
         set_frame(file_path="images/frame_00003.png"),
         Reason.DUPLICATE_ID,

@@ -190,7 +190,7 @@ def test_samples_of_a_shard_agree(tmp_path: Path) -> None:
         write_shard(path, [make_sample("a"), make_sample("a")])
     with pytest.raises(ValueError, match="at least one sample"):
         write_shard(path, [])
-    with pytest.raises(ValueError, match="no name of a shard"):
+    with pytest.raises(ValueError, match="not a shard's name"):
         write_shard(tmp_path / "x.tar.gz", [make_sample("a")])
     assert list(tmp_path.iterdir()) == []
 
@@ -265,7 +265,7 @@ DAMAGES: dict[str, tuple[str, Change, str]] = {
     "huge": ("json", json_with("hw", [60000, 60000]), "exceed 100000000 pixels"),
     "strides": ("json", json_with("strides", [16, 8]), "strides do not rise"),
     "overlap": ("json", json_with("overlap", [[1, 0, 0]]), "overlap is not 3×3"),
-    "range": ("json", json_with("depth_inverse_range", [[1, 0.5]] * 3), "no range"),
+    "range": ("json", json_with("depth_inverse_range", [[1, 0.5]] * 3), "not a range"),
     "no range": ("json", json_with("depth_inverse_range", [[0, 0]] * 3), "gives it no range"),
     "unit": ("json", json_with("unit", "mile"), "json.unit"),
     "one view": ("json", json_with("frame_ids", ["a"]), "json.frame_ids"),

@@ -262,7 +262,6 @@ PLANTS: dict[str, tuple[Plant, tuple[Suspect, ...], bool]] = {
     "depth unit": (_unit, (_S.DEPTH_SCALE,), True),
     "bits rotated": (_sun, (_S.DEPTH_CODEC,), True),
     "bits of float16": (_float16, (_S.DEPTH_CODEC,), True),
-    "depth 1:1 over 4:3": (_cut(0.75, 1), (_S.DEPTH_CROP,), True),
     "depth of the middle": (_zoomed_depth, (_S.DEPTH_CROP,), True),
     "depth late by one": (_depth_late, (_S.DEPTH_OFFSET,), True),
     "K of colour alone": (_colour_K, (_S.COLOUR_INTRINSICS,), True),

@@ -12,6 +12,7 @@ from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.errors import DataError
 from cameo_data.shards.index import INDEX, BuildIndex, read_index
 from cameo_data.shards.layout import canonical_json
+from cameo_data.shards.writer import file_sha256
 from cameo_data.work_folder import read_bytes_or_none, read_json
 
 # Frames named of a scene that changed.
@@ -24,7 +25,7 @@ class Finished:
 
     Attributes:
         index: None where it is damaged.
-        damage: files that are gone or of another size, each in a few words.
+        damage: files that are gone or not as they were written, each in a few words.
     """
 
     index: BuildIndex | None
@@ -32,7 +33,7 @@ class Finished:
 
 
 def look(folder: Folder) -> Finished | None:
-    """What is left of a finished build, by names and sizes alone; None where there is no index."""
+    """What is left of a finished build; None where there is no index. Shards are not read."""
     if not folder.index.exists():
         return None
     try:
@@ -43,19 +44,22 @@ def look(folder: Folder) -> Finished | None:
 
 
 def damage(folder: Folder, index: BuildIndex) -> tuple[str, ...]:
-    """Files that are gone or of another size than the index says, each in a few words."""
+    """Files that are not as the index says, each in a few words: shards by their size alone."""
     return tuple(_damage(folder, index))
 
 
 def _damage(folder: Folder, index: BuildIndex) -> Iterator[str]:
-    sizes = [(folder.shards / shard.name, shard.bytes) for shard in index.shards]
-    sizes += [(folder.root / name, record.bytes) for name, record in index.companions.items()]
-    for path, size in sizes:
+    files = [(folder.shards / shard.name, shard.bytes, "") for shard in index.shards]
+    # shards are too large to be read for this; the files beside them are not
+    files += [(folder.root / name, r.bytes, r.sha256) for name, r in index.companions.items()]
+    for path, size, sha256 in files:
         name = path.relative_to(folder.root)
         if not path.is_file():
             yield f"{name} is missing"
         elif (found := path.stat().st_size) != size:
             yield f"{name} has {found} bytes instead of {size}"
+        elif sha256 and file_sha256(path) != sha256:
+            yield f"{name} has other bytes than were written"
 
 
 def compared(folder: Folder) -> bool:

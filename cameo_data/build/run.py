@@ -130,6 +130,8 @@ class _Run:
 
     def _make(self, plan: Plan, surveys: Sequence[SceneSurvey]) -> BuildResult:
         recipe, folder = self.recipe, self.folder
+        # tasks read it, and it may have been edited since a finished build wrote it
+        write_bytes(folder.recipe, recipe.yaml().encode())
         sweep(folder, {task.shard for task in plan.tasks})
         write_json(folder.plan, {"tasks": [asdict(t) for t in plan.tasks], "counts": plan.counts})
         found = self._checked(plan.counts, surveys)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from cameo_data.build import finished
 from cameo_data.build.folder import Folder
 from cameo_data.build.task import finished_record, load_plan
+from cameo_data.commands import path_word
 from cameo_data.shards.index import read_index
 from cameo_data.work_folder import read_json
 
@@ -44,8 +44,8 @@ def build_status(root: Path) -> BuildStatus:
         DataError: its index is damaged.
     """
     folder = Folder(root)
-    quoted = shlex.quote(str(root))
-    resume = f"cameo-data build-corr --manifest {shlex.quote(str(folder.recipe))} --out {quoted}"
+    quoted = path_word(root)
+    resume = f"cameo-data build-corr --manifest {path_word(folder.recipe)} --out {quoted}"
     if folder.index.exists():
         index = read_index(root)
         total = len(index.shards)

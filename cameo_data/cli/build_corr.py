@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from cameo_data.build.run import geometry_warnings
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
+from cameo_data.commands import path_word
 from cameo_data.executors.local import default_workers
 from cameo_data.recipe import Recipe
 
@@ -230,7 +230,7 @@ def _record(result: BuildResult) -> dict[str, Any]:
 def _result_lines(recipe: Recipe, result: BuildResult) -> list[str]:
     kept = f", {result.kept} of them from before" if result.kept and result.made else ""
     done = "was finished already: " if not result.made else ""
-    quoted = shlex.quote(str(result.root))
+    quoted = path_word(result.root)
     megabytes = f"{result.bytes / 1e6:.1f} MB"
     return [
         f"{result.root}: {done}{_size(result.samples, result.shards)}{kept} ({megabytes})",

@@ -49,7 +49,7 @@ def errors_in_one_line(with_traceback: bool = False) -> Iterator[None]:
         with _terminate_as_interrupt():
             yield
     except KeyboardInterrupt:
-        click.echo("interrupted; run the same command again to go on", err=True)
+        _tell(_INTERRUPTED)
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
     except BrokenPipeError:
         # the reader of our output has seen enough, as in `… | head`; Python must not write again
@@ -58,9 +58,47 @@ def errors_in_one_line(with_traceback: bool = False) -> Iterator[None]:
     except (DataError, ValueError, OSError) as error:
         if with_traceback or (isinstance(error, OSError) and error.strerror is None):
             raise
-        click.echo(f"error: {_one_line(error)}", err=True)
+        _tell(_one_line(error), "error: ")
         usage = isinstance(error, UsageError)
         raise click.exceptions.Exit(ExitCode.USAGE if usage else ExitCode.FAILED) from None
+
+
+@contextmanager
+def errors_as_json(asked: bool) -> Iterator[None]:
+    """Under ``--json``, a command that fails before it has printed its object prints one that says
+    why: standard output is one JSON object whatever the exit code.
+    """
+    try:
+        yield
+    except (click.exceptions.Exit, click.ClickException) as error:
+        state = _state()
+        if asked and error.exit_code and not state.get(_PRINTED):
+            why = state.get(_ERROR) or _FAILED
+            if isinstance(error, click.ClickException):
+                why = error.format_message()
+            elif error.exit_code == ExitCode.INTERRUPTED:
+                why = _INTERRUPTED
+            code = int(error.exit_code)
+            echo_json({"finished": False, "error": " ".join(why.split()), "exit_code": code})
+        raise
+
+
+_INTERRUPTED = "interrupted; run the same command again to go on"
+_FAILED = "failed; standard error says why"
+# keys of click's ``Context.meta``, which a command shares with its group
+_PRINTED, _ERROR = "cameo.json_printed", "cameo.error"
+
+
+def _state() -> dict[str, Any]:
+    """What is known of the command that runs; an empty dictionary where none does."""
+    ctx = click.get_current_context(silent=True)
+    return {} if ctx is None else ctx.meta
+
+
+def _tell(line: str, prefix: str = "") -> None:
+    """An error for people now, and for ``errors_as_json``."""
+    _state()[_ERROR] = line
+    click.echo(prefix + line, err=True)
 
 
 def _one_line(error: Exception) -> str:
@@ -96,6 +134,7 @@ def json_option(command: F) -> F:
 
 def echo_json(value: Mapping[str, Any]) -> None:
     """One JSON object, readable, non-ASCII kept."""
+    _state()[_PRINTED] = True
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 

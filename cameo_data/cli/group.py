@@ -11,6 +11,9 @@ import click
 from cameo_data.cli import common
 from cameo_data.cli.command import Command, refuse_repeated_and_remote
 
+# key of click's ``Context.meta``: whether the command is asked for JSON
+_JSON = "cameo.json"
+
 
 class LazyGroup(click.Group):
     """Commands by name, loaded when called; errors that a person can cause in one line.
@@ -40,10 +43,14 @@ class LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         refuse_repeated_and_remote(self, ctx, args)
+        ctx.meta[_JSON] = "--json" in args
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        with common.errors_in_one_line(with_traceback=bool(ctx.params.get("traceback"))):
+        with (
+            common.errors_as_json(ctx.meta[_JSON]),
+            common.errors_in_one_line(with_traceback=bool(ctx.params.get("traceback"))),
+        ):
             return super().invoke(ctx)
 
 

@@ -118,7 +118,9 @@ def command(
     seed gives the same bytes. Scenes already there are kept, so a stopped run goes on.
     """
     from cameo_data.synth import generate
+    from cameo_data.work_folder import refuse_build
 
+    refuse_build(out)
     wanted = generate.plan(
         scenes, kind=kind, path=path, seed=seed, frames=frames, hw=hw,
         rotation_range_deg=rotation_range_deg, texture_scale=texture_scale, samples=samples,

@@ -11,6 +11,7 @@ import click
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
+from cameo_data.work_folder import refuse_build
 
 if TYPE_CHECKING:
     from cameo_data.cli.common import Progress
@@ -145,6 +146,7 @@ def command(
     The table shows the share that is found, by rotation between the views, with the ceiling of the
     grid and the floor of blind choice.
     """
+    refuse_build(out)
     if folders:
         if shards or features or named:
             raise click.UsageError("--compare goes with --out alone")

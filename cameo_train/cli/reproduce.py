@@ -11,6 +11,7 @@ import click
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
+from cameo_data.work_folder import refuse_build
 
 if TYPE_CHECKING:
     from cameo_train.reproduce.summary import Line
@@ -86,6 +87,7 @@ def command(
     Ablations: control (matches dealt out at random), layer, weight, target, head, directions, stop,
     depth (matches from noisy depth), architecture, tokens (32×32 a view; hours on a CPU).
     """
+    refuse_build(out)
     if (shards is None) != (validation is None):
         raise click.UsageError("give both --shards and --validation, or neither")
     if own := [key for key in settings if key in _OWN]:

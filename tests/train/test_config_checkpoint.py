@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+import resource
+import shutil
 
 import numpy as np
 import pytest
@@ -99,3 +102,58 @@ def test_a_damaged_one_is_named(tmp_path, name):
     (path / name).write_bytes(data[: len(data) // 2])
     with pytest.raises(ValueError, match=r"step-0000001 is damaged .*; delete it"):
         checkpoint.load(path)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "ema.safetensors", "state.pt"])
+def test_a_flipped_bit_is_noticed(tmp_path, name):
+    checkpoint.save(tmp_path, made(1), "", keep=2)
+    path = checkpoint.save(tmp_path, made(2), "", keep=2)
+    data = bytearray((path / name).read_bytes())
+    data[-3] ^= 1
+    (path / name).write_bytes(data)
+    with pytest.raises(ValueError, match=f"{name} has other bytes .*; delete it to go on"):
+        checkpoint.load(path)
+    shutil.rmtree(path)
+    assert checkpoint.load(checkpoint.latest(tmp_path)).step == 1
+
+
+def test_a_checkpoint_without_hashes_is_read(tmp_path):
+    path = checkpoint.save(tmp_path, made(1), "", keep=1)
+    record = json.loads((path / "checkpoint.json").read_text())
+    del record["sha256"]
+    (path / "checkpoint.json").write_text(json.dumps(record))
+    assert checkpoint.load(path).step == 1
+
+
+@pytest.mark.parametrize("error", [PermissionError, MemoryError, torch.OutOfMemoryError])
+def test_what_cannot_be_read_now_is_not_called_damaged(tmp_path, monkeypatch, error):
+    path = checkpoint.save(tmp_path, made(1), "", keep=1)
+
+    def refuse(*_args, **_more):
+        raise error
+
+    monkeypatch.setattr(checkpoint, "load_file", refuse)
+    with pytest.raises(error):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("large", ["weights", "ema", "state"])
+def test_a_full_disk_is_an_error_of_the_system_and_leaves_nothing(tmp_path, large):
+    """A limit on file sizes stands in for the full disk."""
+    checkpoint.save(tmp_path, made(1), "", keep=1)
+    big = {"a.weight": torch.zeros(1 << 18)}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            checkpoint.save(tmp_path, made(2, **{large: big}), "", keep=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "step-0000002" in str(caught.value.filename)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-0000001"]
+
+
+def test_what_a_killed_run_left_half_written_goes(tmp_path):
+    (tmp_path / ".step-0000009.partial").mkdir(parents=True)
+    checkpoint.save(tmp_path, made(1), "", keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-0000001"]

@@ -152,6 +152,12 @@ def test_two_runs_do_not_share_a_folder(shards, tmp_path):
     assert loop.fit(config).steps == 1
 
 
+def test_a_run_does_not_go_into_a_build(shards, tmp_path):
+    with pytest.raises(ValueError, match=r"is the folder of a build.*give another --out"):
+        loop.fit(small_run(shards, shards, steps=1))
+    assert not (Path(shards) / "checkpoints").exists()
+
+
 def test_averaged_weights_are_saved_under_the_names_of_the_weights(shards, tmp_path):
     result = loop.fit(small_run(shards, tmp_path / "run", steps=3, ema=0.5, weight=0))
     weights, averaged = (

@@ -296,3 +296,13 @@ def test_thresholds_read_as_they_are_written():
     assert threshold("10%").px((30, 40)) == 5
     with pytest.raises(UsageError):
         threshold("0px")
+
+
+def test_results_do_not_go_into_a_build(shards):
+    for args in (
+        ["--shards", shards, "--features", "oracle"],
+        ["--compare", "a", "--compare", "b"],
+    ):
+        done = precision("--out", shards, *args)
+        assert done.exit_code == 1
+        assert "is the folder of a build" in done.output

@@ -23,8 +23,6 @@ from cameo_data.check.suspects.base import (
 )
 from cameo_data.check.views import CheckedView, read_depth_again
 from cameo_data.correspondence import sample_depth
-from cameo_data.errors import DataError
-from cameo_data.files import FileDefect
 from cameo_data.types import DepthMap, FloatArray
 
 # Depth units that are mixed up: metres, millimetres, centimetres, tenths; TUM's 1/5000 against
@@ -82,10 +80,7 @@ def depth_codec(context: Context, base: Reading) -> Variants:
 
 
 def depth_crop(context: Context, base: Reading) -> Variants:
-    """Depth of another part of the view: another aspect without the stretch, or another zoom."""
-    for fit, zoom in _aspect_zooms(context):
-        reading = _rezoomed(context, base, zoom)
-        yield Variant(Suspect.DEPTH_CROP, reading, {"zoom": tuple(zoom), "fit": fit})
+    """Depth of the middle of the view or of more than it; another aspect is refused by reading."""
     if not any(len(pair.xy_a) for pair in context.pairs):
         return
 
@@ -145,25 +140,6 @@ def fitted(error: Callable[[float], float], places: Sequence[float]) -> float | 
         return float(x[i])
     a, b, _ = np.polyfit(x[i - 1 : i + 2], y[i - 1 : i + 2], 2)
     return float(np.clip(-b / (2 * a), x[i - 1], x[i + 1])) if a > 0 else float(x[i])
-
-
-def _aspect_zooms(context: Context) -> list[tuple[str, tuple[float, float]]]:
-    """Zooms (x, y) that undo the stretch of depth maps of another aspect: both ways to do so."""
-    for view in context.views:
-        ref = view.frame.depth
-        if ref is None or ref.camera_K is not None or view.frame.distortion is not None:
-            continue
-        try:
-            h, w = depth_io.depth_hw(ref.path, ref.codec)
-        except (FileDefect, DataError):
-            continue
-        squeeze = (w / h) / (view.hw[1] / view.hw[0])  # below 1: the depth is the narrower
-        if abs(np.log(squeeze)) < np.log(1.01):
-            return []
-        x, y = (1 / squeeze, 1.0) if squeeze < 1 else (1.0, squeeze)
-        whole = min(x, y) / max(x, y)
-        return [("inside", (x, y)), ("around", (x * whole, y * whole))]
-    return []
 
 
 def _rezoomed(context: Context, base: Reading, zoom: tuple[float, float]) -> Reading:
