@@ -26,12 +26,12 @@ from torch.nn import functional
 
 from cameo_data.correspondence import correspond_group
 from cameo_data.types import Verdict
-from cameo_train.precision.group import Found
-from cameo_train.precision.limits import token_error_px
-from cameo_train.precision.nearest import matched_tokens, unit_vectors
-from cameo_train.precision.protocol import Protocol, protocol_of
-from cameo_train.precision.queries import Queries
+from cameo_train.matchers.grid_limits import token_error_px
+from cameo_train.matchers.group import Found
+from cameo_train.matchers.nearest import matched_tokens, unit_vectors
+from cameo_train.matchers.queries import Queries
 from cameo_train.precision.tally import Tally
+from cameo_train.protocols.measurement import Protocol, protocol_of
 
 HW, STRIDE, CHANNELS, VIEWS = (512, 512), 16, 256, 4
 PAIRS, LOOP_PAIRS, ROUNDS = 10_000, 1_000, 10

@@ -21,12 +21,13 @@ from scipy import stats
 from cameo_data import ShardReader, recipe
 from cameo_data.build import build
 from cameo_data.synth import generate
+from cameo_train.matchers import grid_limits
 from cameo_train.matchers.dense import Chance
-from cameo_train.precision import intervals, limits
-from cameo_train.precision.group import Found, Group, group_of
-from cameo_train.precision.protocol import Protocol, protocol_of
-from cameo_train.precision.queries import queries_of
+from cameo_train.matchers.group import Found, Group, group_of
+from cameo_train.matchers.queries import queries_of
+from cameo_train.precision import intervals
 from cameo_train.precision.tally import Tally, units_of
+from cameo_train.protocols.measurement import Protocol, protocol_of
 
 TRIALS, SEEDS, SCENES = 600, 300, 16
 HW, STRIDE = (48, 64), 4
@@ -78,7 +79,7 @@ def chance_lines() -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         groups, unit = _rendered(Path(folder), plan)
     floor = _tally(groups, unit, plan, lambda g: Found(
-        g.queries.bin, None, limits.chance(g.queries.xy1, plan)))  # fmt: skip
+        g.queries.bin, None, grid_limits.chance(g.queries.xy1, plan)))  # fmt: skip
     truth, scenes = intervals.precision(floor), intervals.scenes_with_queries(floor)
     weights = intervals.draws(len(floor.queries))
     values, held = [], []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cameo_data import transforms
-from cameo_data.raycast import Primitive, orbit_rotation, placed
+from cameo_data.geometry.raycast import Primitive, orbit_rotation, placed
 from cameo_data.types import Camera
 
 UP = (0.0, 0.0, 1.0)

@@ -23,17 +23,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cameo_data import raycast
 from cameo_data.camera import query_xy, unproject
 from cameo_data.correspondence import PreparedView, correspond_group, prepare
+from cameo_data.geometry import raycast
 from cameo_data.synth.generate import make_scene, plan
 from cameo_data.types import Verdict
-from cameo_train.heads import HeadMLP
-from cameo_train.loss import correspondence_loss
-from cameo_train.loss_reference import dense_official_loss
-from cameo_train.official import FLOOR, official_loss, official_matches, official_rows
-from cameo_train.rows import SupervisedRows, supervised_rows
-from cameo_train.targets import TARGET_KINDS, TokenTargets, token_targets
+from cameo_train.supervision.heads import HeadMLP
+from cameo_train.supervision.loss import correspondence_loss
+from cameo_train.supervision.official import FLOOR, official_loss, official_matches, official_rows
+from cameo_train.supervision.reference import dense_official_loss
+from cameo_train.supervision.supervised_rows import SupervisedRows, supervised_rows
+from cameo_train.supervision.targets import TARGET_KINDS, TokenTargets, token_targets
 
 IMAGE_HW, GRID_HW = (512, 512), (32, 32)
 STRIDE = 16

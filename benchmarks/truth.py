@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.scenes import ViewPair, acceptance_scene, view_pairs
-from cameo_data import raycast
 from cameo_data.camera import query_xy
+from cameo_data.geometry import raycast
 from cameo_data.types import Correspondence
 
 # An outline separates neighbouring pixels that see different primitives with a jump of inverse

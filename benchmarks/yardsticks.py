@@ -28,8 +28,10 @@ from benchmarks import protocol
 from benchmarks.protocol import Dense, Reading, as_read, inverted
 from benchmarks.real import REALDATA, SLAMBOOK
 from cameo_data import camera as cameras
-from cameo_data import depth_io, transforms, undistortion
+from cameo_data import transforms
 from cameo_data.frames import read_view, view_xy
+from cameo_data.geometry import undistortion
+from cameo_data.io import depth_files
 from cameo_data.sources import open_source
 from cameo_data.types import Camera, DepthRef, FloatArray, Lens, Scene, View
 
@@ -360,7 +362,7 @@ def _encodings(root: Path) -> Iterator[Row]:
         "NYU_depth.pgm": ("nyu_disparity", 1.0, 3.27),
     }
     for name, (codec, scale, stated) in files.items():
-        depth = depth_io.read_depth(DepthRef(root / name, codec, scale))
+        depth = depth_files.read_depth(DepthRef(root / name, codec, scale))
         found = float(np.median(depth.z[depth.valid]))
         yield Row(root.name, f"median depth of {name}, m", 0, (stated,), (found,), "control", 2)
 

@@ -9,20 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import (
-    aspects,
-    depth_io,
-    image_containers,
-    image_io,
-    orientation,
-    registration,
-    undistortion,
-)
 from cameo_data import camera as cameras
 from cameo_data.correspondence import sample_depth
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
-from cameo_data.image_io import RgbFile
+from cameo_data.geometry import registration, undistortion
+from cameo_data.io import aspects, depth_files, image_containers, image_files, orientation
+from cameo_data.io.files import FileDefect
+from cameo_data.io.image_files import RgbFile
 from cameo_data.types import Camera, DepthMap, DepthRef, EncodedImage, FloatArray, Frame, View
 
 
@@ -130,7 +123,7 @@ def _read(frame: Frame, with_depth: bool) -> View:
     camera, mask = frame.camera, _stored_mask(frame)
     image = file.rgb
     encoded = (
-        EncodedImage(image_io.EXTENSIONS[file.header.format], file.data) if file.plain else None
+        EncodedImage(image_files.EXTENSIONS[file.header.format], file.data) if file.plain else None
     )
     xy = _stored_xy(frame)
     if xy is not None:
@@ -163,7 +156,7 @@ def _stored_image(frame: Frame) -> RgbFile:
     """The image before undistortion: a file of its own, or one of many in a video or chunk."""
     hw, path, exif = undistortion.stored_hw(frame), frame.image_path, frame.exif_orientation
     if frame.image_index is None:
-        file = image_io.read_rgb(path, exif, hw)
+        file = image_files.read_rgb(path, exif, hw)
     else:
         file = image_containers.read_rgb(path, frame.image_index, exif, hw)
     _check_hw(path.name, file.rgb.shape[:2], hw, file.header.orientation)
@@ -175,7 +168,7 @@ def _stored_mask(frame: Frame) -> NDArray[np.bool_] | None:
     if frame.mask_path is None:
         return None
     hw, path, exif = undistortion.stored_hw(frame), frame.mask_path, frame.exif_orientation
-    mask = image_io.read_mask(path, frame.mask_threshold, exif, hw)
+    mask = image_files.read_mask(path, frame.mask_threshold, exif, hw)
     _check_hw(path.name, mask.shape, hw)
     return mask
 
@@ -183,7 +176,7 @@ def _stored_mask(frame: Frame) -> NDArray[np.bool_] | None:
 def _read_depth(frame: Frame, ref: DepthRef, xy: FloatArray | None) -> DepthMap:
     """The frame's depth in the pixels of its (undistorted) image; ``xy`` as of ``stored_xy``."""
     image_hw = undistortion.stored_hw(frame)
-    stored = depth_io.read_depth(ref)
+    stored = depth_files.read_depth(ref)
     _check_hw(ref.path.name, stored.hw, ref.hw or image_hw)
     if ref.camera_K is None:
         aspects.check_depth(ref.path.name, stored.hw, image_hw)

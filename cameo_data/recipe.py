@@ -26,13 +26,13 @@ from pydantic import (
     model_validator,
 )
 
-from cameo_data import boundary
 from cameo_data.errors import UsageError
-from cameo_data.local_paths import require_local
+from cameo_data.io import boundary
+from cameo_data.io.local_paths import require_local
 from cameo_data.shards.layout import canonical_json
 from cameo_data.sources import Source, open_source, source_spec
-from cameo_data.sources.guarded import Guarded
-from cameo_data.sources.subset import subset
+from cameo_data.sources.common.guarded import Guarded
+from cameo_data.sources.common.subset import subset
 from cameo_data.suggestions import suggestion
 
 # Fields that say when to stop, not what to make: a build may go on under other values of them.
@@ -134,7 +134,7 @@ class SourceRecipe(BaseModel):
             if self.depth is None:
                 return Guarded(chosen)
             # depth methods know recipes, not vice versa
-            from cameo_data.depth.attached import attach
+            from cameo_data.sources.attached_depth.source import attach
 
             return Guarded(attach(chosen, Path(self.depth), self.depth_confidence))
 

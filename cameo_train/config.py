@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cameo_data import recipe_file
 from cameo_data.errors import UsageError
+from cameo_data.io import yaml_files
 from cameo_data.suggestions import suggestion
 
 # Fields that say how far or how often, not what: a run goes on from its checkpoint under others.
@@ -54,7 +54,7 @@ class TrainConfig(BaseModel):
         mixed_precision: ``no``, ``bf16`` or ``fp16``.
         fsdp: cut model and optimiser over the processes instead of copying them to each.
         validation: a finished build of held-out scenes, measured every ``validate_every`` steps on
-            ``validation_samples`` of its groups; see ``cameo_train.validation``.
+            ``validation_samples`` of its groups; see ``cameo_train.training.validation``.
         max_damaged: damaged samples left out before the run stops.
     """
 
@@ -168,7 +168,7 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
         UsageError: one line naming key, value and what was expected; for an unknown key the
             nearest known one.
     """
-    values = recipe_file.load(path) if path is not None else {}
+    values = yaml_files.load(path) if path is not None else {}
     try:
         return TrainConfig.model_validate({**values, **overrides})
     except ValidationError as error:

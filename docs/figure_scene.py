@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data import transforms
-from cameo_data.raycast import Primitive, orbit_rotation, placed
+from cameo_data.geometry.raycast import Primitive, orbit_rotation, placed
 from cameo_data.synth import render
 from cameo_data.synth.stage import Sky, Stage, Surface
 from cameo_data.types import Camera, DepthMap

@@ -17,7 +17,7 @@ from cameo_data import camera as cameras
 from cameo_data import transforms
 from cameo_data.check import SceneCheck, check_scene
 from cameo_data.check.fixes import current_options, fix_of, named
-from cameo_data.raycast import placed
+from cameo_data.geometry.raycast import placed
 from cameo_data.sources import open_source
 from cameo_data.synth import render
 from cameo_data.synth.stage import Sky, Stage, Surface

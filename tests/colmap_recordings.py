@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rgbd_recordings import save
 from scipy.spatial.transform import Rotation
 
-from cameo_data import raycast, transforms
+from cameo_data import transforms
+from cameo_data.geometry import raycast
 from cameo_data.types import Camera, Lens
 
 HW = (48, 64)

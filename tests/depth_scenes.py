@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cameo_data.depth.base import DepthScene
+from cameo_data.depth.method import DepthScene
 from cameo_data.sources import open_source
 from cameo_data.synth import generate
 

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from cameo_data.errors import DataError, UsageError
-from cameo_data.files import FileDefect
+from cameo_data.io.files import FileDefect
 
 MORE = int(os.environ.get("CAMEO_FUZZ", "0"))
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from cameo_data import recipe as recipes
-from cameo_data import recipe_file
 from cameo_data.build import build
+from cameo_data.io import yaml_files
 
 MOST = 200
 
@@ -31,7 +31,7 @@ def run_and_die(recipe: recipes.Recipe, out: Path, at: int) -> None:
 
 
 def main() -> None:
-    recipe = recipes.make(recipe_file.load(Path(sys.argv[1])))
+    recipe = recipes.make(yaml_files.load(Path(sys.argv[1])))
     out = Path(sys.argv[2])
     for at in range(1, MOST):
         child = os.fork()

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from benchmarks.scenes import acceptance_scene, view_pairs
 from cameo_data import camera as cameras
-from cameo_data import raycast, transforms
+from cameo_data import transforms
 from cameo_data.correspondence import correspond_group, prepare
+from cameo_data.geometry import raycast
 from cameo_data.shards.depth16 import quantise_depth
 from cameo_data.shards.index import write_index
 from cameo_data.shards.writer import write_shard

@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import raycast, transforms
+from cameo_data import transforms
 from cameo_data.errors import DataError, Failure
 from cameo_data.frames import read_view
+from cameo_data.geometry import raycast
 from cameo_data.sources import open_source
 from cameo_data.types import Camera, View
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.scenes import acceptance_scene, view_pairs
-from cameo_data import raycast, transforms
+from cameo_data import transforms
 from cameo_data.correspondence import correspond_group, prepare
+from cameo_data.geometry import raycast
 from cameo_data.shards.depth16 import quantise_depth
 from cameo_data.shards.index import BuildIndex, write_index
 from cameo_data.shards.writer import ShardRecord, write_shard

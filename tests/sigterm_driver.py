@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 
-from cameo_data import undistortion
 from cameo_data.cli import main
+from cameo_data.geometry import undistortion
 
 load = undistortion.colmap
 

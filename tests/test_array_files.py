@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from mvs_fixtures import save_hdf5, save_pfm
 
-from cameo_data import array_files, depth_io
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
+from cameo_data.io import array_files, depth_files
+from cameo_data.io.files import FileDefect
 from cameo_data.types import DepthRef
 
 VALUES = np.arange(12, dtype=np.float32).reshape(3, 4) + 0.25
@@ -27,8 +27,8 @@ def test_pfm_is_bottom_up_in_either_byte_order(
     save_pfm(tmp_path / "d.pfm", VALUES, big_endian=big_endian, scale=scale)
     np.testing.assert_array_equal(array_files.read_pfm(tmp_path / "d.pfm"), VALUES)
     for codec in ("pfm", "float"):
-        np.testing.assert_array_equal(depth_io.CODECS[codec](tmp_path / "d.pfm"), VALUES)
-        assert depth_io.depth_hw(tmp_path / "d.pfm", codec) == (3, 4)
+        np.testing.assert_array_equal(depth_files.CODECS[codec](tmp_path / "d.pfm"), VALUES)
+        assert depth_files.depth_hw(tmp_path / "d.pfm", codec) == (3, 4)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_pfm_refused(tmp_path: Path, data: bytes, message: str) -> None:
 def test_npz(tmp_path: Path, names: tuple[str, ...]) -> None:
     np.savez_compressed(tmp_path / "d.npz", **{name: VALUES + i for i, name in enumerate(names)})
     np.testing.assert_array_equal(array_files.read_npz(tmp_path / "d.npz"), VALUES)
-    np.testing.assert_array_equal(depth_io.CODECS["npz"](tmp_path / "d.npz"), VALUES)
+    np.testing.assert_array_equal(depth_files.CODECS["npz"](tmp_path / "d.npz"), VALUES)
 
 
 def test_npz_that_is_ambiguous(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_npz_cut_short(tmp_path: Path) -> None:
 def test_hdf5(tmp_path: Path, name: str, dtype: str) -> None:
     save_hdf5(tmp_path / "d.h5", name, VALUES.astype(dtype))
     np.testing.assert_array_equal(
-        depth_io.CODECS["hdf5"](tmp_path / "d.h5"), VALUES.astype(dtype).astype(np.float32)
+        depth_files.CODECS["hdf5"](tmp_path / "d.h5"), VALUES.astype(dtype).astype(np.float32)
     )
 
 
@@ -185,19 +185,19 @@ def test_distance_along_the_ray_becomes_z(tmp_path: Path) -> None:
     distance = 2 * np.sqrt(((x - 2) / 3) ** 2 + ((y - 1.5) / 3) ** 2 + 1)
     np.save(tmp_path / "d.npy", distance)
     ref = DepthRef(tmp_path / "d.npy", "npy", 1.0, camera_K=K, along_ray=True)
-    np.testing.assert_allclose(depth_io.read_depth(ref).z, 2.0, rtol=1e-6)
+    np.testing.assert_allclose(depth_files.read_depth(ref).z, 2.0, rtol=1e-6)
     with pytest.raises(ValueError, match="need camera_K"):
-        depth_io.read_depth(DepthRef(tmp_path / "d.npy", "npy", 1.0, along_ray=True))
+        depth_files.read_depth(DepthRef(tmp_path / "d.npy", "npy", 1.0, along_ray=True))
 
 
 def test_disparity_becomes_z(tmp_path: Path) -> None:
     disparity = np.array([[4, 0, 1], [np.inf, np.nan, -2]], np.float32)
     np.save(tmp_path / "d.npy", disparity)
     ref = DepthRef(tmp_path / "d.npy", "npy", 1.0, stereo=(12.0, 2.0))
-    found = depth_io.read_depth(ref)
+    found = depth_files.read_depth(ref)
     np.testing.assert_allclose(found.z, [[2, 6, 4], [0, 0, 0]])
     ref = DepthRef(tmp_path / "d.npy", "npy", 1.0, stereo=(12.0, 2.0), invalid=(0.0,))
-    assert not depth_io.read_depth(ref).valid[0, 1]
+    assert not depth_files.read_depth(ref).valid[0, 1]
 
 
 @pytest.mark.parametrize("scale", ["1.2.3", ".", "1e", "--1", "nan"])

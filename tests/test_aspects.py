@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cameo_data.errors import DataError, Reason
 from cameo_data.frames import read_view
-from cameo_data.orientation import same_aspect
+from cameo_data.io.orientation import same_aspect
 from cameo_data.sources import open_source
 from cameo_data.types import Camera, DepthRef, Frame
 

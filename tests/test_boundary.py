@@ -11,9 +11,10 @@ import trapped_source
 from build_scenes import copy_scenes
 from click.testing import CliRunner
 
-from cameo_data import boundary, sources
+from cameo_data import sources
 from cameo_data.cli import main
 from cameo_data.errors import DataError, UsageError
+from cameo_data.io import boundary
 from cameo_data.shards.verify import verify_build
 
 ERRORS = [
@@ -121,7 +122,7 @@ def test_every_command_that_reads_counts_it(command, place, scene_ids, tiny_scen
 def test_a_file_that_cannot_be_opened_for_want_of_handles_is_no_failure_of_a_frame(
     tiny_scenes, tmp_path, monkeypatch
 ):
-    from cameo_data import files
+    from cameo_data.io import files
 
     def refuse(path, *_args, **_kwargs):
         raise OSError(errno.EMFILE, "Too many open files", str(path))

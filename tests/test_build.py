@@ -8,8 +8,8 @@ import pytest
 from build_scenes import copy_scenes, edit, failures, recipe, tree
 
 from cameo_data import build as builds
+from cameo_data import catalog
 from cameo_data.build import folder as folders
-from cameo_data.build import opened
 from cameo_data.build import survey as surveys
 from cameo_data.build.folder import Folder
 from cameo_data.correspondence import correspond_group, prepare
@@ -83,7 +83,7 @@ def test_surveys_are_kept_and_read_back_as_they_were(tiny_scenes, tmp_path):
 
 
 def test_threads_do_not_change_a_survey(tiny_scenes):
-    scene = opened.open_scene(recipe(tiny_scenes).source, sorted(tiny_scenes.iterdir())[0].name)
+    scene = catalog.open_scene(recipe(tiny_scenes).source, sorted(tiny_scenes.iterdir())[0].name)
     one, many = (surveys.measure(recipe(tiny_scenes), scene, "", n) for n in (1, 3))
     assert np.array_equal(one.overlap, many.overlap)
     assert one.frame_ids == many.frame_ids
@@ -149,7 +149,7 @@ def test_a_frame_that_vanishes_during_the_build_ends_it_with_one_line(
 
 def _vanish(scenes, run_task):
     def run(root, index):
-        opened.forget_sources()
+        catalog.forget_sources()
         for scene in scenes.iterdir():
             edit(scene, lambda record: record.update(frames=record["frames"][:1]))
         return run_task(root, index)

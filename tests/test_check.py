@@ -20,7 +20,7 @@ from cameo_data.check.score import gain
 from cameo_data.check.views import choose_by_pose, choose_places, read_views
 from cameo_data.cli import main
 from cameo_data.sources import open_source
-from cameo_data.sources.subset import subset
+from cameo_data.sources.common.subset import subset
 from cameo_data.types import Camera, Frame, Scene
 
 

@@ -15,12 +15,12 @@ import pytest
 from benchmarks.check.plants import PLANTS
 from benchmarks.check.scenes import FRAMES, SCENES, Capture, Shot, capture, written
 from benchmarks.check.table import NOTHING, checked, outcome
-from cameo_data import depth_io
 from cameo_data.check import Suspect, check_scene
 from cameo_data.check.fixes import MISTAKES
 from cameo_data.check.matching import match_pairs
 from cameo_data.check.views import read_views
-from cameo_data.files import FileDefect
+from cameo_data.io import depth_files
+from cameo_data.io.files import FileDefect
 
 # Half a pixel is less than what out-of-focus features and tracks are off by.
 SHARP = {"half a pixel"}
@@ -55,12 +55,12 @@ def test_all_codecs_of_16_bits_read_the_same_file_and_no_other_does(tmp_path: Pa
 
     def reads(codec: str) -> bool:
         try:
-            return depth_io.CODECS[codec](path).shape == (3, 4)
+            return depth_files.CODECS[codec](path).shape == (3, 4)
         except FileDefect:
             return False
 
-    reading = {codec for codec in depth_io.CODECS if reads(codec)}
-    assert reading == set(depth_io.CODECS_OF_16_BITS)
+    reading = {codec for codec in depth_files.CODECS if reads(codec)}
+    assert reading == set(depth_files.CODECS_OF_16_BITS)
     assert "float16_png" in reading
 
 

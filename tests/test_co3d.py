@@ -23,13 +23,14 @@ from cameo_data.build import build
 from cameo_data.camera import project, query_xy, unproject
 from cameo_data.correspondence import correspond
 from cameo_data.errors import DataError, Reason
-from cameo_data.files import FileDefect
 from cameo_data.frames import read_image, read_view
+from cameo_data.io import gzip_json
+from cameo_data.io.files import FileDefect
 from cameo_data.shards.verify import verify_build
-from cameo_data.sources import gzip_json, open_source, source_spec
-from cameo_data.sources.co3d_annotations import ViewpointRecord
-from cameo_data.sources.co3d_frames import camera_from_viewpoint
-from cameo_data.sources.co3d_index import FrameIndex
+from cameo_data.sources import open_source, source_spec
+from cameo_data.sources.co3d.annotations import ViewpointRecord
+from cameo_data.sources.co3d.frames import camera_from_viewpoint
+from cameo_data.sources.co3d.index import FrameIndex
 from cameo_data.types import Camera, Scene, Verdict, View
 
 SEQUENCE = "110_13051_23361"
@@ -383,7 +384,7 @@ def test_broken_annotations_show_when_read(text: str, found: str, tmp_path: Path
 def test_one_category_is_indexed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = open_source("co3d", co3d.write_category(tmp_path, sequences=(SEQUENCE, OTHER)))
     source.scene(f"apple/{SEQUENCE}")
-    monkeypatch.setattr("cameo_data.sources.co3d.FrameIndex", None)  # not needed any more
+    monkeypatch.setattr("cameo_data.sources.co3d.source.FrameIndex", None)  # not needed any more
     assert len(source.scene(f"apple/{OTHER}").frames) == 3
 
 

@@ -16,7 +16,8 @@ from rgbd_recordings import png_that_claims, save
 
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.frames import read_view
-from cameo_data.sources import gzip_json, open_source
+from cameo_data.io import gzip_json
+from cameo_data.sources import open_source
 
 SEQUENCE = "110_13051_23361"
 FOLDER = Path("apple") / SEQUENCE

@@ -30,10 +30,11 @@ from colmap_recordings import (
 from rgbd_recordings import save
 
 from cameo_data import camera as cameras
-from cameo_data import raycast, transforms
+from cameo_data import transforms
 from cameo_data.correspondence import correspond_prepared, prepare
 from cameo_data.errors import DataError, Reason
 from cameo_data.frames import read_view
+from cameo_data.geometry import raycast
 from cameo_data.sources import open_source, source_spec
 from cameo_data.types import Camera, Lens, Scene, Verdict
 

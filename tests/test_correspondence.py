@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from benchmarks.accuracy import all_cases, changed_by_scale, clean, degraded, noisy
 from benchmarks.scenes import acceptance_scene, view_pairs
-from cameo_data import Camera, correspond, raycast, transforms
+from cameo_data import Camera, correspond, transforms
 from cameo_data.camera import project, query_xy, resize, unproject
 from cameo_data.correspondence import correspond_group, correspond_prepared, prepare, reference
 from cameo_data.correspondence.core import noise_between
+from cameo_data.geometry import raycast
 from cameo_data.types import DepthMap, Verdict
 
 HW = (48, 64)

@@ -16,9 +16,9 @@ import rgbd_recordings as recordings
 from mvs_fixtures import save_pfm
 from numpy.typing import NDArray
 
-from cameo_data import depth_io
-from cameo_data.depth_io import CODECS
 from cameo_data.frames import read_view
+from cameo_data.io import depth_files
+from cameo_data.io.depth_files import CODECS
 from cameo_data.sources import open_source
 
 Millimetres = NDArray[np.uint16]
@@ -157,14 +157,14 @@ def test_sizes_are_read_from_headers(name: str, tmp_path: Path) -> None:
     codec, ending, _, save, _ = CASES[name]
     path = tmp_path / f"d.{ending}"
     save(path, recordings.true_frames()[0].millimetres)
-    assert depth_io.depth_hw(path, codec) == recordings.HW
+    assert depth_files.depth_hw(path, codec) == recordings.HW
 
 
 def test_layers_that_contradict_each_other_are_named(tmp_path: Path) -> None:
     z = np.ones((4, 6), np.float32)
     exr(tmp_path / "d.exr", {"A.Depth.Z": z, "B.Depth.Z": 2 * z, "R": z})
     with pytest.raises(Exception, match=r"2 channels that differ \(A\.Depth\.Z, B\.Depth\.Z\)"):
-        depth_io.read_float(tmp_path / "d.exr")
+        depth_files.read_float(tmp_path / "d.exr")
 
 
 def test_a_tiff_may_be_of_either_byte_order(tmp_path: Path) -> None:
@@ -180,6 +180,6 @@ def test_a_tiff_may_be_of_either_byte_order(tmp_path: Path) -> None:
         ifd += struct.pack(">HHI", tag, kind, 1) + packed
     data = b"MM\0*" + struct.pack(">I", 8) + ifd + b"\0\0\0\0"
     (tmp_path / "d.tif").write_bytes(data.ljust(200, b"\0") + values.tobytes())
-    np.testing.assert_array_equal(depth_io.read_float(tmp_path / "d.tif"), values)
-    assert depth_io.depth_hw(tmp_path / "d.tif", "float") == (2, 3)
+    np.testing.assert_array_equal(depth_files.read_float(tmp_path / "d.tif"), values)
+    assert depth_files.depth_hw(tmp_path / "d.tif", "float") == (2, 3)
     assert cv2.imread(str(tmp_path / "d.tif"), cv2.IMREAD_UNCHANGED).shape == (2, 3)

@@ -11,16 +11,17 @@ from build_scenes import tree
 from click.testing import CliRunner
 
 from cameo_data import depth as methods
-from cameo_data import raycast
 from cameo_data.cli import main
-from cameo_data.depth import attached, run, task, work_files
-from cameo_data.depth import folder as folders
-from cameo_data.depth.base import EstimatedDepth, MethodOptions, MethodSpec
+from cameo_data.depth import computation, task, work_files
+from cameo_data.depth.method import EstimatedDepth, MethodOptions, MethodSpec
 from cameo_data.errors import DataError, Reason
-from cameo_data.files import FileDefect
 from cameo_data.frames import read_view
+from cameo_data.geometry import raycast
+from cameo_data.io.files import FileDefect
 from cameo_data.recipe import source_recipe
 from cameo_data.shards.reader import ShardReader
+from cameo_data.sources.attached_depth import folder as folders
+from cameo_data.sources.attached_depth import source as attached
 from cameo_data.types import DepthMap
 
 
@@ -278,7 +279,7 @@ def test_a_mesh_is_seen_as_the_exact_caster_sees_it(scenes, tmp_path):
     write_box(path, (0.2, 0.1, 0.3), (1.5, 1.0, 2.0))
     scene = depth_scenes.opened(scenes)
     spec = methods.method_spec("mesh")
-    options = run.method_options("mesh", {"mesh": str(path)})
+    options = computation.method_options("mesh", {"mesh": str(path)})
     solid = [raycast.placed("box", (0.2, 0.1, 0.3), (1.5, 1.0, 2.0))]
     for number in range(len(scene)):
         found = spec.estimate(scene, number, options, {}).depth
@@ -287,7 +288,7 @@ def test_a_mesh_is_seen_as_the_exact_caster_sees_it(scenes, tmp_path):
         both = found.valid & (exact > 0)
         assert both.any()
         np.testing.assert_allclose(found.z[both], exact[both], rtol=1e-4)
-    bad = run.method_options("mesh", {"mesh": str(tmp_path / "none.ply")})
+    bad = computation.method_options("mesh", {"mesh": str(tmp_path / "none.ply")})
     with pytest.raises(FileDefect, match="missing"):
         spec.estimate(scene, 0, bad, {})
 

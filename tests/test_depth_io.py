@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import rgbd_recordings as recordings
 
-from cameo_data import depth_io
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
+from cameo_data.io import depth_files
+from cameo_data.io.files import FileDefect
 from cameo_data.types import DepthRef
 
 VALUES = (np.arange(12 * 16).reshape(12, 16) * 331 % 65536).astype(np.uint16)
@@ -23,33 +23,35 @@ METRES = (VALUES / 1000).astype(np.float32)
 @pytest.mark.parametrize("ext", ["png", "pgm", "tiff"])
 def test_uint16(ext: str, tmp_path: Path) -> None:
     recordings.save(tmp_path / f"d.{ext}", VALUES)
-    np.testing.assert_array_equal(depth_io.read_uint16(tmp_path / f"d.{ext}"), VALUES)
-    assert depth_io.depth_hw(tmp_path / f"d.{ext}", "uint16") == (12, 16)
+    np.testing.assert_array_equal(depth_files.read_uint16(tmp_path / f"d.{ext}"), VALUES)
+    assert depth_files.depth_hw(tmp_path / f"d.{ext}", "uint16") == (12, 16)
 
 
 def test_pgm_has_the_high_byte_first(tmp_path: Path) -> None:
     (tmp_path / "d.pgm").write_bytes(b"P5\n2 1\n65535\n\x01\x02\x03\x04")
-    assert depth_io.read_uint16(tmp_path / "d.pgm").tolist() == [[0x0102, 0x0304]]
-    assert depth_io.read_uint16_swapped(tmp_path / "d.pgm").tolist() == [[0x0201, 0x0403]]
+    assert depth_files.read_uint16(tmp_path / "d.pgm").tolist() == [[0x0102, 0x0304]]
+    assert depth_files.read_uint16_swapped(tmp_path / "d.pgm").tolist() == [[0x0201, 0x0403]]
 
 
 def test_sun_rotation(tmp_path: Path) -> None:
     recordings.save(tmp_path / "d.png", (VALUES << 3) | (VALUES >> 13))
-    np.testing.assert_array_equal(depth_io.read_sun_rotated(tmp_path / "d.png"), VALUES)
+    np.testing.assert_array_equal(depth_files.read_sun_rotated(tmp_path / "d.png"), VALUES)
 
 
 def test_nyu_disparity(tmp_path: Path) -> None:
     raw = np.array([[2047, 1093, 1092, 0, 900]], np.uint16)
     recordings.save(tmp_path / "d.pgm", raw.byteswap())
     expected = [[0, 0, 351.3 / 0.5, 351.3 / 1092.5, 351.3 / 192.5]]
-    np.testing.assert_allclose(depth_io.read_nyu_disparity(tmp_path / "d.pgm"), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        depth_files.read_nyu_disparity(tmp_path / "d.pgm"), expected, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("ext", ["tiff", "pfm"])
 def test_float(ext: str, tmp_path: Path) -> None:
     recordings.save(tmp_path / f"d.{ext}", METRES)
-    np.testing.assert_array_equal(depth_io.read_float(tmp_path / f"d.{ext}"), METRES)
-    assert depth_io.depth_hw(tmp_path / f"d.{ext}", "float") == (12, 16)
+    np.testing.assert_array_equal(depth_files.read_float(tmp_path / f"d.{ext}"), METRES)
+    assert depth_files.depth_hw(tmp_path / f"d.{ext}", "float") == (12, 16)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint16, np.int32])
@@ -57,8 +59,8 @@ def test_npy(dtype: type, tmp_path: Path) -> None:
     array = (VALUES // 64).astype(dtype)
     for name, shaped in (("a.npy", array), ("b.npy", array[..., None])):
         np.save(tmp_path / name, shaped)
-        np.testing.assert_array_equal(depth_io.read_npy(tmp_path / name), array)
-        assert depth_io.depth_hw(tmp_path / name, "npy") == (12, 16)
+        np.testing.assert_array_equal(depth_files.read_npy(tmp_path / name), array)
+        assert depth_files.depth_hw(tmp_path / name, "npy") == (12, 16)
 
 
 @pytest.mark.parametrize("channels", ["Z", "Y", "RGB"])
@@ -71,38 +73,38 @@ def test_exr(channels: str, tmp_path: Path) -> None:
         pixels["R"] = METRES + 1  # a rendered image beside its depth
     with exr.File(header, pixels) as file:
         file.write(str(path))
-    np.testing.assert_array_equal(depth_io.read_float(path), METRES)
-    assert depth_io.depth_hw(path, "float") == (12, 16)
+    np.testing.assert_array_equal(depth_files.read_float(path), METRES)
+    assert depth_files.depth_hw(path, "float") == (12, 16)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(FileDefect, match=r"d\.exr cannot be read"):
-        depth_io.read_float(path)
+        depth_files.read_float(path)
 
 
 def test_exr_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "OpenEXR", None)
     (tmp_path / "d.exr").write_bytes(b"v/1\x01")
     with pytest.raises(FileDefect, match="pip install OpenEXR, or convert"):
-        depth_io.read_float(tmp_path / "d.exr")
+        depth_files.read_float(tmp_path / "d.exr")
 
 
 def test_scale_and_markers_of_nothing(tmp_path: Path) -> None:
     recordings.save(tmp_path / "d.png", np.array([[0, 5000, 65535, 7]], np.uint16))
     depth = DepthRef(tmp_path / "d.png", "uint16", 1 / 5000, invalid=(65535, 7))
-    depth_map = depth_io.read_depth(depth)
+    depth_map = depth_files.read_depth(depth)
     assert depth_map.valid.tolist() == [[False, True, False, False]]
     np.testing.assert_allclose(depth_map.z, [[0, 1, 0, 0]])
 
 
 def test_nan_infinity_and_negative_depth_are_invalid(tmp_path: Path) -> None:
     np.save(tmp_path / "d.npy", np.array([[np.nan, np.inf, -1, 0, 2.5]]))
-    depth_map = depth_io.read_depth(DepthRef(tmp_path / "d.npy", "npy", 1.0))
+    depth_map = depth_files.read_depth(DepthRef(tmp_path / "d.npy", "npy", 1.0))
     assert depth_map.valid.tolist() == [[False, False, False, False, True]]
     assert depth_map.z.tolist() == [[0, 0, 0, 0, 2.5]]
 
 
 def test_unknown_codec_is_a_callers_mistake(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown depth codec 'x'; expected one of uint16, "):
-        depth_io.read_depth(DepthRef(tmp_path / "d.png", "x", 1.0))
+        depth_files.read_depth(DepthRef(tmp_path / "d.png", "x", 1.0))
 
 
 def pickled() -> bytes:
@@ -153,7 +155,7 @@ def test_refused(case: str, tmp_path: Path) -> None:
     path = tmp_path / "d.bin"
     path.write_bytes(data)
     with pytest.raises(FileDefect) as error:
-        depth_io.CODECS[codec](path)
+        depth_files.CODECS[codec](path)
     assert error.value.reason == Reason.UNREADABLE_DEPTH
     assert message in str(error.value)
 
@@ -169,13 +171,13 @@ def test_refused(case: str, tmp_path: Path) -> None:
 )
 def test_real_encodings(name: str, codec: str, scale: float, median: float, realdata: Path) -> None:
     path = realdata / "rgbd_single_encodings" / name
-    depth = depth_io.read_depth(DepthRef(path, codec, scale))
+    depth = depth_files.read_depth(DepthRef(path, codec, scale))
     assert np.median(depth.z[depth.valid]) == pytest.approx(median, abs=0.01)
 
 
 def test_values_that_float32_cannot_hold_are_no_depth(tmp_path: Path) -> None:
     np.save(tmp_path / "d.npy", np.array([[1e300, -1e300, 2.0]]))
-    depth_map = depth_io.read_depth(DepthRef(tmp_path / "d.npy", "npy", 1e30))
+    depth_map = depth_files.read_depth(DepthRef(tmp_path / "d.npy", "npy", 1e30))
     assert depth_map.valid.tolist() == [[False, False, True]]
 
 
@@ -208,6 +210,6 @@ def test_damaged_npy_headers_are_one_error(tmp_path: Path, case: str, codec: str
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("depth.npy", data)
     with pytest.raises(FileDefect) as error:
-        depth_io.CODECS[codec](path)
+        depth_files.CODECS[codec](path)
     assert error.value.reason == Reason.UNREADABLE_DEPTH
     assert "\n" not in str(error.value)

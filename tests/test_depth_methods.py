@@ -15,12 +15,20 @@ from click.testing import CliRunner
 
 from cameo_data import transforms
 from cameo_data.cli import main
-from cameo_data.depth import alignment, fuse, method_spec, networks, planesweep, run, sparse
+from cameo_data.depth import (
+    alignment,
+    computation,
+    fuse,
+    method_spec,
+    networks,
+    planesweep,
+    sparse,
+)
 from cameo_data.depth import colmap as colmap_method
-from cameo_data.depth.base import DepthScene
+from cameo_data.depth.method import DepthScene
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
-from cameo_data.matches import read_pairs
+from cameo_data.geometry.sparse_matches import read_pairs
+from cameo_data.io.files import FileDefect
 from cameo_data.types import DepthMap
 
 
@@ -34,7 +42,7 @@ def call(*args):
 
 
 def all_steps(name, scene, **options):
-    spec, resolved = method_spec(name), run.method_options(name, options)
+    spec, resolved = method_spec(name), computation.method_options(name, options)
     prepared = {} if spec.prepare is None else spec.prepare(scene, resolved)
     raw = [spec.estimate(scene, n, resolved, prepared) for n in range(len(scene))]
     if spec.check is None:

@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from cameo_data import raycast, transforms
-from cameo_data.depth import looks, planes
-from cameo_data.raycast import placed
+from cameo_data import transforms
+from cameo_data.depth import appearance, planes
+from cameo_data.geometry import raycast
+from cameo_data.geometry.raycast import placed
 from cameo_data.types import Camera, DepthMap
 
 HW = (120, 160)
@@ -81,7 +82,9 @@ def completed(name, needed=2):
     made = [picture(solids, blank, camera, rng) for camera in views]
     known = [stereo(z, patterned) for _, z, patterned in made]
     others = [
-        looks.view(views[3], views[n], made[n][0], known[n]) for n in range(len(views)) if n != 3
+        appearance.view(views[3], views[n], made[n][0], known[n])
+        for n in range(len(views))
+        if n != 3
     ]
     return made[3][1], known[3], planes.complete(made[3][0], known[3].z, others, needed)
 
@@ -130,5 +133,5 @@ def test_planes_are_found_one_after_another_with_their_spread():
 def test_any_number_of_pixels_can_be_sampled():
     image = np.arange(12, dtype=np.float32).reshape(3, 4)
     at = np.tile([[1.5, 2.5], [3.0, 0.5]], (40_000, 1))
-    found = looks._sampled(image, at, cv2.INTER_LINEAR)
+    found = appearance._sampled(image, at, cv2.INTER_LINEAR)
     np.testing.assert_array_equal(found, np.tile([9, 2.5], 40_000))

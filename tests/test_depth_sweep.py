@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from cameo_data import raycast, transforms
+from cameo_data import transforms
 from cameo_data.depth import consistency, semi_global, surface, sweep
-from cameo_data.raycast import placed
+from cameo_data.geometry import raycast
+from cameo_data.geometry.raycast import placed
 from cameo_data.types import Camera, DepthMap
 
 HW = (14, 18)

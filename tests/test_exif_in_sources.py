@@ -21,9 +21,9 @@ import test_scannetpp
 import test_wildrgbd
 from PIL import Image, ImageOps
 
-from cameo_data import orientation, png_files
 from cameo_data.errors import DataError
 from cameo_data.frames import read_view
+from cameo_data.io import orientation, png_files
 from cameo_data.sources import open_source
 from cameo_data.types import View
 

@@ -11,9 +11,10 @@ import pytest
 import rgbd_recordings as recordings
 
 from cameo_data import camera as cameras
-from cameo_data import raycast, registration, transforms, undistortion
+from cameo_data import transforms
 from cameo_data.errors import DataError, Reason
 from cameo_data.frames import read_view, resize_view
+from cameo_data.geometry import raycast, registration, undistortion
 from cameo_data.types import Camera, DepthMap, DepthRef, Frame, View
 
 HW = (48, 64)

@@ -33,38 +33,34 @@ from shard_fixtures import make_build, make_sample
 from test_hypersim import MATRIX
 from test_middlebury import calib
 
-from cameo_data import (
-    array_files,
-    depth_io,
-    image_io,
-    matches,
-    recipe,
-    recipe_file,
-    torch_chunks,
-    video_io,
-)
-from cameo_data.depth import folder as depth_folder
+from cameo_data import recipe
 from cameo_data.errors import DataError, UsageError
-from cameo_data.files import FileDefect
-from cameo_data.shards import archive, index, layout, pack, unpack
-from cameo_data.sources import (
-    co3d_annotations,
-    co3d_index,
-    co3d_sets,
-    colmap_model,
-    generic_records,
-    hypersim_tables,
-    middlebury_files,
-    mvsnet_files,
-    nerfstudio_records,
-    realestate10k_cameras,
-    realestate10k_files,
-    rgbd,
-    rgbd_calibration,
-    rgbd_options,
-    trajectories,
-    wildrgbd_frames,
+from cameo_data.geometry import sparse_matches
+from cameo_data.io import (
+    array_files,
+    depth_files,
+    image_files,
+    torch_chunks,
+    video_files,
+    yaml_files,
 )
+from cameo_data.io.files import FileDefect
+from cameo_data.shards import archive, index, layout, pack, unpack
+from cameo_data.sources.attached_depth import folder as depth_folder
+from cameo_data.sources.co3d import annotations as co3d_annotations
+from cameo_data.sources.co3d import index as co3d_index
+from cameo_data.sources.co3d import sets
+from cameo_data.sources.colmap import model as colmap_model
+from cameo_data.sources.common import mvsnet_cameras, trajectories
+from cameo_data.sources.generic import records as generic_records
+from cameo_data.sources.hypersim import tables
+from cameo_data.sources.middlebury import files as middlebury_files
+from cameo_data.sources.nerfstudio import records as nerfstudio_records
+from cameo_data.sources.realestate10k import cameras
+from cameo_data.sources.realestate10k import files as realestate10k_files
+from cameo_data.sources.rgbd import calibration, options
+from cameo_data.sources.rgbd import source as rgbd
+from cameo_data.sources.wildrgbd import frames as wildrgbd_frames
 from cameo_data.synth import record as synth_record
 from cameo_train import config as train_config
 
@@ -200,14 +196,14 @@ def read_set_list(path: Path) -> None:
     folder = path.parent / "set_lists"
     folder.mkdir(exist_ok=True)
     shutil.copy(path, folder / "set_lists_x.json")
-    co3d_sets.read_set_list(path.parent, "x", None)
+    sets.read_set_list(path.parent, "x", None)
 
 
 def read_eval_batches(path: Path) -> None:
     folder = path.parent / "eval_batches"
     folder.mkdir(exist_ok=True)
     shutil.copy(path, folder / "eval_batches_x.json")
-    co3d_sets.read_eval_batches(path.parent, "x")
+    sets.read_eval_batches(path.parent, "x")
 
 
 def read_transforms(path: Path) -> None:
@@ -230,13 +226,13 @@ def read_synthetic(path: Path) -> None:
 
 
 def read_film(path: Path) -> None:
-    video_io.video_hw(path)
-    video_io.count_frames(path, 10)
-    video_io.read_frame(path, 1)
+    video_files.video_hw(path)
+    video_files.count_frames(path, 10)
+    video_files.read_frame(path, 1)
 
 
 def read_calibration(path: Path) -> None:
-    rgbd_calibration.read_intrinsics(path.parent, path.name, "integer", (48, 64))
+    calibration.read_intrinsics(path.parent, path.name, "integer", (48, 64))
 
 
 def read_shard(path: Path) -> None:
@@ -274,7 +270,7 @@ def member(name: str) -> Parser:
 
 
 def read_recipe(path: Path) -> None:
-    recipe.make(recipe_file.load(path))
+    recipe.make(yaml_files.load(path))
 
 
 def read_depth_archive(path: Path) -> None:
@@ -283,8 +279,8 @@ def read_depth_archive(path: Path) -> None:
 
 def codec(name: str, ext: str, valid: Callable[[], bytes], **more: Any) -> Parser:
     def read(path: Path) -> None:
-        value_or_defect(partial(depth_io.depth_hw, path, name))
-        depth_io.CODECS[name](path)
+        value_or_defect(partial(depth_files.depth_hw, path, name))
+        depth_files.CODECS[name](path)
 
     return Parser(f"d{ext}", valid, read, **more)
 
@@ -297,13 +293,13 @@ PNG16, TIFF, PGM = encoded(".png", CODES), encoded(".tiff", Z), encoded(".pgm", 
 MATRIX_TEXT = "\n".join(" ".join(f"{v:.6f}" for v in row) for row in np.eye(4)) + "\n"
 PARSERS = {
     # pictures
-    "jpg": Parser("i.jpg", encoded(".jpg", GREY), image_io.read_rgb),
-    "png": Parser("i.png", encoded(".png", GREY), image_io.read_rgb),
-    "webp": Parser("i.webp", encoded(".webp", cv2.merge([GREY] * 3)), image_io.read_rgb),
-    "bmp": Parser("i.bmp", encoded(".bmp", GREY), image_io.read_rgb),
-    "ppm": Parser("i.ppm", encoded(".ppm", cv2.merge([GREY] * 3)), image_io.read_rgb),
-    "tiff": Parser("i.tiff", encoded(".tiff", GREY), image_io.read_rgb),
-    "mask": Parser("m.png", encoded(".png", GREY), image_io.read_mask),
+    "jpg": Parser("i.jpg", encoded(".jpg", GREY), image_files.read_rgb),
+    "png": Parser("i.png", encoded(".png", GREY), image_files.read_rgb),
+    "webp": Parser("i.webp", encoded(".webp", cv2.merge([GREY] * 3)), image_files.read_rgb),
+    "bmp": Parser("i.bmp", encoded(".bmp", GREY), image_files.read_rgb),
+    "ppm": Parser("i.ppm", encoded(".ppm", cv2.merge([GREY] * 3)), image_files.read_rgb),
+    "tiff": Parser("i.tiff", encoded(".tiff", GREY), image_files.read_rgb),
+    "mask": Parser("m.png", encoded(".png", GREY), image_files.read_mask),
     "film": Parser(
         "v.mp4",
         written(
@@ -336,7 +332,7 @@ PARSERS = {
     ),
     "colmap": codec("colmap", ".bin", lambda: colmap_recordings.array_bytes(Z)),
     "confidence": Parser(
-        "d.npz", lambda: npy(GREY), depth_io.read_confidence,
+        "d.npz", lambda: npy(GREY), depth_files.read_confidence,
         wrap=partial(zipped, name="confidence.npy"),
     ),
     "depth folder": Parser(
@@ -439,7 +435,7 @@ PARSERS = {
     "intrinsics": Parser("k.txt", text("60 0 31\n0 61 23\n0 0 1\n"), read_calibration),
     "transform": Parser(
         "e.txt", text(MATRIX_TEXT),
-        lambda path: rgbd_calibration.read_transform(path.parent, path.name),
+        lambda path: calibration.read_transform(path.parent, path.name),
     ),
     "calib.txt": Parser(
         "calib.txt", lambda: calib(truths()[0], truths()[0]).replace("3.0", "0").encode(),
@@ -449,17 +445,17 @@ PARSERS = {
     "cam.txt": Parser(
         "0_cam.txt",
         lambda: cam_text(truths()[0].camera.K, truths()[0].camera.cam_from_world).encode(),
-        mvsnet_files.read_cam,
+        mvsnet_cameras.read_cam,
     ),
     "clip.txt": Parser(
         "c.txt",
         lambda: realestate10k_clips.camera_text([f.camera for f in true_frames()]).encode(),
-        realestate10k_cameras.read,
+        cameras.read,
     ),
     "hypersim cameras": Parser(
         "c.csv",
         text(",".join(["scene_name", *MATRIX]) + "\nai_001_001" + ",1.0" * 9 + "\n"),
-        lambda path: hypersim_tables.read_projections(path.parent, path),
+        lambda path: tables.read_projections(path.parent, path),
     ),
     "hypersim scene": Parser(
         "metadata_scene.csv", text("parameter_name,parameter_value\nmeters_per_asset_unit,0.02\n"),
@@ -467,7 +463,7 @@ PARSERS = {
     ),
     "matches": Parser(
         "m.csv", text("frame0,frame1,x0,y0,x1,y1\na,b,1.5,2,3,4\n"),
-        lambda path: matches.read_pairs(path, ["a", "b"]),
+        lambda path: sparse_matches.read_pairs(path, ["a", "b"]),
     ),
     # YAML
     "recipe": Parser(
@@ -477,11 +473,11 @@ PARSERS = {
     ),
     "rgbd.yaml": Parser(
         "rgbd.yaml", text("layout: tum\ndepth_scale: 0.001\nintrinsics: '60,61,31,23'\n"),
-        lambda path: rgbd.describe(path.parent, rgbd_options.RgbdOptions()),
+        lambda path: rgbd.describe(path.parent, options.RgbdOptions()),
     ),
     "yaml": Parser(
         "y.yaml", text("a: &a {b: [1, 2.5, yes, null]}\nc: *a\nd: 2024-01-01\n"),
-        lambda path: recipe_file.parse_yaml(path.read_text("utf-8", "replace")), (yaml.YAMLError,),
+        lambda path: yaml_files.parse_yaml(path.read_text("utf-8", "replace")), (yaml.YAMLError,),
         examples=150,
     ),
     "training": Parser(
@@ -512,7 +508,7 @@ PARSERS = {
 def _hypersim_unit(path: Path) -> None:
     (path.parent / "_detail").mkdir(exist_ok=True)
     shutil.copy(path, path.parent / "_detail" / path.name)
-    hypersim_tables.read_metres_per_unit(path.parent)
+    tables.read_metres_per_unit(path.parent)
 
 
 @pytest.mark.parametrize("case", PARSERS)

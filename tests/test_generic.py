@@ -19,7 +19,7 @@ from cameo_data.correspondence import correspond
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.frames import read_view
 from cameo_data.sources import open_source, source_spec
-from cameo_data.sources.generic_records import Defaults, FrameRecord, SceneRecord
+from cameo_data.sources.generic.records import Defaults, FrameRecord, SceneRecord
 from cameo_data.transforms import OPENCV_FROM_OPENGL
 from cameo_data.types import Scene, Verdict, View
 

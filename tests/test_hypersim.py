@@ -12,10 +12,11 @@ import pytest
 from mvs_fixtures import HW, SCENE, assert_exact, pose, read_all, save_hdf5, save_image
 from mvs_fixtures import Truth as Rendered
 
-from cameo_data import raycast, transforms
+from cameo_data import transforms
 from cameo_data.errors import DataError, Reason
+from cameo_data.geometry import raycast
 from cameo_data.sources import open_source, source_spec
-from cameo_data.sources.hypersim import pinhole
+from cameo_data.sources.hypersim.source import pinhole
 from cameo_data.types import Camera
 
 METRES_PER_UNIT = 0.0254

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cameo_data import open3d_import
+from cameo_data.io import open3d_import
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("cameo_data", "cameo_train")
@@ -18,7 +18,7 @@ LAYERS = [
     ["cameo_data.transforms"],
     ["cameo_data.types"],
     ["cameo_data.camera"],
-    ["cameo_data.correspondence", "cameo_data.raycast"],
+    ["cameo_data.correspondence", "cameo_data.geometry.raycast"],
     ["cameo_data.build"],
 ]
 # package -> what it must not import

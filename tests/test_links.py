@@ -26,14 +26,14 @@ import test_wildrgbd
 from build_scenes import write_scenes
 from click.testing import CliRunner
 
-from cameo_data import files
 from cameo_data.cli import main
 from cameo_data.errors import DataError, Reason
-from cameo_data.files import FileDefect
 from cameo_data.frames import read_view
+from cameo_data.io import files
+from cameo_data.io.files import FileDefect
 from cameo_data.sources import open_source, source_names
-from cameo_data.sources.folders import find_scenes
-from cameo_data.sources.scene_walk import MAX_DEPTH
+from cameo_data.sources.common.scene_folders import find_scenes
+from cameo_data.sources.common.scene_walk import MAX_DEPTH
 
 SCENE = "rec"
 

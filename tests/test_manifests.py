@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cameo_data import recipe as recipes
-from cameo_data import recipe_file
+from cameo_data.io import yaml_files
 from cameo_data.sources import source_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,7 +22,7 @@ def test_there_are_some() -> None:
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_a_manifest_is_a_recipe(path: Path) -> None:
-    made = recipes.make(recipe_file.load(path))
+    made = recipes.make(yaml_files.load(path))
     assert made.source.name in source_names()
     assert not Path(made.source.root).is_absolute()
     assert recipes.make(made.record()).hash() == made.hash()

@@ -23,10 +23,10 @@ from mvs_fixtures import (
 )
 from scipy.spatial.transform import Rotation
 
-from cameo_data import undistortion
 from cameo_data.errors import DataError, Reason
+from cameo_data.geometry import undistortion
 from cameo_data.sources import open_source, source_spec
-from cameo_data.sources.megadepth_models import undistorted_K
+from cameo_data.sources.megadepth.models import undistorted_K
 from cameo_data.types import Camera, Lens
 
 LENS = Lens("SIMPLE_RADIAL", (60.0, 32.0, 24.0, -0.1), HW)

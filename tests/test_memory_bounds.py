@@ -16,16 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cameo_data import array_files, files, matches, parsing, pickled_values
-from cameo_data.files import FileDefect
-from cameo_data.sources import (
-    co3d_annotations,
-    co3d_index,
-    hypersim_tables,
-    realestate10k_cameras,
-    trajectories,
-)
-from cameo_data.sources.co3d_index import FrameIndex
+from cameo_data.geometry import sparse_matches
+from cameo_data.io import array_files, files, parsing, pickled_values
+from cameo_data.io.files import FileDefect
+from cameo_data.sources.co3d import annotations as co3d_annotations
+from cameo_data.sources.co3d import index as co3d_index
+from cameo_data.sources.co3d.index import FrameIndex
+from cameo_data.sources.common import trajectories
+from cameo_data.sources.hypersim import tables
+from cameo_data.sources.realestate10k import cameras
 
 MB = 1_000_000
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "limits.md"
@@ -145,10 +144,10 @@ TABLES: dict[str, tuple[Read, str]] = {
     "poses": (lambda path: trajectories.read_rows(path, ["t", "matrix"]), "# t\n"),
     "log": (trajectories.read_log, "\n"),
     "index": (trajectories.read_index, "# timestamp file\n"),
-    "clip": (realestate10k_cameras.read, "http://video\n"),
-    "matches": (lambda path: matches.read_pairs(path, "ab"), "frame0,frame1,x0,y0,x1,y1\n"),
+    "clip": (cameras.read, "http://video\n"),
+    "matches": (lambda path: sparse_matches.read_pairs(path, "ab"), "frame0,frame1,x0,y0,x1,y1\n"),
     "hypersim": (
-        lambda path: hypersim_tables.read_projections(path.parent, path),
+        lambda path: tables.read_projections(path.parent, path),
         ",".join(["scene_name", *(f"M_cam_from_uv_{r}{c}" for r in range(3) for c in range(3))])
         + "\n",
     ),

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from cameo_data import image_io, orientation, png_files
 from cameo_data.cli import main
 from cameo_data.errors import DataError
-from cameo_data.files import FileDefect
 from cameo_data.frames import read_view
+from cameo_data.io import image_files, orientation, png_files
+from cameo_data.io.files import FileDefect
 from cameo_data.sources import open_source, source_names, source_spec
 from cameo_data.types import Scene, View
 
@@ -77,16 +77,16 @@ def test_each_rule_on_each_kind_of_file(kind: str, tag: int, tmp_path: Path) -> 
     path.write_bytes(encode(SMOOTH, tag, kind))
     displayed = shown(path.read_bytes())
     with pytest.raises(FileDefect, match=rf"EXIF orientation {tag} .*exif_orientation=displayed"):
-        image_io.read_rgb(path)
+        image_files.read_rgb(path)
     with pytest.raises(FileDefect, match="EXIF"):
-        image_io.read_hw(path)
+        image_files.read_hw(path)
     for rule, expected in (
         ("stored", orientation.turn_back(displayed, tag)),
         ("displayed", displayed),
     ):
-        file = image_io.read_rgb(path, rule)  # type: ignore[arg-type]
+        file = image_files.read_rgb(path, rule)  # type: ignore[arg-type]
         np.testing.assert_array_equal(file.rgb, expected)
-        assert image_io.read_hw(path, rule) == expected.shape[:2]  # type: ignore[arg-type]
+        assert image_files.read_hw(path, rule) == expected.shape[:2]  # type: ignore[arg-type]
         assert file.plain == (rule == "stored" and kind != "TIFF")
         if file.plain:
             np.testing.assert_array_equal(shown(file.data), expected)
@@ -101,8 +101,8 @@ def test_a_tag_in_xmp_counts_as_well(kind: str, tmp_path: Path) -> None:
     path.write_bytes(encode(SMOOTH, 6, kind, xmp=True))
     assert shown(path.read_bytes()).shape == (32, 24, 3)  # viewers turn it
     with pytest.raises(FileDefect, match="EXIF orientation 6"):
-        image_io.read_rgb(path)
-    file = image_io.read_rgb(path, "stored")
+        image_files.read_rgb(path)
+    file = image_files.read_rgb(path, "stored")
     assert file.plain
     np.testing.assert_array_equal(shown(file.data), file.rgb)
 
@@ -120,10 +120,10 @@ def test_a_png_may_hide_its_tag(where: str, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png_files.join(parts))
     assert shown(path.read_bytes()).shape == (32, 24, 3)  # viewers find it
-    for read in (image_io.read_hw, image_io.read_rgb):
+    for read in (image_files.read_hw, image_files.read_rgb):
         with pytest.raises(FileDefect, match="EXIF orientation 6"):
             read(path)
-    file = image_io.read_rgb(path, "stored")
+    file = image_files.read_rgb(path, "stored")
     assert file.plain
     np.testing.assert_array_equal(shown(file.data), SMOOTH)
 
@@ -132,7 +132,7 @@ def test_a_png_may_hide_its_tag(where: str, tmp_path: Path) -> None:
 def test_tags_that_turn_nothing_leave_the_bytes_alone(tag: int, tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(encode(SMOOTH, tag))
-    file = image_io.read_rgb(path)
+    file = image_files.read_rgb(path)
     assert file.plain
     assert file.data == path.read_bytes()
 
@@ -146,14 +146,14 @@ def test_taking_the_tag_out_leaves_profile_and_pixels(kind: str, tmp_path: Path)
     exif[orientation.TAG] = 3
     path = tmp_path / "a.img"
     Image.fromarray(SMOOTH).save(path, kind, exif=exif, icc_profile=profile)
-    file = image_io.read_rgb(path, "stored")
+    file = image_files.read_rgb(path, "stored")
     assert Image.open(io.BytesIO(file.data)).info["icc_profile"] == profile
     before = np.asarray(Image.open(path).convert("RGB"))
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(file.data))), before)
 
 
 def test_depth_with_a_tag_is_refused(tmp_path: Path) -> None:
-    from cameo_data import depth_io
+    from cameo_data.io import depth_files
     from cameo_data.types import DepthRef
 
     exif = Image.Exif()
@@ -161,7 +161,7 @@ def test_depth_with_a_tag_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "d.png"
     Image.fromarray(np.full((4, 6), 1000, np.uint16)).save(path, exif=exif)
     with pytest.raises(FileDefect, match=r"d\.png has EXIF orientation 6.*write it again without"):
-        depth_io.read_depth(DepthRef(path, "uint16", 0.001))
+        depth_files.read_depth(DepthRef(path, "uint16", 0.001))
 
 
 # --- recordings whose pictures are stored turned, everything else as displayed -------------------
@@ -347,10 +347,10 @@ def test_masks_follow_the_rule_too(tmp_path: Path) -> None:
     path = tmp_path / "m.png"
     Image.fromarray(mask).save(path, exif=exif_of(6))
     with pytest.raises(FileDefect, match="EXIF"):
-        image_io.read_mask(path)
-    np.testing.assert_array_equal(image_io.read_mask(path, exif="stored"), mask > 0)
+        image_files.read_mask(path)
+    np.testing.assert_array_equal(image_files.read_mask(path, exif="stored"), mask > 0)
     np.testing.assert_array_equal(
-        image_io.read_mask(path, exif="displayed"), orientation.turn(mask, 6) > 0
+        image_files.read_mask(path, exif="displayed"), orientation.turn(mask, 6) > 0
     )
 
 
@@ -368,21 +368,21 @@ def test_sources_of_colmap_models_ignore_the_tag() -> None:
 
 
 def test_videos_that_ask_to_be_turned_are_refused(tmp_path: Path) -> None:
-    from cameo_data import video_io
+    from cameo_data.io import video_files
 
     path = tmp_path / "v.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 48))
     for _ in range(3):
         writer.write(np.full((48, 64, 3), 90, np.uint8))
     writer.release()
-    assert video_io.video_hw(path) == (48, 64)
+    assert video_files.video_hw(path) == (48, 64)
     data = bytearray(path.read_bytes())
     matrix = data.index(b"tkhd") + 44  # of a track header, version 0 (ISO 14496-12)
     turn = (0, 0x10000, 0, -0x10000, 0, 0, 48 << 16, 0, 0x40000000)
     data[matrix : matrix + 36] = struct.pack(">9i", *turn)
     path.write_bytes(bytes(data))
     with pytest.raises(FileDefect, match=r"asks players to turn it by 90°.*extract its frames"):
-        video_io.video_hw(path)
+        video_files.video_hw(path)
 
 
 def test_colmap_counts_stored_pixels(tmp_path: Path) -> None:
@@ -416,10 +416,10 @@ def test_colmap_counts_stored_pixels(tmp_path: Path) -> None:
 
 def test_chunks_of_jpegs_follow_the_rule(tmp_path: Path) -> None:
     with pytest.raises(FileDefect, match="EXIF orientation 8"):
-        image_io.decode_rgb(encode(SMOOTH, 8), "chunk, scene 0")
-    file = image_io.decode_rgb(encode(SMOOTH, 8), "chunk, scene 0", "by_size", (24, 32))
+        image_files.decode_rgb(encode(SMOOTH, 8), "chunk, scene 0")
+    file = image_files.decode_rgb(encode(SMOOTH, 8), "chunk, scene 0", "by_size", (24, 32))
     assert file.rgb.shape == (24, 32, 3)
-    file = image_io.decode_rgb(encode(SMOOTH, 8), "chunk, scene 0", "by_size", (32, 24))
+    file = image_files.decode_rgb(encode(SMOOTH, 8), "chunk, scene 0", "by_size", (32, 24))
     assert file.rgb.shape == (32, 24, 3)
     with pytest.raises(FileDefect, match="EXIF orientation 3"):  # no size tells
-        image_io.decode_rgb(encode(SMOOTH, 3), "chunk, scene 0", "by_size", (24, 32))
+        image_files.decode_rgb(encode(SMOOTH, 3), "chunk, scene 0", "by_size", (24, 32))

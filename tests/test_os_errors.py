@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cameo_data import os_errors
 from cameo_data.cli import main
+from cameo_data.io import os_errors
 
 REMEDIES = {
     errno.ENOSPC: "free space on that disk",

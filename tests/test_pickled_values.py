@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cameo_data.pickled_values import OPAQUE, read_object_array
+from cameo_data.io.pickled_values import OPAQUE, read_object_array
 
 ITEMS: list[Any] = [
     "Undistorted_SfM/0000/images/a é.jpg", None, np.arange(9.0).reshape(3, 3), 7, 2.5, True,

@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
-from cameo_data import image_io, png_files
 from cameo_data.cli import main
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
+from cameo_data.io import image_files, png_files
+from cameo_data.io.files import FileDefect
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (24, 31, 3), np.uint8)
@@ -47,7 +47,7 @@ def test_files_of_other_kinds_are_called_by_their_kind(
     data, name, remedy = UNREAD[kind]
     path = tmp_path / f"0000.{kind if ending == 'own' else ending}"
     path.write_bytes(data)
-    for read in (image_io.read_hw, image_io.read_rgb, image_io.read_mask):
+    for read in (image_files.read_hw, image_files.read_rgb, image_files.read_mask):
         with pytest.raises(FileDefect) as caught:
             read(path)
         assert caught.value.reason is Reason.UNREADABLE_IMAGE
@@ -74,10 +74,10 @@ def test_big_tiffs_are_tiffs(tmp_path: Path) -> None:
     image.save(tmp_path / "a.tif", big_tiff=True, tiffinfo={0x0112: 6})
     assert (tmp_path / "a.tif").read_bytes()[2] == 43
     with pytest.raises(FileDefect, match="EXIF orientation 6"):
-        image_io.read_hw(tmp_path / "a.tif")
-    file = image_io.read_rgb(tmp_path / "a.tif", "stored")
+        image_files.read_hw(tmp_path / "a.tif")
+    file = image_files.read_rgb(tmp_path / "a.tif", "stored")
     np.testing.assert_array_equal(file.rgb, RGB)
-    assert image_io.read_hw(tmp_path / "a.tif", "displayed") == (31, 24)
+    assert image_files.read_hw(tmp_path / "a.tif", "displayed") == (31, 24)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -86,12 +86,12 @@ def test_tiffs_of_floats_are_no_pictures_and_say_so(
 ) -> None:
     path = tmp_path / "a.tif"
     assert cv2.imwrite(str(path), RGB.astype(dtype) / 255)
-    assert image_io.read_hw(path) == (24, 31)
-    for read in (image_io.read_rgb, image_io.read_mask):
+    assert image_files.read_hw(path) == (24, 31)
+    for read in (image_files.read_rgb, image_files.read_mask):
         with pytest.raises(FileDefect, match=r"a TIFF of floating-point.*convert to 8-bit PNG"):
             read(path)
     assert capfd.readouterr().err == ""
-    values = image_io.read_unchanged(path, Reason.UNREADABLE_DEPTH)
+    values = image_files.read_unchanged(path, Reason.UNREADABLE_DEPTH)
     np.testing.assert_array_equal(values, RGB.astype(dtype) / 255)
 
 
@@ -99,9 +99,9 @@ def test_tiffs_of_floats_are_no_pictures_and_say_so(
 def test_every_kind_of_picture_that_is_read(kind: str, tmp_path: Path) -> None:
     recordings.save(tmp_path / f"a.{kind}", RGB)
     expected = cv2.imread(str(tmp_path / f"a.{kind}"))[..., ::-1]
-    file = image_io.read_rgb(tmp_path / f"a.{kind}")
+    file = image_files.read_rgb(tmp_path / f"a.{kind}")
     np.testing.assert_array_equal(file.rgb, expected)
-    assert image_io.read_hw(tmp_path / f"a.{kind}") == (24, 31)
+    assert image_files.read_hw(tmp_path / f"a.{kind}") == (24, 31)
     assert file.plain == (kind in ("jpg", "png", "webp"))
 
 
@@ -118,9 +118,9 @@ def test_damaged_pictures_end_in_a_defect_or_a_picture(
         for place in rng.integers(0, min(len(data), 400), rng.integers(1, 4)):
             data[place] = rng.integers(0, 256)
         path.write_bytes(bytes(data[: rng.integers(len(data) // 2, len(data) + 1)]))
-        for read in (image_io.read_hw, image_io.read_rgb, image_io.read_mask):
+        for read in (image_files.read_hw, image_files.read_rgb, image_files.read_mask):
             try:
-                read(path, "stored") if read is not image_io.read_mask else read(path)
+                read(path, "stored") if read is not image_files.read_mask else read(path)
             except FileDefect:
                 continue
     assert "libpng" not in capfd.readouterr().err
@@ -146,7 +146,7 @@ def test_pngs_of_every_kind_are_decoded_as_before(
     path = tmp_path / "a.png"
     path.write_bytes(data.getvalue())
     expected = cv2.imdecode(np.frombuffer(data.getvalue(), np.uint8), cv2.IMREAD_COLOR_RGB)
-    np.testing.assert_array_equal(image_io.read_rgb(path).rgb, expected)
+    np.testing.assert_array_equal(image_files.read_rgb(path).rgb, expected)
 
 
 def interlace(data: bytes) -> bytes:
@@ -203,11 +203,11 @@ def test_damaged_pngs_are_refused_without_a_word_on_stderr(
     for name, (data, message) in cases.items():
         path = tmp_path / f"{name}.png"
         path.write_bytes(data)
-        for read in (image_io.read_rgb, image_io.read_mask):
+        for read in (image_files.read_rgb, image_files.read_mask):
             with pytest.raises(FileDefect, match=message):
                 read(path)
         with pytest.raises(FileDefect):
-            image_io.read_unchanged(path, Reason.UNREADABLE_DEPTH)
+            image_files.read_unchanged(path, Reason.UNREADABLE_DEPTH)
     assert capfd.readouterr().err == ""
 
 
@@ -225,7 +225,7 @@ def test_odd_profiles_and_trailing_pixels_are_read_in_silence(
     more = zlib.compress(zlib.decompress(pixels(sound)) + b"more")
     for data in (png_files.join(parts), damaged(sound, b"IDAT", more)):
         (tmp_path / "a.png").write_bytes(data)
-        np.testing.assert_array_equal(image_io.read_rgb(tmp_path / "a.png").rgb, RGB[..., ::-1])
+        np.testing.assert_array_equal(image_files.read_rgb(tmp_path / "a.png").rgb, RGB[..., ::-1])
     assert capfd.readouterr().err == ""
 
 
@@ -233,7 +233,7 @@ def test_colour_of_16_bits_is_not_copied_as_it_is(tmp_path: Path) -> None:
     """Pillow calls it RGB and cuts each value to its high byte; a reader may scale instead."""
     deep = RNG.integers(0, 65536, (24, 31, 3), np.uint16)
     recordings.save(tmp_path / "a.png", deep)
-    file = image_io.read_rgb(tmp_path / "a.png")
+    file = image_files.read_rgb(tmp_path / "a.png")
     assert not file.plain
     np.testing.assert_array_equal(file.rgb, (deep >> 8).astype(np.uint8)[..., ::-1])
 
@@ -251,13 +251,13 @@ MASK[3:9, 4:20] = 1
 )
 def test_masks_of_every_white(stored: NDArray[np.generic], tmp_path: Path) -> None:
     recordings.save(tmp_path / "m.png", stored)
-    np.testing.assert_array_equal(image_io.read_mask(tmp_path / "m.png"), MASK > 0)
+    np.testing.assert_array_equal(image_files.read_mask(tmp_path / "m.png"), MASK > 0)
 
 
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tiff", "bmp", "pgm"])
 def test_masks_in_every_kind_of_picture(kind: str, tmp_path: Path) -> None:
     recordings.save(tmp_path / f"m.{kind}", MASK * 255)
-    found = image_io.read_mask(tmp_path / f"m.{kind}")
+    found = image_files.read_mask(tmp_path / f"m.{kind}")
     assert found.shape == MASK.shape
     assert np.mean(found != (MASK > 0)) < 0.02  # JPEG and WebP blur the outline
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from cameo_data.cli import main
 from cameo_data.sources import source_names
-from cameo_data.sources.raw_captures import CAPTURES, advice
+from cameo_data.sources.common.raw_captures import CAPTURES, advice
 
 # kind -> names in its folder (a folder where it ends with /)
 FIXTURES: dict[str, tuple[list[str], str]] = {

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from cameo_data import camera as cameras
-from cameo_data import raycast, transforms
-from cameo_data.raycast import KINDS, Primitive, cast, orbit_rotation, placed
+from cameo_data import transforms
+from cameo_data.geometry import raycast
+from cameo_data.geometry.raycast import KINDS, Primitive, cast, orbit_rotation, placed
 from cameo_data.types import Camera, Verdict
 
 RAYS = 4000

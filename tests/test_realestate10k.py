@@ -23,7 +23,7 @@ from cameo_data.correspondence import correspond
 from cameo_data.errors import DataError, Reason
 from cameo_data.frames import read_view
 from cameo_data.sources import open_source, source_spec
-from cameo_data.sources.realestate10k_cameras import intrinsics
+from cameo_data.sources.realestate10k.cameras import intrinsics
 from cameo_data.types import Camera, Scene, Verdict, View
 
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from cameo_data import recipe as recipes
-from cameo_data import recipe_file
 from cameo_data.errors import UsageError
+from cameo_data.io import yaml_files
 from cameo_data.shards import layout
 
 SOURCE = {"name": "synthetic", "root": "scenes"}
@@ -21,7 +21,7 @@ def make(**fields):
 def test_the_resolved_recipe_reads_back(tmp_path):
     one = make(strides=[16, 8, 8], size=512, max_failures="5%", seed=3)
     (tmp_path / "recipe.yaml").write_text(one.yaml())
-    again = recipes.make(recipe_file.load(tmp_path / "recipe.yaml"))
+    again = recipes.make(yaml_files.load(tmp_path / "recipe.yaml"))
     assert again == one
     assert again.hash() == one.hash()
     assert (one.strides, one.size, one.max_failures) == ((8, 16), "512x512", 0.05)
@@ -124,12 +124,12 @@ def test_stored_strides():
 
 def test_flags_override_key_by_key():
     file = {"source": {**SOURCE, "options": {"a": 1, "b": 2}}, "views": 3, "seed": 1}
-    merged = recipe_file.merge(file, {"seed": 2, "source": {"options": {"b": 3}}})
+    merged = yaml_files.merge(file, {"seed": 2, "source": {"options": {"b": 3}}})
     assert merged == {"source": {**SOURCE, "options": {"a": 1, "b": 3}}, "views": 3, "seed": 2}
-    other = recipe_file.merge(file, {"source": {"name": "rgbd", "root": "r"}})
+    other = yaml_files.merge(file, {"source": {"name": "rgbd", "root": "r"}})
     assert other["source"] == {"name": "rgbd", "root": "r", "options": {}}
-    assert recipe_file.merge({}, {"source": SOURCE}) == {"source": SOURCE}
-    assert recipe_file.merge(file, {"source": {}}) == file
+    assert yaml_files.merge({}, {"source": SOURCE}) == {"source": SOURCE}
+    assert yaml_files.merge(file, {"source": {}}) == file
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_file_that_is_no_recipe_is_one_line(text, says, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(ValueError) as caught:
-        recipe_file.load(path)
+        yaml_files.load(path)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -161,14 +161,14 @@ def test_nested_aliases_are_refused(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("\n".join(lines))
     with pytest.raises(ValueError, match="more than 32 aliases"):
-        recipe_file.load(path)
+        yaml_files.load(path)
 
 
 def test_a_huge_file_is_refused(tmp_path):
     path = tmp_path / "recipe.yaml"
-    path.write_bytes(b"#" * (recipe_file.MAX_FILE_BYTES + 1))
+    path.write_bytes(b"#" * (yaml_files.MAX_FILE_BYTES + 1))
     with pytest.raises(ValueError, match="expected at most"):
-        recipe_file.load(path)
+        yaml_files.load(path)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_huge_file_is_refused(tmp_path):
     ],
 )
 def test_option_values(text, value):
-    assert recipe_file.parse_option(text) == value
+    assert yaml_files.parse_option(text) == value
 
 
 def test_canonical_json_depends_on_the_values_alone():
@@ -195,7 +195,7 @@ def test_the_demo_is_a_recipe():
     from importlib.resources import as_file, files
 
     with as_file(files("cameo_data") / "manifests" / "demo.yaml") as path:
-        assert recipes.make(recipe_file.load(path)).views == 4
+        assert recipes.make(yaml_files.load(path)).views == 4
 
 
 DEEP = "[" * 100_000
@@ -226,21 +226,21 @@ def test_hostile_yaml_is_one_line(tmp_path: Path, case: str) -> None:
     path = tmp_path / "r.yaml"
     path.write_text(text)
     with pytest.raises(UsageError) as caught:
-        recipe_file.load(path)
+        yaml_files.load(path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     with pytest.raises(yaml.YAMLError):
-        recipe_file.parse_yaml(text)
+        yaml_files.parse_yaml(text)
 
 
 def test_yaml_that_could_be_read_in_two_ways_is_text() -> None:
     text = "a: 2024-01-01\nb: 1:30\nc: -1:30.5\nd: {x: 1.5, y: [true, null, 7]}\n'on': 0x10\n"
-    assert recipe_file.parse_yaml(text) == {
+    assert yaml_files.parse_yaml(text) == {
         "a": "2024-01-01",
         "b": "1:30",
         "c": "-1:30.5",
         "d": {"x": 1.5, "y": [True, None, 7]},
         "on": 16,
     }
-    merged = recipe_file.parse_yaml("a: &a {x: 1}\nb: {<<: *a, y: 2}")
+    merged = yaml_files.parse_yaml("a: &a {x: 1}\nb: {<<: *a, y: 2}")
     assert merged == {"a": {"x": 1}, "b": {"x": 1, "y": 2}}

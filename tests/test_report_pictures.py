@@ -5,7 +5,7 @@ import pytest
 from report_fixtures import HW, make_sample
 
 from cameo_data.correspondence import correspond_prepared
-from cameo_data.report import agreement, choose, matches, overlay, palette, pictures
+from cameo_data.report import agreement, matches, overlay, palette, pictures, selection
 from cameo_data.types import Correspondence, Verdict
 
 
@@ -160,13 +160,13 @@ def test_thumbnails_are_bounded_and_never_enlarged():
 
 
 def test_pairs_span_rotation(sample):
-    chosen = choose.pairs(sample, 3)
+    chosen = selection.pairs(sample, 3)
     angles = [float(sample.rotation_deg[pair]) for pair in chosen]
     every = sample.rotation_deg[np.triu_indices(4, 1)]
     assert angles == sorted(angles)
     assert angles[0] == every.min()
     assert angles[-1] == every.max()
-    assert choose.pairs(sample, 99) == sorted(
+    assert selection.pairs(sample, 99) == sorted(
         {(a, b) for a in range(4) for b in range(a + 1, 4)},
         key=lambda pair: sample.rotation_deg[pair],
     )
@@ -174,11 +174,11 @@ def test_pairs_span_rotation(sample):
 
 def test_groups_span_rotation_and_depend_on_the_seed():
     largest = list(np.random.default_rng(0).uniform(0, 180, 200))
-    chosen = choose.groups(largest, 6, seed=1)
+    chosen = selection.groups(largest, 6, seed=1)
     assert chosen == sorted(set(chosen))
     assert len(chosen) == 6
     assert np.ptp([largest[i] for i in chosen]) > 90
-    assert chosen == choose.groups(largest, 6, seed=1)
-    assert chosen != choose.groups(largest, 6, seed=2)
-    assert choose.groups(largest[:3], 6) == [0, 1, 2]
-    assert choose.groups(largest, 0) == []
+    assert chosen == selection.groups(largest, 6, seed=1)
+    assert chosen != selection.groups(largest, 6, seed=2)
+    assert selection.groups(largest[:3], 6) == [0, 1, 2]
+    assert selection.groups(largest, 0) == []

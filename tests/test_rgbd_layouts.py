@@ -11,7 +11,8 @@ from rgbd_recordings import HW, collect, true_frames
 
 from cameo_data import transforms
 from cameo_data.errors import DataError, Reason
-from cameo_data.sources import open_source, rgbd_layouts, source_spec
+from cameo_data.sources import open_source, source_spec
+from cameo_data.sources.rgbd import layouts
 from cameo_data.types import Camera
 
 WRITERS = {
@@ -27,7 +28,7 @@ OPTIONS = {"7scenes": recordings.OPTIONS_7SCENES, "tum": {"intrinsics": recordin
 @pytest.mark.parametrize("layout", WRITERS)
 def test_layout_is_recognised_by_itself(layout: str, tmp_path: Path) -> None:
     folder = WRITERS[layout](tmp_path / "scene")
-    found = rgbd_layouts.recognise(folder)
+    found = layouts.recognise(folder)
     assert found is not None
     assert found.name == layout
     assert source_spec("rgbd").recognise(folder)

@@ -12,11 +12,11 @@ import yaml
 from rgbd_recordings import INTRINSICS, collect, quaternion_line, true_frames
 
 from cameo_data import transforms
-from cameo_data.depth_io import CODECS
 from cameo_data.errors import DataError, Reason
+from cameo_data.io.depth_files import CODECS
 from cameo_data.sources import open_source
-from cameo_data.sources.rgbd_layouts import LAYOUTS
-from cameo_data.sources.rgbd_options import Recording, RgbdOptions
+from cameo_data.sources.rgbd.layouts import LAYOUTS
+from cameo_data.sources.rgbd.options import Recording, RgbdOptions
 
 BASE: dict[str, Any] = {
     "color": "left/*.png",

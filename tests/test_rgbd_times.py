@@ -13,7 +13,7 @@ from rgbd_recordings import HW, INTRINSICS
 
 from cameo_data.errors import DataError
 from cameo_data.sources import open_source
-from cameo_data.sources.rgbd_times import UNITS, Clock, common_unit
+from cameo_data.sources.rgbd.times import UNITS, Clock, common_unit
 from cameo_data.types import Scene
 
 TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}

@@ -11,12 +11,12 @@ import pytest
 from colmap_recordings import HW, LENSES, SCENE, colour_of, names, poses, take, write_text_model
 from rgbd_recordings import save
 
-from cameo_data import raycast
 from cameo_data.correspondence import correspond_prepared, prepare
 from cameo_data.errors import DataError, Reason
 from cameo_data.frames import read_view
+from cameo_data.geometry import raycast
 from cameo_data.sources import open_source, source_spec
-from cameo_data.sources.recognition import formats_of
+from cameo_data.sources.common.recognition import formats_of
 from cameo_data.types import Lens, Scene, Verdict
 
 FISHEYE = Lens("OPENCV_FISHEYE", LENSES["OPENCV_FISHEYE"], HW)

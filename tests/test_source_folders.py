@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
+from cameo_data.io.files import FileDefect
 from cameo_data.sources import open_source, source_spec
-from cameo_data.sources.folders import MOST_LOOKED_INTO, FolderSource, find_scenes, looks_like
-from cameo_data.sources.recognition import formats_of
+from cameo_data.sources.common.recognition import formats_of
+from cameo_data.sources.common.scene_folders import (
+    MOST_LOOKED_INTO,
+    FolderSource,
+    find_scenes,
+    looks_like,
+)
 
 
 def is_scene(folder: Path) -> bool:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from colmap_recordings import HW, LENSES, SCENE, write_dense, write_sparse
 
-from cameo_data import ShardReader, raycast, recipe
+from cameo_data import ShardReader, recipe
 from cameo_data.build import build
 from cameo_data.build.scene_survey import fingerprint
 from cameo_data.camera import project, unproject
 from cameo_data.errors import DataError
-from cameo_data.matches import COLUMNS, matched_share, read_pairs
+from cameo_data.geometry import raycast
+from cameo_data.geometry.sparse_matches import COLUMNS, matched_share, read_pairs
 from cameo_data.shards import layout, members
 from cameo_data.shards.pack import pack_sample
 from cameo_data.shards.unpack import unpack_sample

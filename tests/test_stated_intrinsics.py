@@ -11,10 +11,10 @@ from rgbd_recordings import HW, K, save, true_frames
 
 from cameo_data.camera import field_of_view_deg, project, unproject
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
 from cameo_data.frames import read_view
+from cameo_data.io.files import FileDefect
 from cameo_data.sources import open_source
-from cameo_data.sources.stated_intrinsics import Mirrored, check_size, check_view, doubts
+from cameo_data.sources.common.stated_intrinsics import Mirrored, check_size, check_view, doubts
 from cameo_data.types import Camera
 
 FLIP = np.diag([1.0, -1.0, 1.0, 1.0])

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from cameo_data import transforms
-from cameo_data.files import FileDefect
-from cameo_data.sources.stated_poses import SCALE_TOLERANCE, Direction, StatedPoses
+from cameo_data.io.files import FileDefect
+from cameo_data.sources.common.stated_poses import SCALE_TOLERANCE, Direction, StatedPoses
 
 DIRECTIONS: tuple[Direction, ...] = ("world_from_cam", "cam_from_world")
 seeds = st.integers(0, 10_000)

@@ -16,9 +16,9 @@ from click.testing import CliRunner
 
 from cameo_data.cli import main
 from cameo_data.errors import DataError, Failure, Reason
-from cameo_data.overview import MAX_FAILURES, evenly, overview
+from cameo_data.inspection.overview import MAX_FAILURES, evenly, overview
 from cameo_data.recipe import source_recipe
-from cameo_data.sources.subset import subset
+from cameo_data.sources.common.subset import subset
 from cameo_data.types import Camera, Frame, Scene
 
 TINY = ["--views", "3", "--stride", "8", "--min-overlap", "0.05", "--workers", "1"]

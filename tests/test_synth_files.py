@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cameo_data import raycast
 from cameo_data.cli import main
 from cameo_data.errors import DataError
+from cameo_data.geometry import raycast
 from cameo_data.synth import exact, generate, job, render
 from cameo_data.types import Verdict
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cameo_data import camera as cameras
-from cameo_data import raycast, transforms
+from cameo_data import transforms
+from cameo_data.geometry import raycast
 from cameo_data.synth import generate, paths, render
 from cameo_data.synth.layouts import LAYOUTS, MIXED
 from cameo_data.synth.stage import Sky, Stage, Surface

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cameo_data import camera as cameras
-from cameo_data import raycast
+from cameo_data.geometry import raycast
 from cameo_data.synth import render, textures
 from cameo_data.synth.stage import Sky, Stage, Surface
 

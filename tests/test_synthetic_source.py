@@ -9,7 +9,7 @@ import pytest
 from cameo_data import frames, transforms
 from cameo_data.errors import DataError, Reason
 from cameo_data.sources import open_source, source_spec
-from cameo_data.sources.base import Source
+from cameo_data.sources.source import Source
 from cameo_data.synth import exact, generate
 
 HW = (32, 48)

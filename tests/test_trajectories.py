@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cameo_data import transforms
-from cameo_data.files import FileDefect
-from cameo_data.sources import trajectories
-from cameo_data.sources.rgbd_poses import interpolate
+from cameo_data.io.files import FileDefect
+from cameo_data.sources.common import trajectories
+from cameo_data.sources.rgbd.poses import interpolate
 
 TUM = trajectories.parse_columns(trajectories.TUM_COLUMNS)
 

@@ -11,11 +11,11 @@ import pytest
 from colmap_recordings import HW, LENSES, SCENE, colour_of, poses, take
 from rgbd_recordings import save
 
-from cameo_data import raycast, undistortion
 from cameo_data.camera import query_xy
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
 from cameo_data.frames import read_image, read_view, view_xy
+from cameo_data.geometry import raycast, undistortion
+from cameo_data.io.files import FileDefect
 from cameo_data.types import Camera, DepthRef, Frame, Lens
 
 

@@ -27,8 +27,9 @@ from realestate10k_clips import CLIP, write_clip, write_depth
 from rgbd_recordings import OPTIONS_7SCENES, write_7scenes, write_open3d, write_scannet, write_tum
 
 from cameo_data.cli import main
-from cameo_data.sources import open_source, source_names, unused
-from cameo_data.sources.unused import LINKED, MAPS, OTHER, UNLISTED, unused_files
+from cameo_data.sources import open_source, source_names
+from cameo_data.sources.common import unused
+from cameo_data.sources.common.unused import LINKED, MAPS, OTHER, UNLISTED, unused_files
 from cameo_data.types import Scene, Unused
 
 

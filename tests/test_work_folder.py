@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cameo_data import work_folder
+from cameo_data.io import work_folder
 from cameo_data.types import Camera, DepthRef, Frame
 
 

@@ -12,7 +12,7 @@ from benchmarks import protocol, yardsticks
 from benchmarks.scenes import acceptance_scene, view_pairs
 from benchmarks.yardsticks import Row
 from cameo_data import camera as cameras
-from cameo_data import raycast
+from cameo_data.geometry import raycast
 from cameo_data.types import Camera, DepthMap, View
 
 # The two that take half a minute each are left to `python -m benchmarks yardsticks`.

@@ -7,7 +7,7 @@ from pathlib import Path, PosixPath
 from typing import Any
 
 from cameo_data.sources import synthetic
-from cameo_data.sources.base import Source
+from cameo_data.sources.source import Source
 from cameo_data.types import Scene, Unused
 
 # (scene id, frame id), or (scene id, None) for the scene itself -> what reading it raises

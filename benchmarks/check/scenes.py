@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from cameo_data import camera as cameras
 from cameo_data import transforms
-from cameo_data.matches import Tracks
-from cameo_data.raycast import placed
+from cameo_data.geometry.raycast import placed
+from cameo_data.geometry.sparse_matches import Tracks
 from cameo_data.synth import generate, render
 from cameo_data.synth.stage import Sky, Stage, Surface
 from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene

@@ -8,9 +8,9 @@
 """
 
 from cameo_data.build.result import BuildResult, TooManyFailures
-from cameo_data.build.run import build, dry_run, finish
 from cameo_data.build.status import BuildStatus, build_status
 from cameo_data.build.task import run_task
+from cameo_data.build.whole_build import build, dry_run, finish
 
 __all__ = [
     "BuildResult",

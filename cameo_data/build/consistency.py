@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from cameo_data import boundary
 from cameo_data.build.folder import Folder, identity
-from cameo_data.build.opened import open_scene, open_source
 from cameo_data.build.scene_survey import SceneSurvey
+from cameo_data.catalog import open_scene, open_source
 from cameo_data.errors import DataError
 from cameo_data.executors import local
-from cameo_data.overview import evenly
+from cameo_data.inspection.overview import evenly
+from cameo_data.io import boundary
+from cameo_data.io.work_folder import read_json, write_json
 from cameo_data.recipe import Recipe, SourceRecipe
 from cameo_data.shards.layout import canonical_json
-from cameo_data.work_folder import read_json, write_json
 
 # Scenes looked at, and views and pairs of each: some seconds in all, however large the build. Gross
 # mistakes (inverted poses, another unit, OpenGL axes) show in any pair of views.

@@ -16,7 +16,7 @@ from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.errors import Failure
 from cameo_data.grouping import Group
 from cameo_data.recipe import Recipe, allowed
-from cameo_data.unused import EXAMPLES, merged, scenes_by_note
+from cameo_data.sources.common.unused_totals import EXAMPLES, merged, scenes_by_note
 
 
 def count(

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cameo_data import __version__, recipe_file
+from cameo_data import __version__
 from cameo_data import recipe as recipes
+from cameo_data.io import yaml_files
+from cameo_data.io.work_folder import changes, locked, read_json, write_bytes, write_json
 from cameo_data.recipe import Recipe
 from cameo_data.shards.writer import remove_partials
-from cameo_data.work_folder import changes, locked, read_json, write_bytes, write_json
 
 # Raised when the layout of ``.build`` changes; a folder of another one is not gone on with.
 WORK_VERSION = 2
@@ -74,7 +75,7 @@ class Folder:
 
 def load_recipe(folder: Folder) -> Recipe:
     """The resolved recipe that the build follows."""
-    return recipes.make(recipe_file.load(folder.recipe))
+    return recipes.make(yaml_files.load(folder.recipe))
 
 
 def as_recorded(root: Path, recipe: Recipe) -> Recipe:

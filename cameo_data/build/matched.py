@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import matches as sparse
-from cameo_data.files import FileDefect
 from cameo_data.frames import view_xy
+from cameo_data.geometry import sparse_matches as sparse
+from cameo_data.io.files import FileDefect
 from cameo_data.types import FloatArray, Frame, Scene, SparseMatches
 
 Mask = NDArray[np.bool_] | None

@@ -11,8 +11,8 @@ from cameo_data.build import finished
 from cameo_data.build.folder import Folder
 from cameo_data.build.task import finished_record, load_plan
 from cameo_data.commands import path_word
+from cameo_data.io.work_folder import read_json
 from cameo_data.shards.index import read_index
-from cameo_data.work_folder import read_json
 
 
 @dataclass(frozen=True)

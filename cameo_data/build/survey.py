@@ -16,13 +16,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import boundary
 from cameo_data.build import matched, scene_survey
-from cameo_data.build.opened import open_scene
 from cameo_data.build.scene_survey import SceneSurvey
+from cameo_data.catalog import open_scene
 from cameo_data.correspondence import PreparedView, correspond_prepared, prepare
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.frames import read_view, resize_view
+from cameo_data.io import boundary
 from cameo_data.recipe import Recipe
 from cameo_data.types import Frame, Scene, Verdict, View
 

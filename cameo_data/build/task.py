@@ -10,22 +10,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cameo_data import boundary, transforms
+from cameo_data import transforms
 from cameo_data.build import matched
 from cameo_data.build.folder import Folder, load_recipe
-from cameo_data.build.opened import open_scene
 from cameo_data.build.plan import PlannedSample, Task
+from cameo_data.catalog import open_scene
 from cameo_data.correspondence import PreparedView, correspond_group, prepare
 from cameo_data.errors import DataError, Reason
 from cameo_data.frames import read_view
-from cameo_data.matches import matched_overlap
+from cameo_data.geometry.sparse_matches import matched_overlap
+from cameo_data.io import boundary
+from cameo_data.io.work_folder import read_json, write_json
 from cameo_data.recipe import Recipe
 from cameo_data.shards.depth16 import quantise_depth
 from cameo_data.shards.layout import canonical_json
 from cameo_data.shards.rederive import overlap_of
 from cameo_data.shards.writer import ShardRecord, write_shard
 from cameo_data.types import EncodedImage, Frame, Sample, Scene, View
-from cameo_data.work_folder import read_json, write_json
 
 
 def run_task(root: Path, index: int) -> ShardRecord:

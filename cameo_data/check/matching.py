@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data.check.views import FEATURE_SIDE, CheckedView
-from cameo_data.files import FileDefect
 from cameo_data.frames import view_xy
+from cameo_data.io.files import FileDefect
 from cameo_data.types import FloatArray, Scene
 
 MATCHES = 400

@@ -14,7 +14,7 @@ from cameo_data.check.suspects import Suspect
 from cameo_data.errors import DataError, Failure
 from cameo_data.recipe import SourceRecipe
 from cameo_data.sources import Source
-from cameo_data.sources.subset import unwrapped
+from cameo_data.sources.common.subset import unwrapped
 
 MAX_FAILURE_LINES = 10
 

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import boundary
 from cameo_data.errors import DataError, Failure
 from cameo_data.frames import read_image, read_view, resize_view
+from cameo_data.io import boundary
 from cameo_data.types import DepthMap, FloatArray, Frame, Scene, View
 
 # Longer sides at which features are found and at which depth and colour are compared.

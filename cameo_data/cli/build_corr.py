@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 import click
 
 from cameo_data import recipe as recipes
-from cameo_data import recipe_file
 from cameo_data.build import BuildResult, TooManyFailures, build, consistency, dry_run
-from cameo_data.build.run import geometry_warnings
+from cameo_data.build.whole_build import geometry_warnings
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 from cameo_data.commands import path_word
 from cameo_data.executors.local import default_workers
+from cameo_data.io import yaml_files
 from cameo_data.recipe import Recipe
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -179,7 +179,7 @@ def resolve_recipe(
         click.UsageError: neither names a source and its folder.
         ValueError: they contradict the model.
     """
-    values = recipe_file.load(manifest) if manifest is not None else {}
+    values = yaml_files.load(manifest) if manifest is not None else {}
     if source is not None and root is None:
         raise click.UsageError("SOURCE needs a ROOT: the folder of the recordings")
     if source is None and "source" not in values:
@@ -189,7 +189,7 @@ def resolve_recipe(
         changed |= {"name": common.resolve_source(source, root, quiet), "root": str(root)}
     changed |= chosen
     flags = {key: value for key, value in fields.items() if value not in (None, ())}
-    return recipes.make(recipe_file.merge(values, {**flags, "source": changed}))
+    return recipes.make(yaml_files.merge(values, {**flags, "source": changed}))
 
 
 def _build(

@@ -7,11 +7,11 @@ from typing import Any
 import click
 import numpy as np
 
-from cameo_data import boundary
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 from cameo_data.errors import DataError, Failure
+from cameo_data.io import boundary
 
 EPILOG = """
 \b

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cameo_data.errors import UsageError
-from cameo_data.local_paths import require_local
+from cameo_data.io.local_paths import require_local
 
 
 class Command(click.Command):

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from tqdm import tqdm
 
-from cameo_data import os_errors
 from cameo_data.errors import DataError, UsageError
-from cameo_data.recipe_file import parse_option
+from cameo_data.io import os_errors
+from cameo_data.io.yaml_files import parse_option
 
 if TYPE_CHECKING:
     from cameo_data.recipe import SourceRecipe
@@ -309,8 +309,8 @@ def resolve_source(name: str, root: Path, quiet: bool = False) -> str:
     if name != "auto":
         return name
     from cameo_data.sources import source_names
-    from cameo_data.sources.raw_captures import advice
-    from cameo_data.sources.recognition import formats_of
+    from cameo_data.sources.common.raw_captures import advice
+    from cameo_data.sources.common.recognition import formats_of
 
     if not root.is_dir():
         raise ValueError(advice(root) or f"{root}: no such folder; give the dataset's root")

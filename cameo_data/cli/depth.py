@@ -12,7 +12,7 @@ from cameo_data import depth as methods
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
-from cameo_data.depth import run
+from cameo_data.depth import computation
 from cameo_data.executors.local import default_workers
 from cameo_data.recipe import SourceRecipe, source_recipe
 
@@ -106,17 +106,17 @@ def command(
     """
     if root is None:
         method, source, root = methods.DEFAULT_METHOD, method, Path(source)
-    allowance = run.parse_allowance(max_failures)
-    run.method_options(method, method_options)
+    allowance = computation.parse_allowance(max_failures)
+    computation.method_options(method, method_options)
     name = common.resolve_source(source, root, quiet=as_json)
     values = common.source_values(name, root, options, scenes, limit, split)
     recipe = source_recipe(values | common.depth_values(depth, depth_confidence))
     if dry:
-        _say_plan(out, method, run.dry_run(method, method_options, recipe, out), as_json)
+        _say_plan(out, method, computation.dry_run(method, method_options, recipe, out), as_json)
         return
     with common.progress(quiet=as_json) as progress:
         try:
-            result = run.estimate(
+            result = computation.estimate(
                 method,
                 method_options,
                 recipe,
@@ -125,7 +125,7 @@ def command(
                 max_failures=allowance,
                 progress=progress,
             )
-        except run.TooManyDepthFailures as error:
+        except computation.TooManyDepthFailures as error:
             if as_json:
                 common.echo_json({"finished": False, "out": str(out), "counts": dict(error.counts)})
             raise
@@ -137,7 +137,7 @@ def command(
         raise click.exceptions.Exit(ExitCode.DONE_WITH_FAILURES)
 
 
-def _record(result: run.DepthResult) -> dict[str, Any]:
+def _record(result: computation.DepthResult) -> dict[str, Any]:
     share = result.known_share
     return {
         "finished": True,
@@ -150,7 +150,7 @@ def _record(result: run.DepthResult) -> dict[str, Any]:
     }
 
 
-def _lines(result: run.DepthResult, source: SourceRecipe) -> list[str]:
+def _lines(result: computation.DepthResult, source: SourceRecipe) -> list[str]:
     counts, share = result.counts, result.known_share
     some = result.kept and result.made
     kept = f", {common.plural(result.kept, 'scene')} from before" if some else ""

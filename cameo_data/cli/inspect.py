@@ -15,7 +15,7 @@ from cameo_data.cli.common import ExitCode
 
 if TYPE_CHECKING:
     from cameo_data.errors import Failure
-    from cameo_data.overview import Overview, SceneRow
+    from cameo_data.inspection.overview import Overview, SceneRow
     from cameo_data.recipe import SourceRecipe
 
 EPILOG = """
@@ -55,7 +55,7 @@ def command(
     that a build would skip and why. Of many scenes some are looked into; one frame of each is read
     to see its depth. Ends with exit code 3 where something cannot be used.
     """
-    from cameo_data.overview import overview
+    from cameo_data.inspection.overview import overview
 
     recipe = chosen.recipe(quiet=True)
     opened = recipe.open()

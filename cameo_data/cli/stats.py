@@ -47,7 +47,7 @@ def command(
     How far views of a group are turned against each other, how much they share, what became of
     every query and of every frame found.
     """
-    from cameo_data.report import agreement, choose, plots, reading, summary, text
+    from cameo_data.report import agreement, plots, reading, selection, summary, text
     from cameo_data.shards.reader import ShardReader
 
     with errors_in_one_line():
@@ -57,7 +57,7 @@ def command(
             reader = ShardReader(build_dir)
             frames = reading.frame_count(reader)
             build, largest = reading.read_numbers(reader, report_progress)
-            chosen = choose.groups(largest, colours, seed)
+            chosen = selection.groups(largest, colours, seed)
             samples = reading.chosen_samples(reader, chosen, "colours", report_progress)
             bins = agreement.by_rotation(samples, summary.ROTATION_BINS_DEG) if chosen else []
         written = out is not None and not dry_run

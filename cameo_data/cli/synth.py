@@ -117,8 +117,8 @@ def command(
     Textured solids under fixed light, ray-cast exactly; a source of format `synthetic`. The same
     seed gives the same bytes. Scenes already there are kept, so a stopped run goes on.
     """
+    from cameo_data.io.work_folder import refuse_build
     from cameo_data.synth import generate
-    from cameo_data.work_folder import refuse_build
 
     refuse_build(out)
     wanted = generate.plan(

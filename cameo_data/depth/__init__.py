@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from cameo_data.depth.base import EstimatedDepth, MethodOptions, MethodSpec
+from cameo_data.depth.method import EstimatedDepth, MethodOptions, MethodSpec
 from cameo_data.errors import UsageError
 
 # name -> module holding a MethodSpec called SPEC

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
+from cameo_data.io.files import FileDefect
 from cameo_data.types import FloatArray
 
 # An anchor agrees where the fit is within this share of its inverse depth; so many must, of at

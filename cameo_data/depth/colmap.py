@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from cameo_data import colmap_files, undistortion
-from cameo_data.depth.base import Arrays, DepthScene, EstimatedDepth, MethodOptions, MethodSpec
+from cameo_data.depth.method import Arrays, DepthScene, EstimatedDepth, MethodOptions, MethodSpec
 from cameo_data.errors import DataError, Reason
-from cameo_data.files import FileDefect
-from cameo_data.parsing import one_line
+from cameo_data.geometry import undistortion
+from cameo_data.io import colmap_files
+from cameo_data.io.files import FileDefect
+from cameo_data.io.parsing import one_line
 from cameo_data.types import DepthMap, FloatArray
 
 # Up to so many frames all pairs are matched; of longer recordings each with those near in order.

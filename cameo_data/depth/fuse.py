@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cameo_data import camera as cameras
-from cameo_data.depth import consistency, nearby
-from cameo_data.depth.base import Arrays, DepthScene, EstimatedDepth, MethodOptions, MethodSpec
+from cameo_data.depth import consistency, neighbours
 from cameo_data.depth.meshes import LEAST_COSINE, RayCaster
+from cameo_data.depth.method import Arrays, DepthScene, EstimatedDepth, MethodOptions, MethodSpec
 from cameo_data.errors import DataError, Reason
-from cameo_data.files import FileDefect
-from cameo_data.open3d_import import load_open3d
+from cameo_data.io.files import FileDefect
+from cameo_data.io.open3d_import import load_open3d
 from cameo_data.types import Camera, DepthMap
 
 Mask = NDArray[np.bool_]
@@ -93,7 +93,7 @@ def prepare(scene: DepthScene, options: FuseOptions) -> Arrays:
             "check poses and depth scale with `cameo-data check`, or give -m voxel",
         )
     near = np.full((len(scene), ASKED), -1)
-    for number, others in enumerate(nearby.ranked(scene)):
+    for number, others in enumerate(neighbours.ranked(scene)):
         asked = [n for n in others if n in readable][:ASKED]
         near[number, : len(asked)] = asked
     return {

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from cameo_data import undistortion
-from cameo_data.depth.base import DepthScene
-from cameo_data.matches import COLUMNS
+from cameo_data.depth.method import DepthScene
+from cameo_data.geometry import undistortion
+from cameo_data.geometry.sparse_matches import COLUMNS
 from cameo_data.types import FloatArray
 
 Rows = Iterable[tuple[str, str, FloatArray, FloatArray]]

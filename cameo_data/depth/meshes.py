@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import files
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
-from cameo_data.open3d_import import load_open3d
+from cameo_data.io import files
+from cameo_data.io.files import FileDefect
+from cameo_data.io.open3d_import import load_open3d
 from cameo_data.types import Camera, DepthMap
 
 MAX_MESH_BYTES = 4_000_000_000

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cameo_data.depth import alignment, consistency, networks, planesweep
-from cameo_data.depth.base import (
+from cameo_data.depth.method import (
     Arrays,
     DepthScene,
     EstimatedDepth,
@@ -23,7 +23,7 @@ from cameo_data.depth.base import (
 )
 from cameo_data.depth.sparse import SparseScene, survey
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
+from cameo_data.io.files import FileDefect
 from cameo_data.types import DepthMap, FloatArray
 
 # Neighbours: those shown to a multi-view network, and those compared with in the end.

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data.parsing import one_line
+from cameo_data.io.parsing import one_line
 
 # Architectures whose output is depth itself, whatever its scale; the others' is inverse depth.
 DEPTH_OUTPUT = ("zoedepth", "depth_pro", "glpn", "prompt_depth_anything")

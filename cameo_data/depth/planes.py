@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data.depth import looks
-from cameo_data.depth.looks import Mask, View
+from cameo_data.depth import appearance
+from cameo_data.depth.appearance import Mask, View
 from cameo_data.types import FloatArray
 
 # A pixel is blank where the smoothed picture changes by less than this many of 255 grey levels per
@@ -74,7 +74,7 @@ def complete(
     """
     w = np.where(z > 0, 1 / np.where(z > 0, z, 1), 0)
     found = np.zeros(w.shape)
-    picture = looks.smoothed(image)
+    picture = appearance.smoothed(image)
     rng = np.random.default_rng(0)
     for region in blank_regions(picture):
         pixels = np.argwhere(region & (z <= 0))
@@ -84,7 +84,7 @@ def complete(
         design = _design(pixels, w.shape)
         here = plane.at(design)
         good = (here > 0) & (plane.spread(design) <= LEAST_KNOWN * here)
-        good &= looks.same_colour(pixels, here, picture, views, needed)
+        good &= appearance.same_colour(pixels, here, picture, views, needed)
         found[tuple(pixels[good].T)] = 1 / here[good]
     return found
 
@@ -108,7 +108,7 @@ def _plane_of(
     right = [
         plane
         for plane in fit_planes(design, w_there, len(known), rng)
-        if np.mean(w_there < plane.at(design) * (1 - looks.BEYOND)) <= MOST_BEHIND
+        if np.mean(w_there < plane.at(design) * (1 - appearance.BEYOND)) <= MOST_BEHIND
         and _enclosed(plane.on(design, w_there), places, region) >= LEAST_ENCLOSED
         and _looks_right(plane, inside, picture, views)
     ]
@@ -127,7 +127,7 @@ def _ambiguous(planes: Sequence[Plane], design: FloatArray) -> bool:
     w = planes[0].at(design)
     return any(
         other.share > AS_GOOD * planes[0].share
-        and np.median(np.abs(other.at(design) - w)) > looks.BEYOND * np.median(w)
+        and np.median(np.abs(other.at(design) - w)) > appearance.BEYOND * np.median(w)
         for other in planes[1:]
     )
 
@@ -209,6 +209,6 @@ def _looks_right(
     w = plane.at(_design(pixels, picture.shape[:2]))
     if np.quantile(w, 0.02) <= 0:
         return False
-    different = looks.share_different(pixels, np.maximum(w, 0), picture, views)
-    far = looks.share_different(pixels, np.zeros_like(w), picture, views)
+    different = appearance.share_different(pixels, np.maximum(w, 0), picture, views)
+    far = appearance.share_different(pixels, np.zeros_like(w), picture, views)
     return different <= MOST_DIFFERENT and far >= TIMES_MORE * different + SHARE_MORE

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from cameo_data.depth import consistency, looks, planes
-from cameo_data.depth.base import (
+from cameo_data.depth import appearance, consistency, planes
+from cameo_data.depth.method import (
     Arrays,
     DepthScene,
     EstimatedDepth,
@@ -24,7 +24,7 @@ from cameo_data.depth.base import (
 from cameo_data.depth.pyramid import Pyramid, depth_range, find_surface
 from cameo_data.depth.sparse import SparseScene, survey
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
+from cameo_data.io.files import FileDefect
 from cameo_data.types import DepthMap
 
 # Share of the pixels seen by other views that these must confirm. docs/depth.md has those of the
@@ -109,7 +109,9 @@ def check(
         if other is not None:
             sure = _sure(other, options.max_cost)
             others.append((sure, scene.camera(n)))
-            views.append(looks.view(scene.camera(number), scene.camera(n), scene.image(n), sure))
+            views.append(
+                appearance.view(scene.camera(number), scene.camera(n), scene.image(n), sure)
+            )
     needed = min(options.confirmed_by, len(others))
     own = _sure(found, options.max_cost)
     said = consistency.confirm(own, scene.camera(number), others)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data import camera as cameras
-from cameo_data.depth.base import DepthScene
+from cameo_data.depth.method import DepthScene
 from cameo_data.depth.sparse import ENOUGH_POINTS, SparseScene
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
+from cameo_data.io.files import FileDefect
 from cameo_data.types import Camera
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from cameo_data import transforms
 from cameo_data.check import geometry
 from cameo_data.check.matching import mutual
 from cameo_data.check.views import features
-from cameo_data.depth import nearby
-from cameo_data.depth.base import DepthScene
+from cameo_data.depth import neighbours as nearby
+from cameo_data.depth.method import DepthScene
 from cameo_data.errors import DataError, Reason
-from cameo_data.files import FileDefect
+from cameo_data.io.files import FileDefect
 from cameo_data.types import FloatArray
 
 # Pixels at a longer side of 640 within which a match agrees with its epipolar line: poses of SLAM

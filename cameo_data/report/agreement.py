@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data import matches as sparse
 from cameo_data.correspondence import PreparedView, correspond_prepared, prepare
+from cameo_data.geometry import sparse_matches as sparse
 from cameo_data.report import overlay
 from cameo_data.types import Correspondence, Sample, SparseMatches, Verdict
 

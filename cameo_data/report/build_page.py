@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cameo_data.os_errors import naming
-from cameo_data.report import choose, page, reading
+from cameo_data.io.os_errors import naming
+from cameo_data.report import page, reading, selection
 from cameo_data.report.page import Page
 from cameo_data.report.reading import Progress
 from cameo_data.shards.reader import ShardReader
@@ -21,7 +21,7 @@ def write(build_dir: Path, out: Path, samples: int, seed: int, progress: Progres
     reader = ShardReader(build_dir)
     frames = reading.frame_count(reader)
     numbers, largest = reading.read_numbers(reader, progress)
-    chosen = choose.groups(largest, samples, seed)
+    chosen = selection.groups(largest, samples, seed)
     made = page.render(
         reader.index.name,
         reading.facts(reader.index, reader[0]),
@@ -43,4 +43,4 @@ def choose_keys(build_dir: Path, samples: int, seed: int, progress: Progress) ->
     reader = ShardReader(build_dir)
     _, largest = reading.read_numbers(reader, progress)
     keys = list(reader.keys())
-    return [keys[i] for i in choose.groups(largest, samples, seed)]
+    return [keys[i] for i in selection.groups(largest, samples, seed)]

@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 
-from cameo_data.report import agreement, choose, palette, pictures, summary, text
+from cameo_data.report import agreement, palette, pictures, selection, summary, text
 from cameo_data.report.agreement import Agreement
 from cameo_data.report.pictures import PairPictures, Picture
 from cameo_data.report.summary import FrameCount, Summary
@@ -117,7 +117,7 @@ def _group(sample: Sample, seed: int) -> _Group:
     views = agreement.prepared(sample)
     drawn = [
         pictures.of_pair(sample, views, a, b, seed)
-        for a, b in choose.pairs(sample, PAIRS_PER_GROUP)
+        for a, b in selection.pairs(sample, PAIRS_PER_GROUP)
     ]
     return _Group(sample, pictures.of_views(sample), drawn)
 

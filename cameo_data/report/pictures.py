@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from cameo_data.correspondence import PreparedView, correspond_prepared
-from cameo_data.matches import directed
+from cameo_data.geometry.sparse_matches import directed
 from cameo_data.report import agreement, matches, overlay
 from cameo_data.report.agreement import Agreement
 from cameo_data.report.matches import Image

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cameo_data.os_errors import naming
+from cameo_data.io.os_errors import naming
 from cameo_data.report import palette, summary, text
 from cameo_data.report.summary import FrameCount, Summary
 from cameo_data.types import Verdict

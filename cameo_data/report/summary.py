@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data.correspondence import correspond_group
-from cameo_data.matches import directed
+from cameo_data.geometry.sparse_matches import directed
 from cameo_data.report.agreement import prepared
 from cameo_data.types import Sample, Verdict
 

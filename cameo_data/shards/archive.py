@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cameo_data.errors import DataError, Reason
-from cameo_data.parsing import one_line
+from cameo_data.io.parsing import one_line
 from cameo_data.shards import checksums, layout
 from cameo_data.shards.writer import ShardEntry, file_sha256
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from cameo_data.errors import DataError, Reason
-from cameo_data.parsing import MAX_JSON_BYTES
-from cameo_data.shards import companions, layout
+from cameo_data.io.parsing import MAX_JSON_BYTES
+from cameo_data.shards import layout, side_files
 from cameo_data.shards.layout import SHARD_FOLDER
 from cameo_data.shards.writer import (
     Count,
@@ -85,7 +85,7 @@ class BuildIndex(BaseModel):
             raise ValueError("bytes are not the sum over the shards")
         if (layout.CRC32 in self.members) != (self.format_version > 1):
             raise ValueError(f"format version {self.format_version} and members do not go together")
-        allowed = {*companions.NAMES, *BUILD_FILES}
+        allowed = {*side_files.NAMES, *BUILD_FILES}
         if odd := sorted(self.companions.keys() - allowed):
             raise ValueError(f"{odd[0]!r} is not a file of a build")
         return self
@@ -124,9 +124,9 @@ def write_index(
         )
     remove_partials(build_dir)
     remove_partials(build_dir / SHARD_FOLDER)
-    about = companions.About(name or ordered[0].name.rpartition("-")[0], licence, tool_version)
+    about = side_files.About(name or ordered[0].name.rpartition("-")[0], licence, tool_version)
     files = {n: _record(build_dir / n) for n in BUILD_FILES if (build_dir / n).is_file()}
-    for file_name, data in companions.texts(about, ordered, counts, files):
+    for file_name, data in side_files.texts(about, ordered, counts, files):
         write_file(build_dir / file_name, data)
         files[file_name] = _record(build_dir / file_name)
     index = layout.made(

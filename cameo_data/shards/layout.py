@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from cameo_data.parsing import check_json_size
+from cameo_data.io.parsing import check_json_size
 
 # What is written; version 1, without checksums of the members, is read as well.
 FORMAT_VERSION: Literal[2] = 2

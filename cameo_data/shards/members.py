@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cameo_data import npy_header
+from cameo_data.io import npy_header
 from cameo_data.shards.layout import MAX_PIXELS
 
 # Measured on 16-bit depth of 512×512 (rendered, rendered with noise, 7-Scenes' Kinect): level 6 is

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cameo_data import transforms
 from cameo_data.correspondence import correspond_group, prepare
-from cameo_data.matches import matched_overlap
+from cameo_data.geometry.sparse_matches import matched_overlap
 from cameo_data.shards import fixed_point
 from cameo_data.types import PairMaps, Sample, Verdict
 

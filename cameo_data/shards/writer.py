@@ -15,7 +15,7 @@ from typing import IO, Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cameo_data.os_errors import naming
+from cameo_data.io.os_errors import naming
 from cameo_data.shards import layout
 from cameo_data.shards.pack import pack_sample
 from cameo_data.types import Sample

@@ -12,27 +12,27 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from cameo_data import files
 from cameo_data.errors import DataError, Reason, UsageError
-from cameo_data.local_paths import require_local
-from cameo_data.sources.base import Source, SourceOptions, SourceSpec
+from cameo_data.io import files
+from cameo_data.io.local_paths import require_local
+from cameo_data.sources.source import Source, SourceOptions, SourceSpec
 
 # name -> module holding a SourceSpec called SPEC
 _BUILTIN = {
     "synthetic": "cameo_data.sources.synthetic",
-    "rgbd": "cameo_data.sources.rgbd",
-    "nerfstudio": "cameo_data.sources.nerfstudio",
-    "colmap": "cameo_data.sources.colmap",
-    "scannetpp": "cameo_data.sources.scannetpp",
-    "realestate10k": "cameo_data.sources.realestate10k",
+    "rgbd": "cameo_data.sources.rgbd.source",
+    "nerfstudio": "cameo_data.sources.nerfstudio.source",
+    "colmap": "cameo_data.sources.colmap.source",
+    "scannetpp": "cameo_data.sources.scannetpp.source",
+    "realestate10k": "cameo_data.sources.realestate10k.source",
     "blendedmvs": "cameo_data.sources.blendedmvs",
     "dtu": "cameo_data.sources.dtu",
-    "hypersim": "cameo_data.sources.hypersim",
-    "megadepth": "cameo_data.sources.megadepth",
-    "middlebury": "cameo_data.sources.middlebury",
-    "co3d": "cameo_data.sources.co3d",
-    "wildrgbd": "cameo_data.sources.wildrgbd",
-    "generic": "cameo_data.sources.generic",
+    "hypersim": "cameo_data.sources.hypersim.source",
+    "megadepth": "cameo_data.sources.megadepth.source",
+    "middlebury": "cameo_data.sources.middlebury.source",
+    "co3d": "cameo_data.sources.co3d.source",
+    "wildrgbd": "cameo_data.sources.wildrgbd.source",
+    "generic": "cameo_data.sources.generic.source",
 }
 
 ENTRY_POINT_GROUP = "cameo_data.sources"

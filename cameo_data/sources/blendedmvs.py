@@ -10,20 +10,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from cameo_data import files, image_io
 from cameo_data.errors import Failure, Reason
-from cameo_data.files import FileDefect
-from cameo_data.sources.base import PictureOptions, SourceSpec
-from cameo_data.sources.folders import (
+from cameo_data.io import files, image_files
+from cameo_data.io.files import FileDefect
+from cameo_data.sources.common.file_listing import list_files
+from cameo_data.sources.common.mvsnet_cameras import check_center, read_cam
+from cameo_data.sources.common.scene_folders import (
     FolderSource,
     find_scenes,
     looks_like,
     nothing_found,
     read_scene_list,
 )
-from cameo_data.sources.listing import list_files
-from cameo_data.sources.mvsnet_files import check_center, read_cam
-from cameo_data.sources.unused import unused_files
+from cameo_data.sources.common.unused import unused_files
+from cameo_data.sources.source import PictureOptions, SourceSpec
 from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene, Unused
 
 DATASET = "blendedmvs"
@@ -108,7 +108,7 @@ def _unused(folder: Path, names: Iterable[str], suffix: str) -> tuple[Unused, ..
 
 def _frame(folder: Path, frame_id: str, cam_path: Path, image: Path, exif: ExifRule) -> Frame:
     cam = read_cam(files.inside(folder, cam_path))
-    hw = image_io.read_hw(files.inside(folder, image), exif)
+    hw = image_files.read_hw(files.inside(folder, image), exif)
     check_center(cam_path, cam.K, hw)
     depth = files.inside(folder, folder / DEPTHS / f"{frame_id}.pfm")
     ref = None

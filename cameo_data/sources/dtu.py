@@ -22,14 +22,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from cameo_data import depth_io, files, image_io
 from cameo_data.errors import DataError, Failure, Reason
-from cameo_data.files import FileDefect
-from cameo_data.sources.base import PictureOptions, SourceSpec
-from cameo_data.sources.folders import FolderSource, subfolders
-from cameo_data.sources.listing import first_number, list_files
-from cameo_data.sources.mvsnet_files import CamFile, check_center, read_cam
-from cameo_data.sources.unused import unused_files
+from cameo_data.io import depth_files, files, image_files
+from cameo_data.io.files import FileDefect
+from cameo_data.sources.common.file_listing import first_number, list_files
+from cameo_data.sources.common.mvsnet_cameras import CamFile, check_center, read_cam
+from cameo_data.sources.common.scene_folders import FolderSource, subfolders
+from cameo_data.sources.common.unused import unused_files
+from cameo_data.sources.source import PictureOptions, SourceSpec
 from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene, Unused
 
 DATASET = "dtu"
@@ -133,11 +133,11 @@ def _frame(root: Path, scene_id: str, frame_id: str, image: Path, exif: ExifRule
     view = int(frame_id) - 1  # images count from 1, cameras and depths from 0
     cam_path = files.inside(root, root / CAMERAS / f"{view:08d}_cam.txt")
     cam: CamFile = read_cam(cam_path)
-    hw = image_io.read_hw(files.inside(root, image), exif)
+    hw = image_files.read_hw(files.inside(root, image), exif)
     depth_path = files.inside(root, root / DEPTHS / f"{scene_id}{SUFFIX}/depth_map_{view:04d}.pfm")
     depth, depth_hw = None, (hw[0] // 4, hw[1] // 4)
     if depth_path.is_file():
-        depth_hw = depth_io.depth_hw(depth_path, "dtu")
+        depth_hw = depth_files.depth_hw(depth_path, "dtu")
         depth = DepthRef(
             depth_path, codec="dtu", scale=METRES_PER_UNIT, hw=depth_hw, source="structured light"
         )

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cameo_data import files
 from cameo_data.errors import DataError, Failure, Reason
-from cameo_data.files import FileDefect
-from cameo_data.sources.base import SourceOptions, SourceSpec
-from cameo_data.sources.folders import nothing_found, subfolders
-from cameo_data.sources.unused import entry_files, frame_files, kinds_beside, unused_files
+from cameo_data.io import files
+from cameo_data.io.files import FileDefect
+from cameo_data.sources.common.scene_folders import nothing_found, subfolders
+from cameo_data.sources.common.unused import entry_files, frame_files, kinds_beside, unused_files
+from cameo_data.sources.source import SourceOptions, SourceSpec
 from cameo_data.synth.record import FILE_NAME, FORMAT, FrameRecord, read_frame, read_scene
 from cameo_data.types import DepthRef, Frame, Scene
 

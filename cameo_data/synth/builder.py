@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cameo_data.raycast import Kind, Primitive, orbit_rotation, placed
+from cameo_data.geometry.raycast import Kind, Primitive, orbit_rotation, placed
 from cameo_data.synth import textures
 from cameo_data.synth.stage import Sky, Stage, Surface
 

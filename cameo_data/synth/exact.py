@@ -8,10 +8,10 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from cameo_data import camera as cameras
-from cameo_data import raycast
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
-from cameo_data.raycast import Primitive
+from cameo_data.geometry import raycast
+from cameo_data.geometry.raycast import Primitive
+from cameo_data.io.files import FileDefect
 from cameo_data.synth.record import WRITE_AGAIN, SceneRecord, read_frame, read_scene
 from cameo_data.synth.stage import Sky, Stage, Surface
 from cameo_data.types import Camera, Correspondence, Verdict

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cameo_data.files import FileDefect
+from cameo_data.io.files import FileDefect
 from cameo_data.synth import paths, record, render
 from cameo_data.synth.job import Job
 from cameo_data.synth.layouts import LAYOUTS, MIXED

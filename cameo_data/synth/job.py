@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cameo_data.os_errors import naming
+from cameo_data.io.os_errors import naming
 from cameo_data.synth import exact, record, render
 from cameo_data.synth.record import SceneSettings
 from cameo_data.synth.stage import PackedStage, Stage

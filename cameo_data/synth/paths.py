@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from cameo_data import raycast, transforms
-from cameo_data.raycast import Primitive
+from cameo_data import transforms
+from cameo_data.geometry import raycast
+from cameo_data.geometry.raycast import Primitive
 from cameo_data.synth.layouts import CameraSpace
 from cameo_data.types import Camera
 

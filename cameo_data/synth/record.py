@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cameo_data import files, parsing
 from cameo_data.errors import Reason
-from cameo_data.files import FileDefect
+from cameo_data.io import files, parsing
+from cameo_data.io.files import FileDefect
 from cameo_data.types import Camera, intrinsics_defect
 
 FILE_NAME = "scene.json"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data import camera as cameras
-from cameo_data.raycast import KINDS, pixel_rays
+from cameo_data.geometry.raycast import KINDS, pixel_rays
 from cameo_data.synth import render_kernel, textures
 from cameo_data.synth.stage import PackedStage, Stage
 from cameo_data.types import Camera

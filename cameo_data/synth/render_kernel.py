@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data.raycast import first_hit
+from cameo_data.geometry.raycast import first_hit
 from cameo_data.synth import textures
 
 TILE = 16

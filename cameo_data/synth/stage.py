@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data.raycast import Primitive
+from cameo_data.geometry.raycast import Primitive
 from cameo_data.synth import textures
 
 

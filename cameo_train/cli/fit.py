@@ -20,7 +20,7 @@ from cameo_data.cli.common import ExitCode
 from cameo_train.config import TrainConfig, load
 
 if TYPE_CHECKING:
-    from cameo_train.loop import Result
+    from cameo_train.training.loop import Result
 
 F = TypeVar("F", bound=Callable[..., Any])
 Report = Callable[[Mapping[str, Any]], None]
@@ -156,10 +156,10 @@ def command(
     if dry:
         _dry_run(config, as_json)
         return
-    from cameo_train import loop
+    from cameo_train.training import loop
 
     if config.sample_every and not as_json and _is_main_process():
-        from cameo_train import perceptual
+        from cameo_train.training import perceptual
 
         if (why := perceptual.missing()) is not None:
             click.echo(f"samples are judged without LPIPS: {why}", err=True)
@@ -233,7 +233,7 @@ def _is_main_process() -> bool:
 
 
 def _dry_run(config: TrainConfig, as_json: bool) -> None:
-    from cameo_train.facts import facts
+    from cameo_train.training.dry_run import facts
 
     found = facts(config)
     if as_json:

@@ -11,12 +11,12 @@ import click
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
-from cameo_data.work_folder import refuse_build
+from cameo_data.io.work_folder import refuse_build
 
 if TYPE_CHECKING:
     from cameo_data.cli.common import Progress
+    from cameo_train.precision.report.page import Outcome
     from cameo_train.precision.session import Failed, Session
-    from cameo_train.report.precision_page import Outcome
 
 EPILOG = """
 \b
@@ -183,8 +183,9 @@ def command(
 def _by_rotation(
     session: Session, shards: Path, given: dict[str, Any], progress: Progress
 ) -> tuple[dict[str, Any], str, Failed, list[Path]]:
+    from cameo_train.precision.report import extras as precision_extras
+    from cameo_train.precision.report import page as precision_page
     from cameo_train.precision.session import measure
-    from cameo_train.report import precision_extras, precision_page
 
     rows, failed = measure(session, progress)
     bad = {spec for spec, _ in failed}
@@ -202,9 +203,9 @@ def _by_rotation(
 
 
 def _by_name(session: Session, name: str, progress: Progress) -> tuple[dict[str, Any], str, Failed]:
+    from cameo_train.precision.report import named as precision_named
     from cameo_train.precision.session import measure_by
     from cameo_train.protocols import named_protocol
-    from cameo_train.report import precision_named
 
     named = named_protocol(name)
     found, failed = measure_by(named, session, progress)
@@ -216,7 +217,7 @@ def _by_name(session: Session, name: str, progress: Progress) -> tuple[dict[str,
 
 def _compare(folders: tuple[Path, ...], out: Path, dry: bool, as_json: bool) -> None:
     from cameo_train.precision.compare import compare
-    from cameo_train.report import precision_compare
+    from cameo_train.precision.report import compare as precision_compare
 
     plan, found = compare(folders)
     paths = [] if dry else precision_compare.write(plan, found, out)
@@ -239,8 +240,8 @@ def _say_plan(labels: list[str], facts: dict[str, str], samples: int, as_json: b
 
 def table(outcome: Outcome) -> str:
     """Headline precision by rotation, and under it what it is."""
+    from cameo_train.precision.report.page import percent, span
     from cameo_train.precision.results import shown
-    from cameo_train.report.precision_page import percent, span
 
     head = ["", *(one.label for one in outcome.rows[0].bins)]
     rows = [head]

@@ -11,7 +11,7 @@ import click
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
-from cameo_data.work_folder import refuse_build
+from cameo_data.io.work_folder import refuse_build
 
 if TYPE_CHECKING:
     from cameo_train.reproduce.summary import Line
@@ -92,11 +92,11 @@ def command(
         raise click.UsageError("give both --shards and --validation, or neither")
     if own := [key for key in settings if key in _OWN]:
         raise click.UsageError(f"--set {own[0]}: it is the experiment's own, another for each run")
-    from cameo_train.loop import Stopped
-    from cameo_train.report import reproduce_page
     from cameo_train.reproduce.data import Data
     from cameo_train.reproduce.experiment import Experiment, reproduce
     from cameo_train.reproduce.presets import PRESETS
+    from cameo_train.reproduce.report import page as reproduce_page
+    from cameo_train.training.loop import Stopped
 
     preset = PRESETS["quick" if quick else preset_name]
     data = None if shards is None or validation is None else Data(Path(shards), Path(validation))

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from cameo_train import taps
-from cameo_train.heads import HeadLinear, HeadMean
 from cameo_train.matchers.dense import errors_of
-from cameo_train.precision.group import Found, Group, Row, check_finite, on_grid
-from cameo_train.precision.nearest import matched_tokens
-from cameo_train.precision.protocol import Protocol
-from cameo_train.precision.queries import Queries
+from cameo_train.matchers.group import Found, Group, Row, check_finite, on_grid
+from cameo_train.matchers.nearest import matched_tokens
+from cameo_train.matchers.queries import Queries
+from cameo_train.protocols.measurement import Protocol
+from cameo_train.supervision.heads import HeadLinear, HeadMean
 from cameo_train.taps.layers import plain
 
 # Runs the model on groups whose target views are noised to a timestep.

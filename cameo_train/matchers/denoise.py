@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cameo_train.augment import resize
-from cameo_train.batches import Batch
+from cameo_train.data.augmentation import resize
+from cameo_train.data.batches import Batch
+from cameo_train.data.sample_order import Position
+from cameo_train.matchers.group import Group, group_of
 from cameo_train.models import Latents, MultiViewModel, noised, training_noise
-from cameo_train.objective import condition
-from cameo_train.order import Position
-from cameo_train.precision.group import Group, group_of
+from cameo_train.training.objective import condition
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cameo_data.errors import UsageError
 from cameo_train.matchers.argument import Argument
-from cameo_train.matchers.base import MissingWeights
+from cameo_train.matchers.feature_model import MissingWeights
 from cameo_train.matchers.images import WholeCells, check_images
 from cameo_train.matchers.loading import no_weights, pretrained, unusable
 

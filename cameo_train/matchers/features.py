@@ -13,7 +13,7 @@ import torch
 
 from cameo_data.errors import UsageError
 from cameo_train.matchers.argument import Argument
-from cameo_train.matchers.base import DenseFeatures
+from cameo_train.matchers.feature_model import DenseFeatures
 
 STRIDE = 8  # pixels per descriptor of local features
 # Pixels. Of 24, 32, 48 and 64, nearest neighbours in three rendered scenes of 256×256 were right
@@ -22,7 +22,8 @@ SIFT_PATCH = 32.0
 
 
 def _aliked(argument: str | None, device: torch.device) -> DenseFeatures:
-    from cameo_train.matchers import local, wheel
+    from cameo_train.matchers import lightglue_weights as wheel
+    from cameo_train.matchers import local
 
     read = Argument("aliked", argument)
     stride = read.option("stride", STRIDE, low=1)
@@ -32,7 +33,8 @@ def _aliked(argument: str | None, device: torch.device) -> DenseFeatures:
 
 
 def _disk(argument: str | None, device: torch.device) -> DenseFeatures:
-    from cameo_train.matchers import local, wheel
+    from cameo_train.matchers import lightglue_weights as wheel
+    from cameo_train.matchers import local
 
     read = Argument("disk", argument)
     stride = read.option("stride", STRIDE, low=1)
@@ -88,7 +90,7 @@ def aliked_model(read: Argument) -> str:
     Raises:
         UsageError: there is none of that name.
     """
-    from cameo_train.matchers.wheel import ALIKED_MODELS
+    from cameo_train.matchers.lightglue_weights import ALIKED_MODELS
 
     model = read.main or "n16"
     if model not in ALIKED_MODELS:

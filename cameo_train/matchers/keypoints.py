@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cameo_data.errors import UsageError
 from cameo_train.matchers.argument import Argument
-from cameo_train.matchers.base import KeypointMatcher
+from cameo_train.matchers.feature_model import KeypointMatcher
 from cameo_train.matchers.features import no_main
 from cameo_train.matchers.images import grey
 
@@ -115,14 +115,18 @@ def _sift(argument: str | None, device: torch.device) -> KeypointMatcher:
 
 
 def _lightglue(kind: str, argument: str | None, device: torch.device) -> KeypointMatcher:
-    from cameo_train.matchers import wheel
+    from cameo_train.matchers import lightglue_weights
 
     read = Argument(f"{kind}-lightglue", argument)
-    most = read.option("max", wheel.MAX_KEYPOINTS, low=1)
+    most = read.option("max", lightglue_weights.MAX_KEYPOINTS, low=1)
     read.close()
     no_main(read)
     # LightGlue was trained on the descriptors of these two: ALIKED n16, and DISK trained with depth
-    net = wheel.aliked("n16", max_keypoints=most) if kind == "aliked" else wheel.disk()
+    net = (
+        lightglue_weights.aliked("n16", max_keypoints=most)
+        if kind == "aliked"
+        else lightglue_weights.disk()
+    )
     net.to(device)
 
     def extract(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,7 +136,7 @@ def _lightglue(kind: str, argument: str | None, device: torch.device) -> Keypoin
             found = net(image, n=most, pad_if_not_divisible=True)[0]
         return found.keypoints, found.descriptors
 
-    return LightGlueMatcher(extract, wheel.lightglue(kind).to(device), read.name)
+    return LightGlueMatcher(extract, lightglue_weights.lightglue(kind).to(device), read.name)
 
 
 # kind -> factory of its argument (what follows the colon, None without) and the device

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from cameo_train.matchers.base import MissingWeights
+from cameo_train.matchers.feature_model import MissingWeights
 
 REASON_WIDTH = 240  # characters of other libraries' messages, which may list every weight
 

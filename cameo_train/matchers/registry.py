@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 from cameo_data.errors import UsageError
+from cameo_train.matchers.group import Matcher
 from cameo_train.matchers.options import AttentionOptions
-from cameo_train.precision.group import Matcher
-from cameo_train.precision.protocol import Protocol
+from cameo_train.protocols.measurement import Protocol
 
 GROUP = "cameo_train.matchers"
 Factory = Callable[[str | None, torch.device], Any]
@@ -94,7 +94,7 @@ def jobs(spec: str, attention: AttentionOptions) -> list[Job]:
     kind, colon, argument = spec.partition(":")
     given = argument if colon else None
     if kind == "attention":
-        from cameo_train.matchers.attention_runs import attention_jobs
+        from cameo_train.matchers.run_attention import attention_jobs
 
         return attention_jobs(spec, given, attention)
     if kind in ("oracle", "chance") and given is not None:
@@ -105,7 +105,7 @@ def jobs(spec: str, attention: AttentionOptions) -> list[Job]:
 def _make(
     kind: str, argument: str | None, spec: str, protocol: Protocol, device: torch.device
 ) -> Matcher:
-    from cameo_train.matchers import dense, own_points
+    from cameo_train.matchers import dense, keypoint_matcher
 
     if kind == "oracle":
         return dense.Oracle(spec, protocol)
@@ -115,7 +115,7 @@ def _make(
     if hasattr(made, "descriptors"):
         return dense.FeatureMatcher(made, spec, protocol)
     if hasattr(made, "matches"):
-        return own_points.OwnPoints(made, spec, protocol)
+        return keypoint_matcher.OwnPoints(made, spec, protocol)
     raise TypeError(
         f"{kind} gave a {type(made).__name__}, which has neither descriptors() nor matches()"
     )

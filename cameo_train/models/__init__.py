@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cameo_train.models.base import MultiViewModel
 from cameo_train.models.conditioning import Conditioning
 from cameo_train.models.hunyuan import MultiViewHunyuanDiT
 from cameo_train.models.latents import Latents, PatchLatents, build_latents
+from cameo_train.models.multiview import MultiViewModel
 from cameo_train.models.presets import PRESETS, Preset, preset
 from cameo_train.models.schedule import ddim, noised, target_loss, training_noise
 from cameo_train.models.unet import MultiViewUNet

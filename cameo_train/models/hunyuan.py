@@ -9,10 +9,10 @@ from diffusers import HunyuanDiT2DModel
 from diffusers.models.embeddings import get_2d_rotary_pos_embed
 from torch import Tensor, nn
 
-from cameo_train.models.base import MultiViewModel
 from cameo_train.models.joint import JointViews
 from cameo_train.models.latents import check_divisible
 from cameo_train.models.loading import adopt, pretrained
+from cameo_train.models.multiview import MultiViewModel
 from cameo_train.models.presets import Preset
 
 # HunyuanDiT's positions are those of a 512-pixel image: 32×32 tokens of 16 pixels

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cameo_data.errors import UsageError
-from cameo_data.parsing import one_line
+from cameo_data.io.parsing import one_line
 
 
 def pretrained(cls: Any, weights: str | Path, subfolder: str) -> Any:

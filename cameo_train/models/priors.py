@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cameo_data import camera as cameras
 from cameo_data import transforms
-from cameo_data.registration import SAME_SURFACE, register
+from cameo_data.geometry.registration import SAME_SURFACE, register
 from cameo_data.types import Camera, DepthMap
 
 FloatArray = NDArray[np.float32]

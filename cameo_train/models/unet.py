@@ -10,9 +10,9 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor, nn
 
-from cameo_train.models.base import MultiViewModel
 from cameo_train.models.joint import JointViews
 from cameo_train.models.loading import adopt, pretrained
+from cameo_train.models.multiview import MultiViewModel
 from cameo_train.models.presets import Preset
 from cameo_train.taps.adapters import DiffusersUNet
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from cameo_data.errors import UsageError
 from cameo_train.precision import intervals
-from cameo_train.precision.protocol import Protocol
+from cameo_train.precision.measurement import read_measured
 from cameo_train.precision.results import Estimate, restricted
-from cameo_train.precision.run import read_measured
 from cameo_train.precision.tally import Tally
+from cameo_train.protocols.measurement import Protocol
 
 # of a row, what must be equal for it to be the same row in another run
 _SAME = ("layer", "heads", "timestep", "step")

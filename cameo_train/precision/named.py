@@ -20,13 +20,12 @@ from cameo_data import ShardReader
 from cameo_data.errors import UsageError
 from cameo_data.types import Sample
 from cameo_train import taps
-from cameo_train.batches import official_batch
+from cameo_train.data.batches import official_batch
 from cameo_train.matchers.attention import AttentionMatcher
 from cameo_train.matchers.denoise import batch_of
+from cameo_train.matchers.group import Group, Matcher, check_finite, group_of
+from cameo_train.matchers.queries import queries_of
 from cameo_train.matchers.registry import Job
-from cameo_train.precision.group import Group, Matcher, check_finite, group_of
-from cameo_train.precision.protocol import Protocol
-from cameo_train.precision.queries import queries_of
 from cameo_train.protocols import (
     NamedProtocol,
     PairErrors,
@@ -38,6 +37,7 @@ from cameo_train.protocols import (
     recalls,
     scannet_errors,
 )
+from cameo_train.protocols.measurement import Protocol
 
 Progress = Callable[[str, int, int], None]
 

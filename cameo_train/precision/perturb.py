@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cameo_train import sampling
-from cameo_train.batches import Batch
+from cameo_train.data.batches import Batch
 from cameo_train.models import Latents, MultiViewModel
-from cameo_train.sampling import Image
 from cameo_train.taps.identity import identity_attention
 from cameo_train.taps.layers import plain
+from cameo_train.training import sampling
+from cameo_train.training.sampling import Image
 
 STEPS = 20
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cameo_train.matchers.group import Row
 from cameo_train.precision import intervals
-from cameo_train.precision.group import Row
-from cameo_train.precision.protocol import Protocol
-from cameo_train.precision.run import Measured
+from cameo_train.precision.measurement import Measured
 from cameo_train.precision.tally import Tally
+from cameo_train.protocols.measurement import Protocol
 
 DIGITS = 6
 

@@ -14,13 +14,13 @@ from cameo_data.errors import UsageError
 from cameo_train.matchers import registry
 from cameo_train.matchers.options import TIMESTEP, AttentionOptions
 from cameo_train.matchers.registry import Job
-from cameo_train.precision import protocol as protocols
-from cameo_train.precision import run
-from cameo_train.precision.exactness import float32_as_it_is
+from cameo_train.precision import measurement as run
+from cameo_train.precision.float32 import float32_as_it_is
 from cameo_train.precision.named import Means, measure_named
-from cameo_train.precision.protocol import Protocol
 from cameo_train.precision.results import RowResult, all_results
 from cameo_train.protocols import NamedProtocol
+from cameo_train.protocols import measurement as protocols
+from cameo_train.protocols.measurement import Protocol
 
 Progress = Callable[[str, int, int], None]
 Failed = list[tuple[str, str]]  # spec, and the line that says what is missing or wrong

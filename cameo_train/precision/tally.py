@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_train.precision.group import Found
-from cameo_train.precision.protocol import LEVELS, Protocol
+from cameo_train.matchers.group import Found
+from cameo_train.protocols.measurement import LEVELS, Protocol
 
 # Scenes that are counted one by one; of a build with more, scenes share this many places, and the
 # bootstrap draws places. A place takes some 13 kB a row with six bins.

@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cameo_data.report import palette
-from cameo_train import checkpoint, sampling, taps
-from cameo_train.batches import Batch, batches, plain_plan
+from cameo_train import taps
 from cameo_train.config import TrainConfig
-from cameo_train.heads import HeadMean
-from cameo_train.loop import untrained
+from cameo_train.data.batches import Batch, batches, plain_plan
 from cameo_train.models import Latents, build_latents, noised
-from cameo_train.objective import Objective, condition
-from cameo_train.sampling import Image
-from cameo_train.targets import TokenTargets
+from cameo_train.supervision.heads import HeadMean
+from cameo_train.supervision.targets import TokenTargets
+from cameo_train.training import checkpoint, sampling
+from cameo_train.training.loop import untrained
+from cameo_train.training.objective import Objective, condition
+from cameo_train.training.sampling import Image
 
 QUERIES = 4
 # of 1000: targets are noisy, yet shapes can still be seen

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from cameo_data.work_folder import write_bytes
+from cameo_data.io.work_folder import write_bytes
 
 
 def render(template: str, **values: Any) -> str:

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from cameo_data.executors.local import default_workers
-from cameo_data.work_folder import write_bytes
+from cameo_data.io.work_folder import write_bytes
 from cameo_train.config import load
 from cameo_train.models import build
+from cameo_train.reproduce import arm_runs as runs
 from cameo_train.reproduce import claims, geometry, summary
 from cameo_train.reproduce import data as datasets
-from cameo_train.reproduce import run as runs
+from cameo_train.reproduce.arm_runs import Job
 from cameo_train.reproduce.arms import Arm, choose
 from cameo_train.reproduce.claims import Claim
 from cameo_train.reproduce.data import Data, Progress
 from cameo_train.reproduce.geometry import Geometry
 from cameo_train.reproduce.presets import Preset
-from cameo_train.reproduce.run import Job
 from cameo_train.reproduce.summary import Line, Run
 from cameo_train.taps import resolve
 

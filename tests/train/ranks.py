@@ -16,9 +16,9 @@ import runs
 import torch
 from click.testing import CliRunner
 
-from cameo_train import loop, sampling
 from cameo_train.cli import main
 from cameo_train.models import presets
+from cameo_train.training import loop, sampling
 
 torch.set_num_threads(1)
 presets.PRESETS["small"] = runs.SMALL

@@ -19,9 +19,9 @@ from cameo_data.camera import project, query_xy, unproject
 from cameo_data.correspondence import prepare
 from cameo_data.errors import DataError
 from cameo_data.types import Sample, Verdict
-from cameo_train import augment
-from cameo_train.batches import Plan, batches, official_batch, targets_of
-from cameo_train.order import Order, Position
+from cameo_train.data import augmentation
+from cameo_train.data.batches import Plan, batches, official_batch, targets_of
+from cameo_train.data.sample_order import Order, Position
 
 GRID = (6, 8)  # stride 8 on 48×64
 
@@ -51,9 +51,9 @@ def same_maps(one, other):
 def test_a_flip_is_the_scene_in_a_mirror(sample):
     stored = derived(sample, 8)
     sample = replace(sample, correspondence={8: stored})
-    flipped = augment.flip(sample)
+    flipped = augmentation.flip(sample)
     same_maps(flipped.correspondence[8], derived(flipped, 8))
-    twice = augment.flip(flipped)
+    twice = augmentation.flip(flipped)
     np.testing.assert_allclose(twice.correspondence[8].xy, stored.xy, atol=1e-4)
     for a, b in zip(twice.cameras, sample.cameras, strict=True):
         np.testing.assert_allclose(a.cam_from_world, b.cam_from_world, atol=1e-12)
@@ -62,7 +62,7 @@ def test_a_flip_is_the_scene_in_a_mirror(sample):
 
 def test_a_crop_keeps_matches_and_drops_what_leaves(sample):
     sample = replace(sample, correspondence={8: derived(sample, 8)})
-    cropped = augment.crop(sample, 8, 16, (32, 40))
+    cropped = augmentation.crop(sample, 8, 16, (32, 40))
     assert cropped.images[0].shape == (32, 40, 3)
     inside = cropped.correspondence[8]
     again = derived(cropped, 8)
@@ -71,11 +71,11 @@ def test_a_crop_keeps_matches_and_drops_what_leaves(sample):
     agree = inside.verdict == again.verdict
     assert agree.mean() > 0.95
     with pytest.raises(ValueError, match="not on the grid of stride 8"):
-        augment.crop(sample, 4, 0, (32, 32))
+        augmentation.crop(sample, 4, 0, (32, 32))
 
 
 def test_a_resized_sample_sees_the_same_scene_in_other_pixels(sample):
-    small = augment.resize(sample, 24)
+    small = augmentation.resize(sample, 24)
     assert small.images[0].shape == (24, 32, 3)
     assert small.depths[0].z.shape == small.cameras[0].hw == (24, 32)
     assert not small.correspondence
@@ -85,9 +85,9 @@ def test_a_resized_sample_sees_the_same_scene_in_other_pixels(sample):
     )  # fmt: skip
     np.testing.assert_allclose(small_xy, large_xy / 2, atol=1e-9)
     np.testing.assert_allclose(z_small, z)
-    assert augment.resize(sample, 48).images[0].tobytes() == sample.images[0].tobytes()
+    assert augmentation.resize(sample, 48).images[0].tobytes() == sample.images[0].tobytes()
     with pytest.raises(ValueError, match=r"shorter side of 25: the longer one would be 33\.3"):
-        augment.resize(sample, 25)
+        augmentation.resize(sample, 25)
 
 
 def test_targets_do_not_depend_on_the_size_that_is_trained_on(shards):
@@ -113,7 +113,7 @@ def test_shuffled_matches_are_other_targets_of_the_same_batch(shards):
 
 def test_reordering_permutes_pairs(sample):
     order = [2, 0, 1]
-    moved = augment.reorder(sample, order)
+    moved = augmentation.reorder(sample, order)
     maps, before = moved.correspondence[8], sample.correspondence[8]
     for a, b in itertools.permutations(range(3), 2):
         assert np.array_equal(maps.verdict[a, b], before.verdict[order[a], order[b]])

@@ -14,11 +14,12 @@ import yaml
 from click.testing import CliRunner
 from runs import over, rows
 
-from cameo_train import config, loop
+from cameo_train import config
 from cameo_train.cli import main
 from cameo_train.cli.fit import HELP
 from cameo_train.config import TrainConfig
 from cameo_train.models.presets import PRESETS
+from cameo_train.training import loop
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from cameo_data.errors import UsageError
-from cameo_train import checkpoint, config
-from cameo_train.order import Position
+from cameo_train import config
+from cameo_train.data.sample_order import Position
+from cameo_train.training import checkpoint
 
 NEEDED = {"shards": "s", "out": "o"}
 

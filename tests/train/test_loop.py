@@ -15,9 +15,9 @@ from runs import rows, small_run
 from safetensors.torch import load_file
 
 from cameo_data.build import build
-from cameo_data.work_folder import exclusive
-from cameo_train import checkpoint, loop, sampling
-from cameo_train.objective import draw
+from cameo_data.io.work_folder import exclusive
+from cameo_train.training import checkpoint, loop, sampling
+from cameo_train.training.objective import draw
 
 pytestmark = pytest.mark.usefixtures("small")
 

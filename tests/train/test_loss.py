@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cameo_train import loss as loss_module
-from cameo_train.heads import HEAD_MIXES, HeadMean, HeadMLP, build_head_mix
-from cameo_train.loss import correspondence_loss, matched_tokens, precision_within
-from cameo_train.loss_reference import dense_loss
-from cameo_train.rows import DIRECTIONS, supervised_rows, wanted_pairs
-from cameo_train.targets import TokenTargets
+from cameo_train.supervision import loss as loss_module
+from cameo_train.supervision.heads import HEAD_MIXES, HeadMean, HeadMLP, build_head_mix
+from cameo_train.supervision.loss import correspondence_loss, matched_tokens, precision_within
+from cameo_train.supervision.reference import dense_loss
+from cameo_train.supervision.supervised_rows import DIRECTIONS, supervised_rows, wanted_pairs
+from cameo_train.supervision.targets import TokenTargets
 
 GRID_HW = (4, 5)
 K = 20

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from runs import rows, small_run
 from safetensors.torch import load_file
 
-from cameo_train import checkpoint, loop
+from cameo_train.training import checkpoint, loop
 
 pytestmark = pytest.mark.usefixtures("small")
 SETTINGS = {"schedule": "cosine", "ema": 0.9, "log_every": 2, "batch": 1, "accumulate": 2}

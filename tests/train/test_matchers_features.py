@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from textures import picture
 
 from cameo_data.errors import UsageError
-from cameo_train.matchers import diffusion, dino, local, vggt, wheel
+from cameo_train.matchers import diffusion, dino, lightglue_weights, local, vggt
 from cameo_train.matchers.argument import Argument
-from cameo_train.matchers.base import MissingWeights
+from cameo_train.matchers.feature_model import MissingWeights
 from cameo_train.matchers.features import FEATURES
 from cameo_train.matchers.images import WholeCells
 
@@ -113,7 +113,7 @@ def test_local_features_that_do_not_fit_are_refused(local_features):
 
 def test_aliked_reads_its_map_where_it_is_told():
     """Only the centre's row and column of the last pixel: frames −1 to 1 between pixel centres."""
-    net = wheel.aliked("n16")
+    net = lightglue_weights.aliked("n16")
     asked = []
 
     class Net:

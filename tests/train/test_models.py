@@ -13,7 +13,7 @@ import torch
 from networks import DIT, NAMES, UNET, small
 from torch import nn
 
-from cameo_data.raycast import placed, render
+from cameo_data.geometry.raycast import placed, render
 from cameo_data.types import Camera
 from cameo_train import models
 from cameo_train.models import joint, latents, loading, priors, rays, schedule

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cameo_train import official
-from cameo_train.heads import HeadMLP
-from cameo_train.loss_reference import dense_official_loss
-from cameo_train.official import official_loss, official_matches, official_rows
+from cameo_train.supervision import official
+from cameo_train.supervision.heads import HeadMLP
+from cameo_train.supervision.official import official_loss, official_matches, official_rows
+from cameo_train.supervision.reference import dense_official_loss
 
 GRID_HW = (5, 5)
 TOKENS = 25

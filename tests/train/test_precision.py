@@ -18,18 +18,18 @@ from runs import small_run
 from cameo_data import ShardReader
 from cameo_data.errors import UsageError
 from cameo_data.types import Verdict
-from cameo_train import loop
 from cameo_train.cli import main
-from cameo_train.matchers import registry
-from cameo_train.matchers.base import MissingWeights
+from cameo_train.matchers import grid_limits, registry
 from cameo_train.matchers.dense import FeatureMatcher
-from cameo_train.precision import limits, run
-from cameo_train.precision.group import Found, Row, group_of, on_grid
-from cameo_train.precision.nearest import best_of, matched_tokens, unit_vectors
-from cameo_train.precision.protocol import Protocol, protocol_of, threshold
-from cameo_train.precision.queries import Queries, queries_of
+from cameo_train.matchers.feature_model import MissingWeights
+from cameo_train.matchers.group import Found, Row, group_of, on_grid
+from cameo_train.matchers.nearest import best_of, matched_tokens, unit_vectors
+from cameo_train.matchers.queries import Queries, queries_of
+from cameo_train.precision import measurement
 from cameo_train.precision.results import row_result
 from cameo_train.precision.tally import Tally
+from cameo_train.protocols.measurement import Protocol, protocol_of, threshold
+from cameo_train.training import loop
 
 HW = (48, 64)
 
@@ -125,9 +125,9 @@ def test_limits_are_those_of_all_candidates(seed, stride):
     plan = protocol_of(HW, [stride], stride=stride, thresholds=("3px", "10%", "40%"))
     xy1 = np.random.default_rng(seed).random((20, 2)) * (HW[1], HW[0])
     distance = np.linalg.norm(xy1[:, None] - plan.candidates_xy(), axis=-1)
-    np.testing.assert_allclose(limits.ceiling_px(xy1, plan), distance.min(1))
+    np.testing.assert_allclose(grid_limits.ceiling_px(xy1, plan), distance.min(1))
     within = (distance[..., None] <= plan.thresholds_px).mean(1)
-    np.testing.assert_allclose(limits.chance(xy1, plan), within)
+    np.testing.assert_allclose(grid_limits.chance(xy1, plan), within)
 
 
 @settings(max_examples=20, deadline=None)
@@ -191,14 +191,14 @@ def test_batches_change_no_number_and_what_is_done_is_kept(shards, tmp_path, mon
     def refuse(*_):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(run, "_groups", refuse)
+    monkeypatch.setattr(measurement, "_groups", refuse)
     assert measured(shards, tmp_path / "1", *features)["rows"] == one["rows"]
 
 
 def test_a_stopped_run_goes_on_to_the_same_numbers(shards, tmp_path, monkeypatch):
     whole = measured(shards, tmp_path / "whole", "--features", "chance", "--batch", 1)
-    monkeypatch.setattr(run, "SAVE_EVERY_S", 0.0)
-    read, seen = run.queries_of, []
+    monkeypatch.setattr(measurement, "SAVE_EVERY_S", 0.0)
+    read, seen = measurement.queries_of, []
 
     def stops(sample, plan):
         seen.append(sample.key)
@@ -207,9 +207,9 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(shards, tmp_path, monkeypatch
         return read(sample, plan)
 
     given = ["--shards", shards, "--out", tmp_path / "p", "--features", "chance", "--batch", 1]
-    monkeypatch.setattr(run, "queries_of", stops)
+    monkeypatch.setattr(measurement, "queries_of", stops)
     assert precision(*given).exit_code == 75
-    monkeypatch.setattr(run, "queries_of", read)
+    monkeypatch.setattr(measurement, "queries_of", read)
     assert precision(*given).exit_code == 0
     again = json.loads((tmp_path / "p" / "results.json").read_text())
     assert again["rows"] == whole["rows"]

@@ -16,18 +16,19 @@ from runs import small_run
 
 from cameo_data import ShardReader
 from cameo_data.errors import DataError
-from cameo_train import loop, taps
-from cameo_train.batches import official_batch
+from cameo_train import taps
 from cameo_train.cli import main
+from cameo_train.data.batches import official_batch
 from cameo_train.matchers.denoise import batch_of
+from cameo_train.matchers.group import group_of
+from cameo_train.matchers.queries import maps_of, queries_of
 from cameo_train.models import build_latents
 from cameo_train.precision import intervals, perturb
 from cameo_train.precision.compare import compare, read_results
-from cameo_train.precision.group import group_of
-from cameo_train.precision.protocol import Protocol, protocol_of
-from cameo_train.precision.queries import maps_of, queries_of
 from cameo_train.protocols import PROTOCOLS, navi_errors, points_of, recalls
+from cameo_train.protocols.measurement import Protocol, protocol_of
 from cameo_train.taps.identity import identity_attention
+from cameo_train.training import loop
 
 
 @pytest.fixture(scope="module")

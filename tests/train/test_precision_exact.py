@@ -10,13 +10,13 @@ import torch
 from click.testing import CliRunner
 from runs import small_run
 
-from cameo_train import loop
 from cameo_train.cli import main
-from cameo_train.heads import HeadMLP
 from cameo_train.matchers import attention
 from cameo_train.matchers.attention import mixed_tokens
-from cameo_train.precision.exactness import float32_as_it_is
-from cameo_train.precision.queries import Queries
+from cameo_train.matchers.queries import Queries
+from cameo_train.precision.float32 import float32_as_it_is
+from cameo_train.supervision.heads import HeadMLP
+from cameo_train.training import loop
 
 
 def test_settings_that_round_are_off_and_come_back():

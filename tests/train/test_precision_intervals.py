@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from cameo_train.matchers import grid_limits
 from cameo_train.matchers.dense import Chance
-from cameo_train.precision import intervals, limits
-from cameo_train.precision.group import Found, Group
-from cameo_train.precision.protocol import protocol_of
-from cameo_train.precision.queries import Queries
+from cameo_train.matchers.group import Found, Group
+from cameo_train.matchers.queries import Queries
+from cameo_train.precision import intervals
 from cameo_train.precision.tally import Tally
+from cameo_train.protocols.measurement import protocol_of
 
 PLAN = protocol_of((48, 64), [4], bins_deg=(0, 30, 60, 90, 180))
 SEEDS = 24
@@ -59,7 +60,7 @@ def drawn(scenes):
 @pytest.fixture(scope="module")
 def floor(scenes):
     return tally_of(
-        scenes, lambda g: Found(g.queries.bin, None, limits.chance(g.queries.xy1, PLAN))
+        scenes, lambda g: Found(g.queries.bin, None, grid_limits.chance(g.queries.xy1, PLAN))
     )
 
 

@@ -15,7 +15,7 @@ import torch
 from runs import rows, small_run
 from safetensors.torch import load_file
 
-from cameo_train import checkpoint, loop
+from cameo_train.training import checkpoint, loop
 
 pytestmark = pytest.mark.usefixtures("small")
 HERE = Path(__file__).resolve().parent

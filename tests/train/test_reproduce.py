@@ -20,21 +20,21 @@ from click.testing import CliRunner
 
 from cameo_data import ShardReader
 from cameo_data.errors import UsageError
-from cameo_train import loop
-from cameo_train.batches import batches, plan
 from cameo_train.cli import main
 from cameo_train.cli.reproduce import table
+from cameo_train.data.batches import batches, plan
 from cameo_train.precision import intervals
 from cameo_train.precision.results import Bin, Estimate
-from cameo_train.report import reproduce_page
+from cameo_train.reproduce import arm_runs as training
 from cameo_train.reproduce import arms, claims, data, geometry, noisy, presets
-from cameo_train.reproduce import run as training
 from cameo_train.reproduce.arms import Arm
 from cameo_train.reproduce.claims import Outcome
 from cameo_train.reproduce.experiment import Experiment, reproduce
 from cameo_train.reproduce.geometry import Geometry, Reading
 from cameo_train.reproduce.presets import PRESETS, Scenes
+from cameo_train.reproduce.report import page as reproduce_page
 from cameo_train.reproduce.summary import Mean, Run, crossing, summarise
+from cameo_train.training import loop
 
 TINY = replace(
     PRESETS["quick"], size=32, stride=8, frames=6,

@@ -12,9 +12,9 @@ import torch
 from networks import small
 from runs import small_run
 
-from cameo_train import loop, perceptual, sampling
 from cameo_train.models import build_latents
 from cameo_train.report import attention
+from cameo_train.training import loop, perceptual, sampling
 
 
 @pytest.fixture

@@ -10,7 +10,13 @@ from cameo_data import ShardReader
 from cameo_data.camera import query_xy
 from cameo_data.correspondence import correspond_group, prepare
 from cameo_data.types import Camera, PairMaps, Verdict
-from cameo_train.targets import TARGET_KINDS, TokenTargets, shuffled, stack, token_targets
+from cameo_train.supervision.targets import (
+    TARGET_KINDS,
+    TokenTargets,
+    shuffled,
+    stack,
+    token_targets,
+)
 
 IMAGE_HW, GRID_HW = (48, 64), (6, 8)  # tokens of 8 × 8 px
 STRIDE = 8

@@ -10,8 +10,8 @@ import torch
 from runs import small_run
 
 from cameo_data.errors import DataError
-from cameo_train import loop, validation
 from cameo_train.models import build_latents
+from cameo_train.training import loop, validation
 
 pytestmark = pytest.mark.usefixtures("small")
 

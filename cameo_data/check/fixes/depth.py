@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from cameo_data import depth_io
 from cameo_data.check.fixes.base import Fix, intrinsics
-from cameo_data.files import FileDefect
+from cameo_data.io import depth_files
+from cameo_data.io.files import FileDefect
 from cameo_data.types import FloatArray, Frame
 
 
@@ -78,7 +78,7 @@ def _depth_K(frame: Frame, zoom: tuple[float, float]) -> FloatArray | None:
     if frame.depth is None or frame.depth.camera_K is not None:
         return None
     try:
-        depth_hw = np.array(depth_io.depth_hw(frame.depth.path, frame.depth.codec), np.float64)
+        depth_hw = np.array(depth_files.depth_hw(frame.depth.path, frame.depth.codec), np.float64)
     except FileDefect:
         return None
     K = np.array(frame.camera.K)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cameo_data import image_io, orientation
 from cameo_data.check.fixes.base import Fix, Maker, intrinsics, other, with_intrinsics
-from cameo_data.files import FileDefect
+from cameo_data.io import image_files, orientation
+from cameo_data.io.files import FileDefect
 from cameo_data.types import Frame
 
 
@@ -84,6 +84,6 @@ def _has_orientation(frame: Frame) -> bool:
     try:
         if frame.image_index is not None:
             return False
-        return image_io.read_header(frame.image_path).orientation != orientation.STORED
+        return image_files.read_header(frame.image_path).orientation != orientation.STORED
     except FileDefect:
         return False

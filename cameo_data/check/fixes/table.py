@@ -9,9 +9,9 @@ from typing import Any
 from cameo_data.check.fixes import depth, intrinsics, poses
 from cameo_data.check.fixes.base import Fix, Maker, line
 from cameo_data.check.suspects.base import Suspect
-from cameo_data.files import FileDefect
+from cameo_data.io.files import FileDefect
 from cameo_data.sources import Source, source_spec
-from cameo_data.sources.rgbd import RgbdSource, describe
+from cameo_data.sources.rgbd.source import RgbdSource, describe
 from cameo_data.types import Frame
 
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from cameo_data import registration
 from cameo_data.check.measure import Reading, measure, transfer_error
 from cameo_data.check.suspects import intrinsics
 from cameo_data.check.suspects.base import Context, Maker, Suspect, Variant, Variants, zoomed
 from cameo_data.check.suspects.depth import fitted
+from cameo_data.geometry import registration
 from cameo_data.types import DepthMap, FloatArray
 
 # Sideways offsets that are tried, in median depths: a Kinect's 25 mm are 0.03 at 0.8 m and 0.006

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from cameo_data import camera as cameras
-from cameo_data import depth_io
 from cameo_data.check import triangulation
 from cameo_data.check.measure import Reading, transfer_error
 from cameo_data.check.suspects.base import (
@@ -23,6 +22,7 @@ from cameo_data.check.suspects.base import (
 )
 from cameo_data.check.views import CheckedView, read_depth_again
 from cameo_data.correspondence import sample_depth
+from cameo_data.io import depth_files
 from cameo_data.types import DepthMap, FloatArray
 
 # Depth units that are mixed up: metres, millimetres, centimetres, tenths; TUM's 1/5000 against
@@ -60,12 +60,12 @@ def depth_scale(context: Context, base: Reading) -> Variants:
 def depth_codec(context: Context, base: Reading) -> Variants:
     """The stored bits decoded another way, in the unit as it is or as triangulated."""
     used = {view.frame.depth.codec for view in context.views if view.frame.depth is not None}
-    if len(used) != 1 or not used <= depth_io.CODECS_OF_16_BITS.keys():
+    if len(used) != 1 or not used <= depth_files.CODECS_OF_16_BITS.keys():
         return
     known = triangulation.depth_scale(base, context.views, context.pairs)
     if known is not None and abs(np.log(known)) < np.log(LEAST_SCALE):
         return  # depth that is right on the average does not have scrambled bits
-    for codec in depth_io.CODECS_OF_16_BITS.keys() - used:
+    for codec in depth_files.CODECS_OF_16_BITS.keys() - used:
         reading = replace(
             base, depths=tuple(_reread(context, view, codec) for view in context.views)
         )

@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cameo_data import files, image_io, transforms
+from cameo_data import transforms
 from cameo_data.errors import DataError, Failure, Reason
-from cameo_data.files import FileDefect
+from cameo_data.io import files, image_files
+from cameo_data.io.files import FileDefect
 from cameo_data.sources import SourceOptions, SourceSpec
-from cameo_data.sources.folders import FolderSource, find_scenes, looks_like
-from cameo_data.sources.unused import unused_files
+from cameo_data.sources.common.scene_folders import FolderSource, find_scenes, looks_like
+from cameo_data.sources.common.unused import unused_files
 from cameo_data.types import Camera, DepthRef, Frame, Scene
 
 DATASET = "turntable"
@@ -120,7 +121,7 @@ def _read(folder: Path) -> CaptureRecord:
 def _frame(folder: Path, capture: CaptureRecord, view: ViewRecord) -> Frame:
     """The view's files, and the camera as the thing on the plate sees it."""
     image = files.inside(folder, folder / view.image)
-    hw = image_io.read_hw(image)  # the header only; says so if the file is missing or no image
+    hw = image_files.read_hw(image)  # the header only; says so if the file is missing or no image
     return Frame(
         frame_id=view.image,
         camera=Camera(_intrinsics(capture.focal_px, hw), hw, _cam_from_world(capture, view)),
@@ -166,7 +167,7 @@ def write_example(out: Path, views: int = 12) -> None:
     """A capture of a box on a plate, rendered with exact depth."""
     import cv2
 
-    from cameo_data import raycast
+    from cameo_data.geometry import raycast
 
     things = [
         raycast.placed("cylinder", (0, 0, -0.3), (1.6, 1.6, 0.1)),

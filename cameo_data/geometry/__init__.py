@@ -1,0 +1,1 @@
+"""Geometry beside correspondences: undistortion, registration, ray casting, sparse matches."""

@@ -1,0 +1,1 @@
+"""What ``cameo-data inspect`` shows: scenes listed, some frames read."""

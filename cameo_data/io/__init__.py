@@ -1,0 +1,1 @@
+"""Reading and writing files: images, depth, arrays, videos, tables; hostile until checked."""

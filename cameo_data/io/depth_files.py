@@ -1,0 +1,340 @@
+"""Depth codecs: one function per on-disk encoding, ``CODECS`` by name.
+
+Each returns the stored values as (H, W) float32, not yet scaled to scene units; 0 means none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cameo_data.errors import Reason
+from cameo_data.io import array_files, colmap_files, exr_files, files, image_files, npy_header
+from cameo_data.io.files import FileDefect
+from cameo_data.io.parsing import decoding
+from cameo_data.types import DepthMap, DepthRef
+
+FloatImage = NDArray[np.float32]
+
+# Raw Kinect disparity to metres: 351.3 / (1092.5 − raw), in NYU Depth v2's toolbox
+# (get_instance… ``camera_params.m``: depthParam1 351.3, depthParam2 1092.5). 2047 means none.
+_NYU_NUMERATOR = 351.3
+_NYU_OFFSET = 1092.5
+_REMEDY = "choose the depth codec that fits, or convert the file"
+
+
+def read_uint16(path: Path) -> FloatImage:
+    """Values of a 16-bit one-channel PNG, PGM (high byte first, as Netpbm says) or TIFF."""
+    return _one_channel_16(path).astype(np.float32)
+
+
+def read_uint16_swapped(path: Path) -> FloatImage:
+    """As ``read_uint16`` of a file whose writer put the low byte first, e.g. a raw-memory PGM."""
+    return _one_channel_16(path).byteswap().astype(np.float32)
+
+
+def read_sun_rotated(path: Path) -> FloatImage:
+    """Millimetres of a SUN RGB-D PNG, which stores each value rotated left by three bits."""
+    p = _one_channel_16(path)
+    return ((p >> 3) | (p << 13)).astype(np.float32)
+
+
+def read_nyu_disparity(path: Path) -> FloatImage:
+    """Metres of NYU Depth v2's raw Kinect disparity, in PGMs with the low byte first."""
+    raw = _one_channel_16(path).byteswap().astype(np.float32)
+    known = raw < _NYU_OFFSET  # beyond, depth would be negative; 2047 means none
+    return np.where(known, _NYU_NUMERATOR / np.where(known, _NYU_OFFSET - raw, 1), 0).astype(
+        np.float32
+    )
+
+
+def read_float(path: Path) -> FloatImage:
+    """Values of a one-channel TIFF of 32 or 64 bits, PFM or OpenEXR file."""
+    suffix = path.suffix.lower()
+    if suffix == ".pfm":
+        return array_files.read_pfm(path)
+    values = exr_files.read_exr(path) if suffix == ".exr" else _unchanged(path)
+    if values.ndim != 2 or values.dtype.kind != "f":
+        raise _wrong_kind(path, values, "one channel of floating point")
+    return _float32(values)
+
+
+def read_npy(path: Path) -> FloatImage:
+    """Values of a NumPy file holding (H, W) or (H, W, 1) numbers; never unpickled."""
+    return _image_of_numbers(path, _map_npy(path))
+
+
+def read_uint8(path: Path) -> FloatImage:
+    """Values of an 8-bit one-channel PNG or PGM."""
+    values = _unchanged(path)
+    if values.ndim != 2 or values.dtype != np.uint8:
+        raise _wrong_kind(path, values, "one channel of 8 bits")
+    return values.astype(np.float32)
+
+
+def read_float16_png(path: Path) -> FloatImage:
+    """Values of a 16-bit one-channel PNG whose bits are those of float16 numbers, as CO3D's."""
+    return _float32(_one_channel_16(path).view(np.float16))
+
+
+def read_pfm(path: Path) -> FloatImage:
+    """Values of a PFM file; the magnitude of its scale is ignored (``array_files.read_pfm``)."""
+    return array_files.read_pfm(path)
+
+
+def read_npz(path: Path) -> FloatImage:
+    """Values of a NumPy archive's only array, or of the one called ``depth``."""
+    return _image_of_numbers(path, array_files.read_npz(path))
+
+
+def read_hdf5(path: Path) -> FloatImage:
+    """Values of an HDF5 file's only array, or of the one called ``depth`` or ``dataset``."""
+    return _image_of_numbers(path, array_files.read_hdf5(path))
+
+
+def read_megadepth(path: Path) -> FloatImage:
+    """Values of MegaDepth's HDF5, unless it only orders foreground and background.
+
+    Such maps hold values below zero, and no depth (as COTR's ``prepare_data.md`` sorts them out).
+    """
+    values = read_hdf5(path)
+    if values.min(initial=0) < 0:
+        raise FileDefect(
+            Reason.EMPTY_DEPTH,
+            f"{path.name} only orders foreground and background",
+            "depth above zero",
+            "leave the frame out",
+        )
+    return values
+
+
+def read_dtu(path: Path) -> FloatImage:
+    """Values of DTU's ``depth_map_NNNN.pfm`` where ``depth_visual_NNNN.png`` beside it is lit.
+
+    The mask leaves out what the reconstructed surface adds beyond the scan; without it, all count.
+    """
+    values = array_files.read_pfm(path)
+    visual = path.with_name(path.name.replace("depth_map", "depth_visual")).with_suffix(".png")
+    if not visual.exists():
+        return values
+    lit = image_files.read_mask(files.inside(path.parent, visual))
+    if lit.shape != values.shape:
+        raise _wrong_kind(visual, lit, f"the size of {path.name}")
+    return np.where(lit, values, np.float32(0))
+
+
+def read_colmap(path: Path) -> FloatImage:
+    """Values of a depth map in COLMAP's dense workspace, ``stereo/depth_maps/*.bin``."""
+    return colmap_files.read_array(path)
+
+
+# Encodings that share one kind of file, an image of one 16-bit channel: any of them can be read as
+# any other, so which of them it is has to be right (``check`` tries them all).
+CODECS_OF_16_BITS: dict[str, Callable[[Path], FloatImage]] = {
+    "uint16": read_uint16,
+    "uint16_swapped": read_uint16_swapped,
+    "sun_rotated": read_sun_rotated,
+    "nyu_disparity": read_nyu_disparity,
+    "float16_png": read_float16_png,
+}
+CODECS: dict[str, Callable[[Path], FloatImage]] = {
+    **CODECS_OF_16_BITS,
+    "float": read_float,
+    "npy": read_npy,
+    "uint8": read_uint8,
+    "pfm": read_pfm,
+    "npz": read_npz,
+    "hdf5": read_hdf5,
+    "megadepth": read_megadepth,
+    "dtu": read_dtu,
+    "colmap": read_colmap,
+}
+
+
+def read_depth(depth: DepthRef) -> DepthMap:
+    """The depth map as stored, in scene units, in the depth camera's own pixels.
+
+    Raises:
+        FileDefect: missing, damaged, too large, of another encoding.
+        ValueError: no such codec, or distances along rays without ``camera_K``.
+    """
+    if depth.codec not in CODECS:
+        raise ValueError(
+            f"unknown depth codec {depth.codec!r}; expected one of {', '.join(CODECS)}"
+        )
+    values = CODECS[depth.codec](depth.path)
+    for marker in depth.invalid:
+        values = np.where(values == np.float32(marker), np.float32(np.nan), values)
+    if depth.along_ray and depth.camera_K is None:
+        raise ValueError("distances along rays need camera_K")
+    with np.errstate(all="ignore"):  # what overflows becomes infinite, which is not depth
+        values = values * np.float32(depth.scale)
+        if depth.stereo is not None:
+            values = _z_from_disparity(values, depth.stereo)
+        if depth.along_ray and depth.camera_K is not None:
+            values = _z_from_distance(values, depth.camera_K)
+    if depth.least_confidence > 0:
+        values = np.where(_sure(depth, values.shape), values, np.float32(0))
+    if depth.mask_path is not None:
+        values = np.where(_depth_mask(depth.mask_path, values.shape), values, np.float32(0))
+    return DepthMap.from_array(values)
+
+
+def read_confidence(path: Path) -> FloatImage:
+    """(H, W) confidence in [0, 1] beside the depth in a NumPy archive, where 255 is certain."""
+    return _float32(array_files.read_npz(path, "confidence")) / np.float32(255)
+
+
+def _sure(depth: DepthRef, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    confidence = read_confidence(depth.path)
+    if confidence.shape != shape:
+        raise _wrong_kind(depth.path, confidence, "confidence of the depth's size")
+    return confidence >= depth.least_confidence
+
+
+def _depth_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    known = np.asarray(image_files.read_grey(path) > 0, np.bool_)
+    if known.shape != shape:
+        raise _wrong_kind(path, known, f"{shape[0]}×{shape[1]} (h×w) like the depth")
+    return known
+
+
+def _z_from_disparity(disparity: FloatImage, stereo: tuple[float, float]) -> FloatImage:
+    """z = f·B / (d + cx1 − cx0), as Middlebury's ``calib.txt`` defines it; 0 where d is unknown."""
+    sum_px: NDArray[np.float64] = disparity.astype(np.float64) + stereo[1]
+    known = np.isfinite(sum_px) & (sum_px > 0)
+    z = np.where(known, stereo[0] / np.where(known, sum_px, 1.0), 0.0)
+    return np.asarray(z, np.float32)
+
+
+def _z_from_distance(distance: FloatImage, K: NDArray[np.float64]) -> FloatImage:
+    """z of points at a distance from the camera's centre: distance / |K⁻¹ (x, y, 1)|."""
+    height, width = distance.shape
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(K).T
+    return np.asarray(distance / np.linalg.norm(rays, axis=-1), np.float32)
+
+
+def _image_of_numbers(path: Path, array: NDArray[Any]) -> FloatImage:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim != 2 or array.dtype.kind not in "fiu" or array.size == 0:
+        raise _wrong_kind(path, array, "an (H, W) array of numbers")
+    return _float32(array)
+
+
+def _float32(array: NDArray[Any]) -> FloatImage:
+    """What float32 cannot hold becomes infinite or NaN, which is not depth; NumPy need not warn."""
+    with np.errstate(all="ignore"):
+        return array.astype(np.float32)
+
+
+def depth_hw(path: Path, codec: str) -> tuple[int, int]:
+    """Height and width from the header of a depth file of a codec.
+
+    Raises:
+        FileDefect: missing, unreadable, too large.
+    """
+    if codec not in _SIZES and (others := _ARRAY_CODECS.get(path.suffix.lower())) is not None:
+        raise FileDefect(
+            Reason.UNREADABLE_DEPTH,
+            f"{path.name} is read by the depth codec {codec}",
+            "a codec that fits the file",
+            f"choose the depth codec {others}; with it, depth_scale is usually 1",
+        )
+    return _SIZES.get(codec, _picture_hw)(path)
+
+
+def _picture_hw(path: Path) -> tuple[int, int]:
+    return image_files.read_hw(path, reason=Reason.UNREADABLE_DEPTH)
+
+
+def _npy_hw(path: Path) -> tuple[int, int]:
+    height, width = _map_npy(path).shape[:2]
+    return int(height), int(width)
+
+
+def _float_hw(path: Path) -> tuple[int, int]:
+    by_suffix = {".exr": exr_files.exr_hw, ".pfm": array_files.pfm_hw}
+    return by_suffix.get(path.suffix.lower(), _picture_hw)(path)
+
+
+# Codecs of files that no decoder of pictures reads, by their endings.
+_ARRAY_CODECS = {
+    ".npy": "npy",
+    ".npz": "npz",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".pfm": "pfm",
+    ".exr": "float",
+}
+# Of codecs that no picture is the file of.
+_SIZES: dict[str, Callable[[Path], tuple[int, int]]] = {
+    "float": _float_hw,
+    "npy": _npy_hw,
+    "pfm": array_files.pfm_hw,
+    "npz": array_files.npz_hw,
+    "hdf5": array_files.hdf5_hw,
+    "megadepth": array_files.hdf5_hw,
+    "dtu": array_files.pfm_hw,
+    "colmap": colmap_files.array_hw,
+}
+
+
+def _unchanged(path: Path) -> NDArray[np.generic]:
+    return image_files.read_unchanged(path, Reason.UNREADABLE_DEPTH)
+
+
+def _one_channel_16(path: Path) -> NDArray[np.uint16]:
+    values = _unchanged(path)
+    if values.ndim != 2 or values.dtype != np.uint16:
+        raise _wrong_kind(path, values, "one channel of 16 bits")
+    return values.astype(np.uint16, copy=False)
+
+
+def _map_npy(path: Path) -> NDArray[Any]:
+    """The array in a .npy file, mapped and not yet read."""
+    size = files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
+    with _reading(path, ".npy"), path.open("rb") as stream:
+        if stream.peek(2)[:2] == b"PK":
+            raise _unreadable(path, "is an archive of arrays", "one array in a .npy file")
+        header = npy_header.read_header(stream)
+        start = stream.tell()
+        shape, dtype = header.shape, header.dtype
+        if len(shape) < 2 or dtype.hasobject or not 0 < math.prod(shape) <= image_files.MAX_PIXELS:
+            of = "×".join(str(n) for n in shape) or "()"
+            raise _unreadable(
+                path,
+                f"holds {dtype} of shape {of}",
+                f"an (H, W) array of numbers, at most {image_files.MAX_PIXELS} pixels",
+            )
+        needed = start + math.prod(shape) * dtype.itemsize
+        if size < needed:
+            raise _unreadable(path, f"holds {size} bytes", f"{needed} bytes, as its header says")
+        return np.memmap(path, dtype, "r", start, shape, "F" if header.fortran else "C")
+
+
+def _wrong_kind(path: Path, values: NDArray[Any], expected: str) -> FileDefect:
+    shape = "×".join(str(n) for n in values.shape)
+    return _unreadable(path, f"holds {values.dtype} of shape {shape}", expected)
+
+
+def _reading(path: Path, kind: str) -> AbstractContextManager[None]:
+    """Around a library that decodes the file: whatever it raises is a defect of the file."""
+    expected = f"a complete {kind} file"
+    return decoding(path.name, Reason.UNREADABLE_DEPTH, expected, _REMEDY)
+
+
+def _unreadable(path: Path, defect: str, expected: str) -> FileDefect:
+    return FileDefect(
+        Reason.UNREADABLE_DEPTH,
+        f"{path.name} {defect}",
+        expected,
+        _REMEDY,
+    )

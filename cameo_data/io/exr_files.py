@@ -1,0 +1,129 @@
+"""Depth in OpenEXR files: channel Z, the Z of one of several layers, or the only channel."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cameo_data.errors import Reason
+from cameo_data.io import files, image_files
+from cameo_data.io.files import FileDefect
+from cameo_data.io.parsing import decoding
+
+# Renderers write more passes than one would look at; what is read stays below four pictures' worth.
+_MOST_VALUES = 4 * image_files.MAX_PIXELS
+# OpenEXR's reserved name of depth, and what renderers call its layer or channel (Blender writes
+# "ViewLayer.Depth.Z" until 3.x and "ViewLayer.Depth.V" since).
+_DEPTH_LAYERS = ("depth", "z", "zdepth")
+
+
+def exr_hw(path: Path) -> tuple[int, int]:
+    """Height and width from the header of an OpenEXR file.
+
+    Raises:
+        FileDefect: missing, unreadable, too large, or the package OpenEXR is not installed.
+    """
+    exr = _library()
+    files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
+    with _decoding(path), exr.File(str(path), header_only=True) as file:
+        low, high = file.header()["dataWindow"]
+        channels = sum(len(part.channels) for part in file.parts)
+        height, width = int(high[1]) - int(low[1]) + 1, int(high[0]) - int(low[0]) + 1
+    if (
+        min(height, width) < 1
+        or height * width > image_files.MAX_PIXELS
+        or height * width * channels > _MOST_VALUES
+    ):
+        raise _unreadable(
+            path,
+            f"is {height}×{width} (h×w) with {channels} channels",
+            f"at most {image_files.MAX_PIXELS} pixels, and {_MOST_VALUES} values",
+        )
+    return height, width
+
+
+def read_exr(path: Path) -> NDArray[np.generic]:
+    """The depth channel's values, (H, W).
+
+    Raises:
+        FileDefect: as ``exr_hw``, or it is not clear which channel is depth.
+    """
+    exr_hw(path)  # refuses too large a file before its pixels are read
+    channels: dict[str, NDArray[Any]] = {}
+    with _decoding(path), _library().File(str(path), separate_channels=True) as file:
+        for number, part in enumerate(file.parts):
+            prefix = f"{part.name()}." if len(file.parts) > 1 else ""
+            for name, channel in part.channels.items():
+                spelled = f"{prefix}{name}"
+                if spelled in channels:
+                    spelled = f"{number}.{spelled}"
+                channels[spelled] = np.array(channel.pixels)
+    return channels[_choose(path, channels)]
+
+
+def _choose(path: Path, channels: dict[str, NDArray[Any]]) -> str:
+    """The name of the depth channel.
+
+    Raises:
+        FileDefect: there is none, or several that differ.
+    """
+    if "Z" in channels:
+        return "Z"
+    named = [name for name in channels if _is_depth(name)]
+    rest = [name for name in channels if name.rpartition(".")[2] != "A"]
+    for candidates in (named, rest):
+        first = candidates[:1]
+        if first and all(np.array_equal(channels[first[0]], channels[c]) for c in candidates[1:]):
+            return first[0]
+        if first:
+            break  # several depths that differ: the rest cannot decide
+    candidates = named or rest
+    listed = ", ".join(sorted(candidates)[:12]) + (" …" if len(candidates) > 12 else "")
+    raise _unreadable(
+        path,
+        f"has {len(candidates)} channels that differ ({listed})",
+        "one channel of depth, called Z or LAYER.Z",
+    )
+
+
+def _is_depth(name: str) -> bool:
+    """Whether a channel is the depth of its layer, by its name."""
+    *layers, channel = name.lower().split(".")
+    if channel == "z":  # not the third component of a vector: of normals, positions
+        return not layers or layers[-1] not in ("normal", "normals", "n", "position", "p", "vector")
+    layer = layers[-1] if layers else channel
+    return layer in _DEPTH_LAYERS and channel in ("v", "y", "r", "g", "b", *_DEPTH_LAYERS)
+
+
+def _decoding(path: Path) -> AbstractContextManager[None]:
+    """Whatever OpenEXR stumbles over becomes a FileDefect."""
+    remedy = "choose the depth codec that fits, or convert the file"
+    return decoding(path.name, Reason.UNREADABLE_DEPTH, "a complete OpenEXR file", remedy)
+
+
+def _library() -> ModuleType:
+    """The OpenEXR package (opencv's wheels are built without it)."""
+    try:
+        return import_module("OpenEXR")
+    except ImportError:
+        raise FileDefect(
+            Reason.UNREADABLE_DEPTH,
+            "depth is an OpenEXR file and the package OpenEXR is not installed",
+            "a reader for it",
+            "pip install OpenEXR, or convert the depth to TIFF or .npy",
+        ) from None
+
+
+def _unreadable(path: Path, defect: str, expected: str) -> FileDefect:
+    return FileDefect(
+        Reason.UNREADABLE_DEPTH,
+        f"{path.name} {defect}",
+        expected,
+        "choose the depth codec that fits, or convert the file",
+    )

@@ -1,0 +1,111 @@
+"""Values out of foreign bytes: what a decoder raises becomes one kind of error, memory is bounded.
+
+Libraries raise whatever they stumble over: NumPy's header parser a ``TokenError``, PyTorch an
+``AttributeError``, h5py an ``AssertionError``. Such lists never end, so decoders run inside
+``decoding``. What takes more memory than its bytes promise (JSON, long tables) is counted first.
+The limits are listed in ``docs/limits.md``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cameo_data.errors import Reason
+from cameo_data.io.files import FileDefect
+
+# CO3D's longest set lists are some 50 MB; transforms.json of 100 000 frames as much.
+MAX_JSON_BYTES = 100_000_000
+# Brackets, commas and colons, about one for each value: a value takes at most some 80 bytes. CO3D's
+# longest set lists have 2.7 million.
+MAX_JSON_VALUES = 5_000_000
+# An hour of poses at 100 Hz is 360 000 lines; a table of matches may be longer.
+MAX_LINES = 3_000_000
+
+_STRUCTURE = (b"[", b"{", b",", b":")
+_LONG_INTEGER = re.compile(r"[0-9]{309}")
+_LONGEST_MESSAGE = 200
+
+
+@contextmanager
+def decoding(name: str, reason: Reason, expected: str, remedy: str) -> Iterator[None]:
+    """Whatever is raised inside becomes a FileDefect about the file called ``name``.
+
+    Only around a decoder that works on foreign bytes: a mistake of our own would hide in it.
+    ``MemoryError`` passes, since it says nothing about the file.
+    """
+    try:
+        yield
+    except (FileDefect, MemoryError):
+        raise
+    except Exception as error:
+        found = f"{name} cannot be read ({one_line(error)})"
+        raise FileDefect(reason, found, expected, remedy) from None
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's text, printable and short; its type where it has none."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(c if c.isprintable() else "�" for c in text)
+    return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
+
+
+def check_json_size(data: bytes) -> None:
+    """Nothing, if the values of JSON text are not more than memory can hold.
+
+    Raises:
+        ValueError: they are.
+    """
+    if len(data) > MAX_JSON_BYTES:
+        raise ValueError(f"{len(data)} bytes of JSON; at most {MAX_JSON_BYTES} are read")
+    if len(data) > MAX_JSON_VALUES:
+        count = sum(data.count(mark) for mark in _STRUCTURE)
+        if count > MAX_JSON_VALUES:
+            raise ValueError(f"some {count} values of JSON; at most {MAX_JSON_VALUES} are read")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The values of JSON text, of which there are not more than memory can hold.
+
+    An integer beyond the range of floating point comes out as infinity, like such a float.
+
+    Raises:
+        ValueError: no JSON, nested too deeply, or too many values; one line.
+    """
+    check_json_size(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
+    try:
+        read = text if isinstance(text, str) else text.decode("utf-8-sig")
+        hook = _integer if _LONG_INTEGER.search(read) else None
+        return json.loads(read, parse_int=hook)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(one_line(error)) from None
+
+
+def _integer(digits: str) -> int | float:
+    """An integer of any length; int() alone refuses more than 4300 digits."""
+    number = float(digits)
+    return number if math.isinf(number) else int(digits)
+
+
+def lines(text: str, name: str) -> Iterator[tuple[int, str]]:
+    """Line numbers from 1 and lines, of which there are not more than ``MAX_LINES``.
+
+    Raises:
+        FileDefect: there are more.
+    """
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
+        if number > MAX_LINES:
+            raise FileDefect(
+                Reason.BAD_METADATA,
+                f"{name} has more than {MAX_LINES} lines",
+                f"at most {MAX_LINES}",
+                "split it, or leave out rows that no frame needs",
+            )
+        yield number, line.rstrip("\n")

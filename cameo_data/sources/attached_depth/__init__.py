@@ -1,0 +1,1 @@
+"""Depth that ``cameo-data depth`` wrote, attached to the frames of any source."""

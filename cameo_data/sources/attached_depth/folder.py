@@ -1,0 +1,293 @@
+"""A folder of depth: where everything lies, and its records. The layout is in ``docs/depth.md``.
+
+depth.json                     index, written last
+failures.jsonl
+scenes/SCENE/scene.json        cameras and files of a finished scene
+scenes/SCENE/matches.csv       sparse matches, of methods that give these instead
+scenes/SCENE/FRAME.npz         depth (H, W) float32, 0 = none; confidence (H, W) uint8
+.depth/                        what a stopped run needs to go on
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from cameo_data.depth.method import EstimatedDepth
+from cameo_data.errors import DataError, Reason
+from cameo_data.io import array_files, depth_files, files
+from cameo_data.io.files import FileDefect
+from cameo_data.io.parsing import MAX_JSON_BYTES
+from cameo_data.io.work_folder import changes, locked, read_json, write_bytes, write_json
+from cameo_data.shards import layout
+from cameo_data.types import DepthMap
+
+FORMAT_VERSION = 1
+# Keys of a run's identity that say of which scenes depth is made, not how.
+CHOICE = frozenset({"source.scenes", "source.limit"})
+# Confidence on disk: 255 is certain.
+CONFIDENCE_STEPS = 255
+
+
+class FrameEntry(BaseModel):
+    """One depth map.
+
+    Attributes:
+        file: name beside the scene's record.
+        hw: of the depth map.
+        image_hw, K, cam_from_world: of the frame's camera for which it was made.
+        known_share: of its pixels.
+        mean_confidence: of the known ones, or None.
+        facts: what the method says of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frame_id: str
+    file: str
+    hw: tuple[int, int]
+    image_hw: tuple[int, int]
+    K: tuple[tuple[float, ...], ...]
+    cam_from_world: tuple[tuple[float, ...], ...]
+    known_share: float
+    mean_confidence: float | None
+    facts: dict[str, JsonValue]
+
+
+class FailureEntry(BaseModel):
+    """A failure as in ``failures.jsonl``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: Reason
+    dataset: str
+    scene_id: str | None
+    frame_id: str | None
+    found: str
+    expected: str
+    remedy: str
+
+
+class SceneEntry(BaseModel):
+    """``scene.json``.
+
+    Attributes:
+        inputs: hash of what the depth was made from.
+        found: frames, those that listing rejected included.
+        failures: of frames, and at most one of the whole scene.
+        matches: whether ``matches.csv`` beside the record stands in for depth.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1]
+    dataset: str
+    scene_id: str
+    unit: Literal["metre", "arbitrary"]
+    inputs: str
+    found: int
+    frames: tuple[FrameEntry, ...]
+    failures: tuple[FailureEntry, ...]
+    matches: bool = False
+
+
+class DepthIndex(BaseModel):
+    """``depth.json``.
+
+    Attributes:
+        source: the recipe's ``source`` that the depth was made from.
+        scenes: folder below ``scenes/`` by scene id.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1]
+    tool_version: str
+    method: str
+    options: dict[str, JsonValue]
+    source: dict[str, JsonValue]
+    counts: dict[str, JsonValue]
+    scenes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class DepthFolder:
+    """Paths of a folder of depth."""
+
+    root: Path
+
+    @property
+    def index(self) -> Path:
+        return self.root / "depth.json"
+
+    @property
+    def failures(self) -> Path:
+        return self.root / "failures.jsonl"
+
+    @property
+    def work(self) -> Path:
+        return self.root / ".depth"
+
+    @property
+    def identity(self) -> Path:
+        return self.work / "identity.json"
+
+    def scene(self, name: str) -> Path:
+        return self.root / "scenes" / name
+
+    def scene_record(self, name: str) -> Path:
+        return self.scene(name) / "scene.json"
+
+    def matches(self, name: str) -> Path:
+        return self.scene(name) / "matches.csv"
+
+    def scene_work(self, name: str) -> Path:
+        """Of a scene that is not finished."""
+        return self.work / "scenes" / name
+
+
+def save_depth(path: Path, found: EstimatedDepth, **arrays: Any) -> None:
+    """Writes a depth map whole or not at all, with further ``arrays``; same input, same bytes."""
+    z = np.where(found.depth.valid, found.depth.z, np.float32(0))
+    members = {"depth": z.astype(np.float32), **arrays}
+    if found.confidence is not None:
+        steps = np.clip(np.rint(found.confidence * CONFIDENCE_STEPS), 0, CONFIDENCE_STEPS)
+        members["confidence"] = np.where(found.depth.valid, steps, 0).astype(np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **members)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_depth(path: Path) -> EstimatedDepth:
+    """What ``save_depth`` wrote, without facts.
+
+    Raises:
+        FileDefect: missing or damaged.
+    """
+    depth = DepthMap.from_array(array_files.read_npz(path, "depth"))
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            unsure = "confidence" not in file.files
+    except Exception:  # read_npz above has read the file's depth; the rest is asked for again below
+        unsure = True
+    return EstimatedDepth(depth, None if unsure else depth_files.read_confidence(path))
+
+
+def read_index(root: Path) -> DepthIndex:
+    """The index of a finished folder.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    index = _read(DepthFolder(root).index, DepthIndex, root)
+    # a folder's name leads nowhere else
+    odd = [name for name in index.scenes.values() if not _is_component(name)]
+    if odd:
+        raise _unfinished(root, f"{DepthFolder(root).index.name}: scene folder {odd[0][:80]!r}")
+    return index
+
+
+def read_scene(root: Path, name: str) -> SceneEntry:
+    """The record of a scene in the folder ``scenes/name``.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    return _read(DepthFolder(root).scene_record(name), SceneEntry, root)
+
+
+def _read(path: Path, model: type[layout.M], root: Path) -> layout.M:
+    try:
+        data = files.read_bytes(path, Reason.BAD_METADATA, MAX_JSON_BYTES)
+        return layout.parse(model, data, path.name)
+    except FileDefect as defect:
+        missing = defect.reason == Reason.MISSING_FILE
+        found = f"{path.relative_to(root)} is missing" if missing else defect.found
+    except ValueError as error:
+        found = str(error)
+    raise _unfinished(root, found)
+
+
+def _is_component(name: str) -> bool:
+    return name not in ("", "..") and Path(name).name == name and "\0" not in name
+
+
+def _unfinished(root: Path, found: str) -> DataError:
+    return DataError(
+        Reason.BAD_METADATA,
+        dataset=str(root),
+        found=found,
+        expected="a finished folder of depth",
+        remedy="run `cameo-data depth` with this --out (again) to finish it",
+    )
+
+
+@contextmanager
+def claimed(root: Path, identity: Mapping[str, Any]) -> Iterator[DepthFolder]:
+    """The folder, locked against other runs, holding this very work or nothing yet.
+
+    While it is not finished, a run may choose other scenes: each scene's depth stands alone.
+
+    Args:
+        identity: what must be equal for two runs to work on one folder.
+
+    Raises:
+        ValueError: the folder holds other files or other depth, or is being written to.
+        OSError: it cannot be written.
+    """
+    folder = DepthFolder(root)
+    with locked(root, folder.work, folder.index):
+        before = read_json(folder.identity)
+        now = json.loads(layout.canonical_json(identity))
+        different = list(changes(before or now, now))
+        if different:
+            _refuse_other_work(folder, different)
+        if before != now:
+            write_json(folder.identity, identity)
+        yield folder
+
+
+def is_whole(folder: DepthFolder, name: str, entry: SceneEntry) -> bool:
+    """Whether the files of a scene's record are there and not cut, seen without decoding them."""
+    # what a zip file holds stands at its end, and a table ends with a line's end
+    if not all(zipfile.is_zipfile(folder.scene(name) / frame.file) for frame in entry.frames):
+        return False
+    if not entry.matches:
+        return True
+    path = folder.matches(name)
+    return path.is_file() and path.read_bytes().endswith(b"\n")
+
+
+def _refuse_other_work(folder: DepthFolder, different: Sequence[tuple[str, Any, Any]]) -> None:
+    """Raises where depth is there that another run would spoil; removes the beginnings of any."""
+    told = "; ".join(f"{key}: {there} there, {here} here" for key, there, here in different)
+    only_choice = all(key in CHOICE for key, _, _ in different)
+    if only_choice and not folder.index.exists():
+        return
+    begun = any(folder.root.glob("scenes/*/*.npz")) or any(folder.root.glob("scenes/*/*.csv"))
+    if folder.index.exists() or begun:
+        what = "finished depth of other scenes" if only_choice else "depth made otherwise"
+        raise ValueError(
+            f"{folder.root} holds {what} ({told}); give another --out, or delete that folder to "
+            "begin anew"
+        )
+    # a run that failed before its first depth map does not stand in the way of the corrected one
+    for place in (folder.root / "scenes", folder.work / "scenes"):
+        shutil.rmtree(place, ignore_errors=True)
+    folder.failures.unlink(missing_ok=True)
+
+
+def forget_scene(folder: DepthFolder, name: str) -> None:
+    """Removes what there is of a scene, finished or not."""
+    shutil.rmtree(folder.scene(name), ignore_errors=True)
+    shutil.rmtree(folder.scene_work(name), ignore_errors=True)

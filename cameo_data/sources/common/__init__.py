@@ -1,0 +1,1 @@
+"""What several sources share: listing files and scene folders, trajectories, subsets."""

@@ -1,0 +1,1 @@
+"""Shards become batches: decoding, augmentation, the order of samples."""

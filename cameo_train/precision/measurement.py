@@ -1,0 +1,216 @@
+"""A build in, tallies out: every matcher over every group, in batches, resumable.
+
+One file for each matcher, ``OUT/rows/….npz``; it is replaced every half minute, so a run that was
+stopped goes on, and a run with further matchers measures only these.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cameo_data import ShardReader
+from cameo_train.matchers import grid_limits
+from cameo_train.matchers.group import Found, Group, Row, group_of
+from cameo_train.matchers.queries import queries_of
+from cameo_train.matchers.registry import Job
+from cameo_train.precision.tally import MAX_UNITS, Tally, units_of
+from cameo_train.protocols.measurement import Protocol
+
+SAVE_EVERY_S = 30.0
+FOLDER = "rows"
+FORMAT = 1  # of the files; another one is not read
+Progress = Callable[[str, int, int], None]  # matcher, groups done, of all
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What one matcher came to.
+
+    Attributes:
+        rows, tallies: of equal length.
+        samples: groups that were measured.
+    """
+
+    label: str
+    rows: tuple[Row, ...]
+    tallies: tuple[Tally, ...]
+    notes: tuple[str, ...]
+    samples: int
+
+
+class Limits:
+    """Two rows that no matcher makes: the ceiling of the grid, and the floor of blind choice."""
+
+    rows = (
+        Row("ceiling", "ceiling of the grid", "the candidate nearest to the truth", "ceiling"),
+        Row("floor", "chance (computed)", "any candidate, all alike", "floor"),
+    )
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self.notes: list[str] = []
+
+    def found(self, groups: Sequence[Group]) -> Iterator[list[Found]]:
+        """Both, exactly."""
+        for group in groups:
+            xy1, bins = group.queries.xy1, group.queries.bin
+            yield [
+                Found(bins, grid_limits.ceiling_px(xy1, self.protocol)),
+                Found(bins, None, grid_limits.chance(xy1, self.protocol)),
+            ]
+
+
+LIMITS = Job("limits", "ceiling and chance", "limits", lambda protocol, device: Limits(protocol))
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all matchers of a run share.
+
+    Attributes:
+        samples: numbers of the groups that are measured.
+        batch: groups at a time; changes no number.
+    """
+
+    build_dir: Path
+    out: Path
+    protocol: Protocol
+    samples: tuple[int, ...]
+    batch: int
+    device: torch.device
+
+    def path(self, job: Job, build_sha256: str) -> Path:
+        """Where a matcher's tallies are kept."""
+        identity = [FORMAT, build_sha256, self.protocol.record(), self.samples, job.identity]
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        word = "".join(c if c.isalnum() else "-" for c in job.spec)[:40].strip("-")
+        return self.out / FOLDER / f"{word}-{digest[:16]}.npz"
+
+
+def chosen_samples(total: int, count: int | None) -> tuple[int, ...]:
+    """All numbers, or so many spread evenly over the build."""
+    if count is None or count >= total:
+        return tuple(range(total))
+    return tuple(int(i) for i in np.linspace(0, total - 1, count).round())
+
+
+def measure(work: Work, job: Job, reader: ShardReader, progress: Progress) -> Measured:
+    """The tallies of one matcher: from its file, measured from where that ends.
+
+    Raises:
+        MissingWeights: nothing to measure with; says what to get.
+        ValueError: features that do not fit, or are no numbers.
+        DataError: a sample is damaged, or says nothing of visibility.
+    """
+    path = work.path(job, reader.index.sha256)
+    state = _read(path)
+    total = len(work.samples)
+    if state is not None and state.samples == total:
+        progress(job.label, total, total)
+        return state
+    matcher = job.make(work.protocol, work.device)
+    units = units_of([s for shard in reader.index.shards for s in shard.scenes])
+    if state is None or [asdict(r) for r in state.rows] != [asdict(r) for r in matcher.rows]:
+        empty = tuple(Tally.empty(min(len(units), MAX_UNITS), work.protocol) for _ in matcher.rows)
+        state = Measured(job.label, tuple(matcher.rows), empty, (), 0)
+    done, notes, saved = state.samples, list(state.notes), time.monotonic()
+
+    def now() -> Measured:
+        told = tuple(dict.fromkeys([*notes, *matcher.notes]))
+        return Measured(job.label, state.rows, state.tallies, told, done)
+
+    progress(job.label, done, total)
+    # a stop in the middle leaves the file as it was last written: no group is counted twice
+    for groups in _groups(work, reader, work.samples[done:]):
+        for group, found in zip(groups, matcher.found(groups), strict=True):
+            unit = units[group.sample.scene_id]
+            for tally, one in zip(state.tallies, found, strict=True):
+                tally.add_pairs(unit, group.queries.pairs, group.queries.left_out)
+                tally.add(unit, one, work.protocol)
+        done += len(groups)
+        progress(job.label, done, total)
+        if time.monotonic() - saved > SAVE_EVERY_S:
+            _write(path, now())
+            saved = time.monotonic()
+    _write(path, now())
+    return now()
+
+
+def _groups(work: Work, reader: ShardReader, samples: Sequence[int]) -> Iterator[list[Group]]:
+    """Batches of groups; the next one is read while one is measured."""
+
+    def read(numbers: Sequence[int]) -> list[Group]:
+        made = []
+        for number in numbers:
+            sample = reader[number]
+            made.append(group_of(sample, queries_of(sample, work.protocol), work.device))
+        return made
+
+    parts = [samples[i : i + work.batch] for i in range(0, len(samples), work.batch)]
+    with ThreadPoolExecutor(1) as reading:
+        pending = reading.submit(read, parts[0]) if parts else None
+        for following in [*parts[1:], None]:
+            if pending is None:
+                return
+            ready = pending.result()
+            pending = reading.submit(read, following) if following is not None else None
+            yield ready
+
+
+def _write(path: Path, state: Measured) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = {
+        "format": FORMAT,
+        "label": state.label,
+        "rows": [asdict(row) for row in state.rows],
+        "notes": state.notes,
+        "samples": state.samples,
+    }
+    arrays: dict[str, Any] = {"header": np.array(json.dumps(header))}
+    for number, tally in enumerate(state.tallies):
+        arrays |= {f"{number}.{name}": value for name, value in tally.arrays().items()}
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    partial.replace(path)
+
+
+def _read(path: Path) -> Measured | None:
+    """What was measured so far; None where nothing was, or the file is none of ours."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            header = json.loads(str(found["header"]))
+            tallies = tuple(
+                Tally.of_arrays({k.partition(".")[2]: found[k] for k in found
+                                 if k.startswith(f"{number}.")})
+                for number in range(len(header["rows"]))
+            )  # fmt: skip
+        rows = tuple(Row(**row) for row in header["rows"])
+        notes, samples = tuple(header["notes"]), int(header["samples"])
+        return Measured(header["label"], rows, tallies, notes, samples)
+    except Exception:  # cut short, or not ours: zipfile, NumPy and json have errors of their own
+        return None
+
+
+def read_measured(path: Path) -> Measured:
+    """A finished matcher's tallies.
+
+    Raises:
+        ValueError: the file is missing or damaged.
+    """
+    found = _read(path)
+    if found is None:
+        raise ValueError(f"{path} is missing or damaged; run `cameo-train precision` again")
+    return found

@@ -1,0 +1,1 @@
+"""What attention is supervised with: targets, rows, heads, losses."""
