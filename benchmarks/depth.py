@@ -21,13 +21,13 @@ from benchmarks.real import REALDATA, SETS
 from cameo_data import camera as cameras
 from cameo_data.correspondence import correspond
 from cameo_data.depth import method_spec
-from cameo_data.depth.method import DepthScene, EstimatedDepth
+from cameo_data.depth.method import DepthScene
 from cameo_data.errors import DataError
 from cameo_data.geometry import raycast
 from cameo_data.io.files import FileDefect
 from cameo_data.sources import open_source
 from cameo_data.synth import generate
-from cameo_data.types import Camera, DepthMap, DepthRef, Frame, Scene, Verdict
+from cameo_data.types import Camera, DepthMap, DepthRef, EstimatedDepth, Frame, Scene, Verdict
 
 Floats = NDArray[np.float64]
 

@@ -1,8 +1,11 @@
-"""The build's dataset, opened once per process."""
+"""Datasets by name: opened once per process, and names of theirs that fit into files' names."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import re
+import unicodedata
 
 from cameo_data.recipe import SourceRecipe
 from cameo_data.sources import Source
@@ -33,3 +36,19 @@ def forget_sources() -> None:
     """A new build lists again: the files may have changed since the last one in this process."""
     _open_scene.cache_clear()
     _open_source.cache_clear()
+
+
+def slug(text: str, length: int) -> str:
+    """``text`` in letters, digits, ``_`` and ``-``, beginning and ending with one of the first two.
+
+    Where that loses anything, a hash of the text keeps different texts different.
+
+    >>> slug("redkitchen", 40), slug("büro 1.b", 40)
+    ('redkitchen', 'buro_1_b_777dc3f6')
+    """
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", ascii_text).strip("_-")
+    if plain == text and len(plain) <= length:
+        return plain
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{plain[: length - 9]}_{digest}" if plain else f"x_{digest}"

@@ -29,7 +29,7 @@ from pydantic import (
 from cameo_data.errors import UsageError
 from cameo_data.io import boundary
 from cameo_data.io.local_paths import require_local
-from cameo_data.shards.layout import canonical_json
+from cameo_data.io.records import canonical_json
 from cameo_data.sources import Source, open_source, source_spec
 from cameo_data.sources.common.guarded import Guarded
 from cameo_data.sources.common.subset import subset

@@ -129,6 +129,22 @@ class DepthMap:
 
 
 @dataclass(frozen=True, eq=False)
+class EstimatedDepth:
+    """One frame's depth.
+
+    Attributes:
+        depth: of the size that ``DepthScene.camera`` states.
+        confidence: (H, W) float32 in [0, 1], 0 where there is no depth; None where the method has
+            none.
+        facts: how it was made: plain JSON values.
+    """
+
+    depth: DepthMap
+    confidence: NDArray[np.float32] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class DepthRef:
     """Where a frame's depth lies and how to read it (see ``depth_io``).
 

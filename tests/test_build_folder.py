@@ -12,7 +12,7 @@ from build_scenes import copy_scenes, recipe, tree
 from cameo_data import build as builds
 from cameo_data import recipe as recipes
 from cameo_data.build import folder as folders
-from cameo_data.shards import writer
+from cameo_data.io import whole_files
 
 DRIVER = Path(__file__).with_name("kill_driver.py")
 
@@ -148,16 +148,16 @@ def test_a_task_can_be_run_alone(tiny_build, tmp_path):
 
 def test_leftovers_of_a_full_disk_are_removed(tiny_build, tiny_scenes, tmp_path, monkeypatch):
     out, _ = tiny_build
-    wrote = writer.os.fsync
+    wrote = whole_files.os.fsync
 
     def full(descriptor):
         raise OSError(28, "No space left on device", "shard.tar")
 
-    monkeypatch.setattr(writer.os, "fsync", full)
+    monkeypatch.setattr(whole_files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         builds.build(recipe(tiny_scenes), tmp_path / "shards")
     assert not [name for name in tree(tmp_path / "shards") if "partial" in name]
-    monkeypatch.setattr(writer.os, "fsync", wrote)
+    monkeypatch.setattr(whole_files.os, "fsync", wrote)
     builds.build(recipe(tiny_scenes), tmp_path / "shards")
     assert tree(tmp_path / "shards") == tree(out)
 

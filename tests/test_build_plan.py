@@ -9,8 +9,9 @@ import pytest
 
 from cameo_data import recipe as recipes
 from cameo_data import transforms
-from cameo_data.build.plan import Task, make_plan, slug
+from cameo_data.build.plan import Task, make_plan
 from cameo_data.build.survey import SceneSurvey, candidate_positions
+from cameo_data.catalog import slug
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.shards.layout import KEY_PATTERN, SHARD_NAME_PATTERN
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from cameo_data import build as builds
 from cameo_data import errors
 from cameo_data.cli import _COMMANDS, build_corr, common, main
-from cameo_data.shards import writer
+from cameo_data.io import whole_files
 
 TINY = ["--views", "3", "--stride", "8", "--min-overlap", "0.05", "--workers", "1"]
 TINY += ["--groups-per-scene", "2", "--no-check"]
@@ -175,7 +175,7 @@ def test_a_full_disk_is_one_line(tiny_scenes, tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device", "shard.tar")
 
-    monkeypatch.setattr(writer.os, "fsync", full)
+    monkeypatch.setattr(whole_files.os, "fsync", full)
     args = ["build-corr", "synthetic", tiny_scenes, "--out", tmp_path / "shards", *TINY]
     assert one_line(run(*args)).startswith("error: shard.tar: No space left on device; free space")
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from cameo_data import depth as methods
 from cameo_data.cli import main
 from cameo_data.depth import computation, task, work_files
-from cameo_data.depth.method import EstimatedDepth, MethodOptions, MethodSpec
+from cameo_data.depth.method import MethodOptions, MethodSpec
 from cameo_data.errors import DataError, Reason
 from cameo_data.frames import read_view
 from cameo_data.geometry import raycast
@@ -22,7 +22,7 @@ from cameo_data.recipe import source_recipe
 from cameo_data.shards.reader import ShardReader
 from cameo_data.sources.attached_depth import folder as folders
 from cameo_data.sources.attached_depth import source as attached
-from cameo_data.types import DepthMap
+from cameo_data.types import DepthMap, EstimatedDepth
 
 
 class CopyOptions(MethodOptions):

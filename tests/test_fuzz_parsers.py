@@ -40,12 +40,13 @@ from cameo_data.io import (
     array_files,
     depth_files,
     image_files,
+    records,
     torch_chunks,
     video_files,
     yaml_files,
 )
 from cameo_data.io.files import FileDefect
-from cameo_data.shards import archive, index, layout, pack, unpack
+from cameo_data.shards import archive, index, pack, unpack
 from cameo_data.sources.attached_depth import folder as depth_folder
 from cameo_data.sources.co3d import annotations as co3d_annotations
 from cameo_data.sources.co3d import index as co3d_index
@@ -253,7 +254,7 @@ def shard_build() -> tuple[bytes, bytes]:
 
 
 def shard_index() -> index.BuildIndex:
-    return layout.parse(index.BuildIndex, shard_build()[1], "index")
+    return records.parse(index.BuildIndex, shard_build()[1], "index")
 
 
 def read_member(name: str, path: Path) -> None:

@@ -8,8 +8,7 @@ import yaml
 
 from cameo_data import recipe as recipes
 from cameo_data.errors import UsageError
-from cameo_data.io import yaml_files
-from cameo_data.shards import layout
+from cameo_data.io import records, yaml_files
 
 SOURCE = {"name": "synthetic", "root": "scenes"}
 
@@ -188,7 +187,9 @@ def test_option_values(text, value):
 
 def test_canonical_json_depends_on_the_values_alone():
     for order in itertools.permutations({"a": 1, "ü": [1.5, None], "c": {"x": "y"}}.items()):
-        assert layout.canonical_json(dict(order)) == (b'{"a":1,"c":{"x":"y"},"\\u00fc":[1.5,null]}')
+        assert records.canonical_json(dict(order)) == (
+            b'{"a":1,"c":{"x":"y"},"\\u00fc":[1.5,null]}'
+        )
 
 
 def test_the_demo_is_a_recipe():

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from shard_fixtures import HW, encode_image, make_sample
 
+from cameo_data.io import whole_files
 from cameo_data.shards import members, writer
 from cameo_data.shards.pack import pack_sample
 from cameo_data.shards.unpack import unpack_sample
@@ -221,7 +222,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writer.os, "fsync", full)
+    monkeypatch.setattr(whole_files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_shard(tmp_path / "x-000000.tar", [make_sample("a")])
     assert list(tmp_path.iterdir()) == []

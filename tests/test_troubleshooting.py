@@ -44,6 +44,21 @@ TESTS = {
         "test_nerfstudio_statements.py::"
         "test_intrinsics_of_another_size_are_refused_until_it_is_stated"
     ),
+    "`the principal point …": (
+        "test_nerfstudio_statements.py::test_shares_of_the_picture_become_pixels"
+    ),
+    "`x_fov = …": (
+        "test_nerfstudio_statements.py::test_an_angle_in_radians_is_not_taken_for_degrees"
+    ),
+    "`… call it": ("test_nerfstudio_statements.py::test_an_angle_in_degrees_has_a_key_of_its_own"),
+    "`poses that point": (
+        "test_nerfstudio_statements.py::test_poses_said_to_point_the_other_way_are_refused"
+    ),
+    "`… transposed matrix": ("test_nerfstudio_statements.py::test_transposed_poses_are_told"),
+    "`… is missing, …": ("test_nerfstudio_statements.py::test_a_name_spelled_differently_is_told"),
+    "`… is read by the depth": (
+        "test_rgbd_options.py::test_arrays_read_as_pictures_are_sent_to_their_codec"
+    ),
     "`are a field of view": "test_generic.py::test_intrinsics_that_cannot_be_of_the_picture",
     "A note about a negative": "test_stated_intrinsics.py::test_icl_nuim_recordings_are_exact",
     "`… rotation times": (

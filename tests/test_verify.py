@@ -18,7 +18,8 @@ from shard_fixtures import build_of, finish, make_build, make_sample
 
 from cameo_data.cli import main
 from cameo_data.errors import DataError
-from cameo_data.shards import archive, checksums, members, writer
+from cameo_data.io import whole_files
+from cameo_data.shards import archive, checksums, members
 from cameo_data.shards.index import read_index
 from cameo_data.shards.verify import verify_build
 from cameo_data.shards.writer import ShardRecord
@@ -151,7 +152,7 @@ def reindexed(build: Path, edit: Callable[[list[tuple[str, bytes]]], None], **cl
     records = [
         ShardRecord(**{**entry.model_dump(), "members": old.members}) for entry in old.shards
     ]
-    changed = {"bytes": path.stat().st_size, "sha256": writer.file_sha256(path), **claims}
+    changed = {"bytes": path.stat().st_size, "sha256": whole_files.file_sha256(path), **claims}
     records[0] = records[0].model_copy(update=changed)
     finish(build, records)
 

@@ -16,9 +16,9 @@ from cameo_data.errors import DataError
 from cameo_data.executors import local
 from cameo_data.inspection.overview import evenly
 from cameo_data.io import boundary
+from cameo_data.io.records import canonical_json
 from cameo_data.io.work_folder import read_json, write_json
 from cameo_data.recipe import Recipe, SourceRecipe
-from cameo_data.shards.layout import canonical_json
 
 # Scenes looked at, and views and pairs of each: some seconds in all, however large the build. Gross
 # mistakes (inverted poses, another unit, OpenGL axes) show in any pair of views.

@@ -10,10 +10,10 @@ from cameo_data.build.folder import Folder
 from cameo_data.build.plan import Plan
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.errors import DataError
+from cameo_data.io.records import canonical_json
+from cameo_data.io.whole_files import file_sha256
 from cameo_data.io.work_folder import read_bytes_or_none, read_json
 from cameo_data.shards.index import INDEX, BuildIndex, read_index
-from cameo_data.shards.layout import canonical_json
-from cameo_data.shards.writer import file_sha256
 
 # Frames named of a scene that changed.
 MAX_FRAMES = 3

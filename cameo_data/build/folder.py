@@ -12,9 +12,9 @@ from typing import Any
 from cameo_data import __version__
 from cameo_data import recipe as recipes
 from cameo_data.io import yaml_files
+from cameo_data.io.whole_files import remove_partials
 from cameo_data.io.work_folder import changes, locked, read_json, write_bytes, write_json
 from cameo_data.recipe import Recipe
-from cameo_data.shards.writer import remove_partials
 
 # Raised when the layout of ``.build`` changes; a folder of another one is not gone on with.
 WORK_VERSION = 2

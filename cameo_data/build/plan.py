@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,9 +12,10 @@ from cameo_data import grouping, transforms
 from cameo_data.build.counts import count, image_counts
 from cameo_data.build.folder import identity
 from cameo_data.build.scene_survey import SceneSurvey
+from cameo_data.catalog import slug
 from cameo_data.errors import DataError, Failure, Reason
+from cameo_data.io.records import canonical_json
 from cameo_data.recipe import Recipe
-from cameo_data.shards.layout import canonical_json
 
 # A key is DATASET-SCENE-NNNNNN; with these lengths it stays within shards.layout.KEY_PATTERN.
 _DATASET_LENGTH, _SCENE_LENGTH = 20, 40
@@ -194,22 +193,6 @@ def _samples(
         for number, group in enumerate(groups[survey.scene_id]):
             frame_ids = tuple(survey.frame_ids[i] for i in group)
             yield PlannedSample(f"{prefix}-{number:06d}", survey.scene_id, frame_ids)
-
-
-def slug(text: str, length: int) -> str:
-    """``text`` in letters, digits, ``_`` and ``-``, beginning and ending with one of the first two.
-
-    Where that loses anything, a hash of the text keeps different texts different.
-
-    >>> slug("redkitchen", 40), slug("büro 1.b", 40)
-    ('redkitchen', 'buro_1_b_777dc3f6')
-    """
-    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", ascii_text).strip("_-")
-    if plain == text and len(plain) <= length:
-        return plain
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{plain[: length - 9]}_{digest}" if plain else f"x_{digest}"
 
 
 def _tasks(

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from cameo_data.build.folder import identity
 from cameo_data.errors import Failure, Reason
+from cameo_data.io.records import canonical_json
 from cameo_data.io.work_folder import mark_of_files, mark_of_frames, write_bytes
 from cameo_data.recipe import Recipe
-from cameo_data.shards.layout import canonical_json
 from cameo_data.types import Frame, Scene, Unit, Unused
 
 # Hexadecimal digits of a frame's mark: two marks of one frame agree by chance once in 10^19.

@@ -20,10 +20,10 @@ from cameo_data.errors import DataError, Reason
 from cameo_data.frames import read_view
 from cameo_data.geometry.sparse_matches import matched_overlap
 from cameo_data.io import boundary
+from cameo_data.io.records import canonical_json
 from cameo_data.io.work_folder import read_json, write_json
 from cameo_data.recipe import Recipe
 from cameo_data.shards.depth16 import quantise_depth
-from cameo_data.shards.layout import canonical_json
 from cameo_data.shards.rederive import overlap_of
 from cameo_data.shards.writer import ShardRecord, write_shard
 from cameo_data.types import EncodedImage, Frame, Sample, Scene, View

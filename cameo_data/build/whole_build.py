@@ -18,13 +18,13 @@ from cameo_data.build.result import BuildResult, TooManyFailures
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.build.survey import SurveyJob, survey_scene
 from cameo_data.build.task import finished_record, load_plan, run_task
-from cameo_data.catalog import forget_sources, open_source
+from cameo_data.catalog import forget_sources, open_source, slug
 from cameo_data.errors import DataError, Failure
 from cameo_data.executors import local
+from cameo_data.io.records import canonical_json
 from cameo_data.io.work_folder import write_bytes, write_json
 from cameo_data.recipe import Recipe
 from cameo_data.shards.index import write_index
-from cameo_data.shards.layout import canonical_json
 from cameo_data.shards.writer import ShardRecord
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
@@ -235,7 +235,7 @@ def _scene_of(job: SurveyJob) -> str:
 
 
 def _cache(folder: Folder | None, scene_id: str) -> Path | None:
-    return None if folder is None else folder.survey(plans.slug(scene_id, 80))
+    return None if folder is None else folder.survey(slug(scene_id, 80))
 
 
 def _run_tasks(recipe: Recipe, folder: Folder, plan: Plan, workers: int, progress: Progress) -> int:

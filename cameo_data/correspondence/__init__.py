@@ -2,13 +2,13 @@
 
 from cameo_data.correspondence.core import (
     DepthSampler,
-    PreparedView,
     correspond,
     correspond_group,
     correspond_prepared,
     prepare,
     sample_depth,
 )
+from cameo_data.correspondence.prepared import PreparedView
 
 __all__ = [
     "DepthSampler",

@@ -6,16 +6,13 @@ Where it cannot be measured, it is not taken to be nothing: see ``Traits.loose``
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data.correspondence import kernel
 from cameo_data.correspondence.kernel import Traits
-
-if TYPE_CHECKING:
-    from cameo_data.correspondence.core import PairGeometry, PreparedView
+from cameo_data.correspondence.prepared import PairGeometry, PreparedView
 
 # Noise is rounded up to a power of this: rounding of depths, as when a scene is given in another
 # unit, must not move a tolerance.

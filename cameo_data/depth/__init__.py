@@ -9,8 +9,9 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from cameo_data.depth.method import EstimatedDepth, MethodOptions, MethodSpec
+from cameo_data.depth.method import MethodOptions, MethodSpec
 from cameo_data.errors import UsageError
+from cameo_data.types import EstimatedDepth
 
 # name -> module holding a MethodSpec called SPEC
 _BUILTIN = {

@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from cameo_data.depth.method import Arrays, DepthScene, EstimatedDepth, MethodOptions, MethodSpec
+from cameo_data.depth.method import Arrays, DepthScene, MethodOptions, MethodSpec
 from cameo_data.errors import DataError, Reason
 from cameo_data.geometry import undistortion
 from cameo_data.io import colmap_files
 from cameo_data.io.files import FileDefect
 from cameo_data.io.parsing import one_line
-from cameo_data.types import DepthMap, FloatArray
+from cameo_data.types import DepthMap, EstimatedDepth, FloatArray
 
 # Up to so many frames all pairs are matched; of longer recordings each with those near in order.
 EXHAUSTIVE_FRAMES = 60

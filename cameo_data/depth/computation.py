@@ -20,9 +20,9 @@ from cameo_data.depth.method import MethodOptions
 from cameo_data.depth.task import DepthJob, SceneState
 from cameo_data.errors import DataError, Failure, UsageError
 from cameo_data.executors import local
+from cameo_data.io.records import canonical_json
 from cameo_data.io.work_folder import read_bytes_or_none, read_json, write_bytes
 from cameo_data.recipe import SourceRecipe, allowance, allowed, option_problems, spelled_as
-from cameo_data.shards.layout import canonical_json
 from cameo_data.sources.attached_depth import folder as folders
 from cameo_data.sources.attached_depth.folder import (
     DepthFolder,

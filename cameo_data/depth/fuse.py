@@ -19,11 +19,11 @@ from pydantic import Field
 from cameo_data import camera as cameras
 from cameo_data.depth import consistency, neighbours
 from cameo_data.depth.meshes import LEAST_COSINE, RayCaster
-from cameo_data.depth.method import Arrays, DepthScene, EstimatedDepth, MethodOptions, MethodSpec
+from cameo_data.depth.method import Arrays, DepthScene, MethodOptions, MethodSpec
 from cameo_data.errors import DataError, Reason
 from cameo_data.io.files import FileDefect
 from cameo_data.io.open3d_import import load_open3d
-from cameo_data.types import Camera, DepthMap
+from cameo_data.types import Camera, DepthMap, EstimatedDepth
 
 Mask = NDArray[np.bool_]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from pydantic import Field
 
 from cameo_data.depth.meshes import RayCaster, read_mesh
-from cameo_data.depth.method import Arrays, DepthScene, EstimatedDepth, MethodOptions, MethodSpec
+from cameo_data.depth.method import Arrays, DepthScene, MethodOptions, MethodSpec
 from cameo_data.errors import Reason
 from cameo_data.io.files import FileDefect
-from cameo_data.types import Scene
+from cameo_data.types import EstimatedDepth, Scene
 
 
 class MeshOptions(MethodOptions):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cameo_data import camera as cameras
 from cameo_data.frames import read_view, resize_view
 from cameo_data.io import boundary
-from cameo_data.types import Camera, DepthMap, Frame, Scene, View
+from cameo_data.types import Camera, DepthMap, EstimatedDepth, Frame, Scene, View
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -41,22 +41,6 @@ class MethodOptions(BaseModel):
     side: int | None = Field(
         None, ge=16, le=8192, description="longest side of the depth maps  [default: the image's]"
     )
-
-
-@dataclass(frozen=True, eq=False)
-class EstimatedDepth:
-    """One frame's depth.
-
-    Attributes:
-        depth: of the size that ``DepthScene.camera`` states.
-        confidence: (H, W) float32 in [0, 1], 0 where there is no depth; None where the method has
-            none.
-        facts: how it was made: plain JSON values.
-    """
-
-    depth: DepthMap
-    confidence: NDArray[np.float32] | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class DepthScene:

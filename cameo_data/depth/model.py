@@ -13,18 +13,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cameo_data.depth import alignment, consistency, networks, planesweep
-from cameo_data.depth.method import (
-    Arrays,
-    DepthScene,
-    EstimatedDepth,
-    Estimates,
-    MethodOptions,
-    MethodSpec,
-)
+from cameo_data.depth.method import Arrays, DepthScene, Estimates, MethodOptions, MethodSpec
 from cameo_data.depth.sparse import SparseScene, survey
 from cameo_data.errors import Reason
 from cameo_data.io.files import FileDefect
-from cameo_data.types import DepthMap, FloatArray
+from cameo_data.types import DepthMap, EstimatedDepth, FloatArray
 
 # Neighbours: those shown to a multi-view network, and those compared with in the end.
 SHOWN, COMPARED = 4, 8

@@ -13,19 +13,12 @@ import numpy as np
 from pydantic import Field
 
 from cameo_data.depth import appearance, consistency, planes
-from cameo_data.depth.method import (
-    Arrays,
-    DepthScene,
-    EstimatedDepth,
-    Estimates,
-    MethodOptions,
-    MethodSpec,
-)
+from cameo_data.depth.method import Arrays, DepthScene, Estimates, MethodOptions, MethodSpec
 from cameo_data.depth.pyramid import Pyramid, depth_range, find_surface
 from cameo_data.depth.sparse import SparseScene, survey
 from cameo_data.errors import Reason
 from cameo_data.io.files import FileDefect
-from cameo_data.types import DepthMap
+from cameo_data.types import DepthMap, EstimatedDepth
 
 # Share of the pixels seen by other views that these must confirm. docs/depth.md has those of the
 # exact and real scenes, and of wrong poses.

@@ -12,18 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data.build.plan import slug
-from cameo_data.catalog import open_scene
+from cameo_data.catalog import open_scene, slug
 from cameo_data.depth import match_table, method_spec, work_files
-from cameo_data.depth.method import DepthScene, EstimatedDepth, MethodOptions, MethodSpec
+from cameo_data.depth.method import DepthScene, MethodOptions, MethodSpec
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.io.files import FileDefect
+from cameo_data.io.whole_files import remove_partials
 from cameo_data.io.work_folder import read_json, write_bytes, write_json
 from cameo_data.recipe import SourceRecipe
-from cameo_data.shards.writer import remove_partials
 from cameo_data.sources.attached_depth import folder as folders
 from cameo_data.sources.attached_depth.folder import DepthFolder, FrameEntry, SceneEntry
-from cameo_data.types import Scene
+from cameo_data.types import EstimatedDepth, Scene
 
 
 @dataclass(frozen=True)

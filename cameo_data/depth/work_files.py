@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data.depth.method import Arrays, EstimatedDepth, MethodOptions, MethodSpec
+from cameo_data.depth.method import Arrays, MethodOptions, MethodSpec
 from cameo_data.errors import DataError, Failure
 from cameo_data.io import array_files
 from cameo_data.io.files import FileDefect
 from cameo_data.io.work_folder import mark_of_files, mark_of_frames, write_json
 from cameo_data.sources.attached_depth import folder as folders
-from cameo_data.types import Scene
+from cameo_data.types import EstimatedDepth, Scene
 
 
 def fingerprint(scene: Scene, spec: MethodSpec, options: MethodOptions) -> str:

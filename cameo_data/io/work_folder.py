@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from cameo_data.shards.layout import canonical_json
-from cameo_data.shards.writer import write_file
+from cameo_data.io.records import canonical_json
+from cameo_data.io.whole_files import write_file
 from cameo_data.types import Frame
 
 
@@ -25,7 +25,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """As ``shards.writer.write_file``, in a folder that need not exist yet."""
+    """As ``whole_files.write_file``, in a folder that need not exist yet."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, data)
 

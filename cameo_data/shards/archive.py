@@ -10,8 +10,9 @@ from pathlib import Path
 
 from cameo_data.errors import DataError, Reason
 from cameo_data.io.parsing import one_line
+from cameo_data.io.whole_files import file_sha256
 from cameo_data.shards import checksums, layout
-from cameo_data.shards.writer import ShardEntry, file_sha256
+from cameo_data.shards.writer import ShardEntry
 
 REMEDY = "copy the shard again, or delete it and run the build again"
 _MEMBER = re.compile(rf"({layout.KEY_PATTERN.pattern})\.([A-Za-z0-9_.-]+)")

@@ -11,18 +11,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from cameo_data.errors import DataError, Reason
+from cameo_data.io import records
 from cameo_data.io.parsing import MAX_JSON_BYTES
+from cameo_data.io.whole_files import file_sha256, remove_partials, write_file
 from cameo_data.shards import layout, side_files
 from cameo_data.shards.layout import SHARD_FOLDER
-from cameo_data.shards.writer import (
-    Count,
-    Sha256,
-    ShardEntry,
-    ShardRecord,
-    file_sha256,
-    remove_partials,
-    write_file,
-)
+from cameo_data.shards.writer import Count, Sha256, ShardEntry, ShardRecord
 
 INDEX = "index.json"
 # Written by the build before the index, and covered by it where they are.
@@ -129,7 +123,7 @@ def write_index(
     for file_name, data in side_files.texts(about, ordered, counts, files):
         write_file(build_dir / file_name, data)
         files[file_name] = _record(build_dir / file_name)
-    index = layout.made(
+    index = records.made(
         BuildIndex,
         "index",
         format="cameo-shards",
@@ -170,7 +164,7 @@ def read_index(build_dir: Path) -> BuildIndex:
         raise _damaged(path, f"{size} bytes", f"at most {MAX_INDEX_BYTES}", _AGAIN)
     data = path.read_bytes()
     try:
-        index = layout.parse(BuildIndex, data, "index")
+        index = records.parse(BuildIndex, data, "index")
     except ValueError as error:
         raise _damaged(
             path, str(error), "an index that this version of cameo wrote", _AGAIN

@@ -5,14 +5,13 @@ The format is specified in ``docs/shards.md``.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from cameo_data.io.parsing import check_json_size
+from cameo_data.io.records import canonical_json
 
 # What is written; version 1, without checksums of the members, is read as well.
 FORMAT_VERSION: Literal[2] = 2
@@ -147,47 +146,3 @@ class SampleMeta(BaseModel):
     def to_json(self) -> bytes:
         """The member's bytes: sorted keys, no spaces, ASCII."""
         return canonical_json(self.model_dump(mode="json"))
-
-
-def canonical_json(value: Any) -> bytes:
-    """The same bytes for equal values: sorted keys, no spaces, ASCII, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-M = TypeVar("M", bound=BaseModel)
-
-
-def parse(model: type[M], data: bytes, what: str) -> M:
-    """The record in JSON bytes.
-
-    Raises:
-        ValueError: not as the model demands; one line that begins with ``what``.
-    """
-    try:
-        check_json_size(data)
-    except ValueError as error:
-        raise ValueError(f"{what}: {error}") from None
-    try:
-        return model.model_validate_json(data)
-    except ValidationError as error:
-        raise ValueError(first_problem(error, what)) from None
-
-
-def made(model: type[M], what: str, **values: Any) -> M:
-    """The record of these values.
-
-    Raises:
-        ValueError: as ``parse``.
-    """
-    try:
-        return model(**values)
-    except ValidationError as error:
-        raise ValueError(first_problem(error, what)) from None
-
-
-def first_problem(error: ValidationError, what: str) -> str:
-    """The first problem and its place."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join([what, *map(str, first["loc"])])
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message[:1].lower()}{message[1:]}"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cameo_data.io import records
 from cameo_data.shards import checksums, fixed_point, layout, members
 from cameo_data.shards.depth16 import EncodedDepth, decode_depth, encode_depth
 from cameo_data.shards.layout import FORMAT_VERSION, FULL_STRIDE, SampleMeta
@@ -127,7 +128,7 @@ def _encode_exactly(depth: DepthMap) -> EncodedDepth:
 def _meta(
     sample: Sample, hw: tuple[int, int], encoded: list[EncodedDepth], steps: int
 ) -> SampleMeta:
-    return layout.made(
+    return records.made(
         SampleMeta,
         f"sample {sample.key!r}",
         format_version=FORMAT_VERSION,

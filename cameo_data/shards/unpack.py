@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cameo_data.io import records
 from cameo_data.shards import fixed_point, layout, members
 from cameo_data.shards.depth16 import EncodedDepth, decode_depth
 from cameo_data.shards.layout import FULL_STRIDE, SampleMeta
@@ -73,7 +74,7 @@ def read_meta(found: Mapping[str, bytes]) -> SampleMeta:
     """
     if layout.JSON not in found:
         raise ValueError("json is missing")
-    return layout.parse(SampleMeta, found[layout.JSON], "json")
+    return records.parse(SampleMeta, found[layout.JSON], "json")
 
 
 def image_exts(names: Mapping[str, Any], views: int) -> list[str]:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from cameo_data.errors import DataError, Failure
+from cameo_data.io.whole_files import file_sha256
 from cameo_data.shards import archive, layout
 from cameo_data.shards.archive import SampleEntry, damaged
 from cameo_data.shards.index import INDEX, BuildIndex, FileRecord, read_index
 from cameo_data.shards.layout import SHARD_FOLDER
 from cameo_data.shards.rederive import differences
 from cameo_data.shards.unpack import image_exts, read_meta, unpack_sample
-from cameo_data.shards.writer import ShardEntry, file_sha256
+from cameo_data.shards.writer import ShardEntry
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import io
-import os
-import secrets
 import tarfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cameo_data.io.os_errors import naming
+from cameo_data.io.whole_files import HashingFile, replacing
 from cameo_data.shards import layout
 from cameo_data.shards.pack import pack_sample
 from cameo_data.types import Sample
-
-PARTIAL_SUFFIX = ".partial"
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
@@ -57,25 +50,6 @@ class ShardRecord(ShardEntry):
         return ShardEntry(**self.model_dump(exclude={"members"}))
 
 
-class HashingFile:
-    """A file that is only written front to back, and hashed on the way."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._size = 0
-        self.sha256 = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        """Append ``data``."""
-        self.sha256.update(data)
-        self._size += len(data)
-        return self._file.write(data)
-
-    def tell(self) -> int:
-        """Bytes written so far."""
-        return self._size
-
-
 def write_shard(path: Path, samples: Iterable[Sample]) -> ShardRecord:
     """Write one shard: under a temporary name, flushed to disk, read back, hashed, renamed.
 
@@ -97,44 +71,6 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> ShardRecord:
         scenes=tuple(sorted(scenes)),
         members=names,
     )
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file so that it is there completely or not at all, also after a power failure."""
-    with replacing(path) as file:
-        file.write(data)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[HashingFile]:
-    """A file that takes its name when the block ends without error, and is gone otherwise."""
-    # a random name: tasks on different machines may write the same shard at the same time
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
-    try:
-        with naming(path), partial.open("xb") as raw:
-            file = HashingFile(raw)
-            yield file
-            raw.flush()
-            os.fsync(raw.fileno())
-        if file_sha256(partial) != file.sha256.hexdigest():
-            raise OSError(errno.EIO, "read back other bytes than were written", str(path))
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def remove_partials(folder: Path) -> None:
-    """Delete what killed writers left; only where none is still at work."""
-    for partial in folder.glob(f".*{PARTIAL_SUFFIX}"):
-        partial.unlink(missing_ok=True)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_samples(
@@ -174,12 +110,3 @@ def _header(name: str, size: int) -> tarfile.TarInfo:
     header.mode = 0o644
     header.mtime = 0
     return header
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in the folder last."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cameo_train.matchers.best_candidate import best_of
 from cameo_train.matchers.feature_model import DenseFeatures
 from cameo_train.matchers.grid_limits import token_error_px
 from cameo_train.matchers.group import Found, Group, Row, check_finite, on_grid
-from cameo_train.matchers.nearest import best_of, matched_tokens, unit_vectors
+from cameo_train.matchers.nearest import matched_tokens, unit_vectors
 from cameo_train.protocols.measurement import Protocol
 
 CHANCE_CHANNELS, CHANCE_DRAWS = 64, 8

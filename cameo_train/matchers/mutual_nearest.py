@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cameo_train.matchers.nearest import best_of_product, room_of, settled
+from cameo_train.matchers.best_candidate import best_of_product, room_of, settled
 
 # Features that repeat leave many candidates a query; such views are searched one way at a time.
 MAX_CANDIDATES = 8

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -20,6 +19,7 @@ import torch
 
 from cameo_data.errors import UsageError
 from cameo_train.matchers.group import Matcher
+from cameo_train.matchers.job import Job
 from cameo_train.matchers.options import AttentionOptions
 from cameo_train.protocols.measurement import Protocol
 
@@ -38,22 +38,6 @@ _MODULES = {
     ),
 }
 _OURS = ("attention", "oracle", "chance")
-
-
-@dataclass(frozen=True)
-class Job:
-    """A matcher that is not made yet: what is asked for, and what makes it the same next time.
-
-    Attributes:
-        label: for messages and progress.
-        identity: results of the same identity are the same; covers weights, not the build.
-        make: raises MissingWeights where they are not there, ValueError where they do not fit.
-    """
-
-    spec: str
-    label: str
-    identity: str
-    make: Callable[[Protocol, torch.device], Matcher]
 
 
 def kinds() -> list[str]:

@@ -22,8 +22,8 @@ from cameo_train.matchers.attention import AttentionMatcher, Reading
 from cameo_train.matchers.denoise import denoise
 from cameo_train.matchers.feature_model import MissingWeights
 from cameo_train.matchers.group import Matcher
+from cameo_train.matchers.job import Job
 from cameo_train.matchers.options import AttentionOptions
-from cameo_train.matchers.registry import Job
 from cameo_train.models import (
     PRESETS,
     Latents,

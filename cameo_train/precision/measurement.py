@@ -21,8 +21,8 @@ import torch
 from cameo_data import ShardReader
 from cameo_train.matchers import grid_limits
 from cameo_train.matchers.group import Found, Group, Row, group_of
+from cameo_train.matchers.job import Job
 from cameo_train.matchers.queries import queries_of
-from cameo_train.matchers.registry import Job
 from cameo_train.precision.tally import MAX_UNITS, Tally, units_of
 from cameo_train.protocols.measurement import Protocol
 

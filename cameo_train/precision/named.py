@@ -24,8 +24,8 @@ from cameo_train.data.batches import official_batch
 from cameo_train.matchers.attention import AttentionMatcher
 from cameo_train.matchers.denoise import batch_of
 from cameo_train.matchers.group import Group, Matcher, check_finite, group_of
+from cameo_train.matchers.job import Job
 from cameo_train.matchers.queries import queries_of
-from cameo_train.matchers.registry import Job
 from cameo_train.protocols import (
     NamedProtocol,
     PairErrors,

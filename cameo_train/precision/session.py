@@ -12,8 +12,8 @@ import torch
 from cameo_data import ShardReader
 from cameo_data.errors import UsageError
 from cameo_train.matchers import registry
+from cameo_train.matchers.job import Job
 from cameo_train.matchers.options import TIMESTEP, AttentionOptions
-from cameo_train.matchers.registry import Job
 from cameo_train.precision import measurement as run
 from cameo_train.precision.float32 import float32_as_it_is
 from cameo_train.precision.named import Means, measure_named

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from cameo_data.io.os_errors import naming
 from cameo_data.io.parsing import one_line
-from cameo_data.shards.writer import file_sha256
+from cameo_data.io.whole_files import file_sha256
 from cameo_train.data.sample_order import Position
 
 # of what the files hold; raised whenever an older checkpoint could not be gone on from

@@ -20,10 +20,11 @@ from cameo_data.errors import UsageError
 from cameo_data.types import Verdict
 from cameo_train.cli import main
 from cameo_train.matchers import grid_limits, registry
+from cameo_train.matchers.best_candidate import best_of
 from cameo_train.matchers.dense import FeatureMatcher
 from cameo_train.matchers.feature_model import MissingWeights
 from cameo_train.matchers.group import Found, Row, group_of, on_grid
-from cameo_train.matchers.nearest import best_of, matched_tokens, unit_vectors
+from cameo_train.matchers.nearest import matched_tokens, unit_vectors
 from cameo_train.matchers.queries import Queries, queries_of
 from cameo_train.precision import measurement
 from cameo_train.precision.results import row_result

@@ -23,14 +23,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from cameo_data.depth.method import EstimatedDepth
 from cameo_data.errors import DataError, Reason
-from cameo_data.io import array_files, depth_files, files
+from cameo_data.io import array_files, depth_files, files, records
 from cameo_data.io.files import FileDefect
 from cameo_data.io.parsing import MAX_JSON_BYTES
 from cameo_data.io.work_folder import changes, locked, read_json, write_bytes, write_json
-from cameo_data.shards import layout
-from cameo_data.types import DepthMap
+from cameo_data.types import DepthMap, EstimatedDepth
 
 FORMAT_VERSION = 1
 # Keys of a run's identity that say of which scenes depth is made, not how.
@@ -206,10 +204,10 @@ def read_scene(root: Path, name: str) -> SceneEntry:
     return _read(DepthFolder(root).scene_record(name), SceneEntry, root)
 
 
-def _read(path: Path, model: type[layout.M], root: Path) -> layout.M:
+def _read(path: Path, model: type[records.M], root: Path) -> records.M:
     try:
         data = files.read_bytes(path, Reason.BAD_METADATA, MAX_JSON_BYTES)
-        return layout.parse(model, data, path.name)
+        return records.parse(model, data, path.name)
     except FileDefect as defect:
         missing = defect.reason == Reason.MISSING_FILE
         found = f"{path.relative_to(root)} is missing" if missing else defect.found
@@ -248,7 +246,7 @@ def claimed(root: Path, identity: Mapping[str, Any]) -> Iterator[DepthFolder]:
     folder = DepthFolder(root)
     with locked(root, folder.work, folder.index):
         before = read_json(folder.identity)
-        now = json.loads(layout.canonical_json(identity))
+        now = json.loads(records.canonical_json(identity))
         different = list(changes(before or now, now))
         if different:
             _refuse_other_work(folder, different)
