@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 
 import depth_scenes
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import trapped_source
 from build_scenes import copy_scenes, edit, tree
 from click.testing import CliRunner
+from rgbd_recordings import OPTIONS_7SCENES, write_7scenes
 
+from cameo_data import recipe as recipes
 from cameo_data import sources
 from cameo_data.build import consistency
 from cameo_data.cli import main
@@ -137,6 +140,36 @@ def test_a_check_is_remembered_and_changes_no_shard(arc, tmp_path, monkeypatch):
     assert "was finished already" in call(*args, "--out", plain).stdout
     assert asked == ["objects-0000"] * 2
     assert tree(plain) == whole
+
+
+@pytest.mark.parametrize("wide", ["consistent", "inconsistent"])
+def test_a_scene_that_looks_wrong_is_looked_at_as_the_advised_command_does(arc, wide, monkeypatch):
+    from cameo_data.check import judge
+
+    true = judge.check_scene
+    asked = []
+
+    def judged(scene, **few):
+        asked.append(few)
+        return replace(true(scene), verdict="inconsistent" if few else wide)
+
+    monkeypatch.setattr(judge, "check_scene", judged)
+    source = recipes.source_recipe({"name": "synthetic", "root": str(arc)})
+    assert consistency.check_one(source, 5, "objects-0000")["verdict"] == wide
+    assert asked == [{"views": 6, "pairs": 8, "seed": 5}, {}]
+
+
+def test_a_build_inside_its_scene_does_not_change_it(tmp_path):
+    rec = write_7scenes(tmp_path / "rec")
+    options = [arg for key, value in OPTIONS_7SCENES.items() for arg in ("-o", f"{key}={value}")]
+    args = ["build-corr", "rgbd", rec, *options, "--views", 2, "--stride", 8, "--min-overlap", 0.01]
+    args += ["--workers", 1, "--no-check"]
+    first = call(*args, "--out", rec / "shards")
+    assert first.exit_code == 0, first.output
+    assert "not used" not in first.stdout
+    assert "was finished already" in call(*args, "--out", rec / "shards").stdout
+    assert call(*args, "--out", tmp_path / "other").exit_code == 0
+    assert tree(rec / "shards" / "shards") == tree(tmp_path / "other" / "shards")
 
 
 def test_few_scenes_are_checked_however_many_there_are():

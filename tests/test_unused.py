@@ -449,3 +449,11 @@ def test_names_that_cannot_be_printed(tmp_path):
     (found,) = unused_files(tmp_path, [], [])
     assert found.count == 2
     assert all(name.isprintable() for name in found.examples)
+
+
+@pytest.mark.parametrize("mark", [".build/identity.json", ".depth/lock", "croissant.json"])
+def test_what_our_own_commands_write_in_a_scene_is_not_the_scenes(tmp_path, mark):
+    for name in (f"out/{mark}", "out/README.md", "out/shards/x.tar", "notes/README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert unused_files(tmp_path, (), ()) == (Unused(OTHER, 1, ("notes/README.md",)),)

@@ -1,7 +1,8 @@
 """Files of a scene's folder that no frame uses, counted by kind from the folder's listing alone.
 
 No file is opened. Hidden files, whose names begin with a dot, are not part of a dataset anywhere
-(``listing``) and are not counted.
+(``listing``) and are not counted. Nor are folders that this tool's commands write (``OURS``): a
+build inside its own input would otherwise change that input.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ UNLISTED = "folders that were not listed: the scene holds too many files, or the
 LINKED = "linked folders, none of whose files a frame uses, that were not listed"
 # A scene of 20 000 frames with depth, mask and confidence; listing so many takes about 0.2 s.
 MOST_LISTED = 100_000
+# What marks such a folder: of builds, of depth, and of builds copied without hidden files.
+OURS = (".build", ".depth", "croissant.json")
 _OF_MAPS = re.compile(
     r"\.(bmp|exr|gif|h5|hdf5|heic|jpe?g|npy|npz|p[fgp]m|png|tiff?|webp)", re.IGNORECASE
 )
@@ -146,6 +149,8 @@ def _walk(folder: Path, within: Sequence[str], used: set[str]) -> list[tuple[str
     while waiting:
         part = waiting.pop()
         prefix = f"{part}/" if part else ""
+        if part and any((folder / part / mark).exists() for mark in OURS):
+            continue
         if len(files) >= MOST_LISTED:
             files.append((prefix, UNLISTED))
             continue
