@@ -141,7 +141,7 @@ def test_a_frame_that_vanishes_during_the_build_ends_it_with_one_line(
     tiny_scenes, tmp_path, monkeypatch
 ):
     mine = copy_scenes(tiny_scenes, tmp_path / "scenes")
-    monkeypatch.setattr(builds.run, "run_task", _vanish(mine, builds.run.run_task))
+    monkeypatch.setattr(builds.whole_build, "run_task", _vanish(mine, builds.whole_build.run_task))
     with pytest.raises(Exception, match=r"frame 000\d: .*expected") as caught:
         builds.build(recipe(mine), tmp_path / "shards")
     assert "\n" not in str(caught.value)

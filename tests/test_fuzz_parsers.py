@@ -374,7 +374,7 @@ PARSERS = {
     ),
     "metadata": Parser(
         "metadata",
-        lambda: json.dumps({"w": 64, "h": 48, "K": np.eye(3).ravel().tolist()}).encode(),
+        lambda: json.dumps({"w": 64, "h": 48, "K": [60, 0, 0, 0, 60, 0, 32, 24, 1]}).encode(),
         lambda path: wildrgbd_frames._read_camera(path.parent, "integer"),
     ),
     "intrinsics.json": Parser(

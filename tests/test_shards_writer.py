@@ -21,7 +21,7 @@ from PIL import Image
 from shard_fixtures import HW, encode_image, make_sample
 
 from cameo_data.io import whole_files
-from cameo_data.shards import members, writer
+from cameo_data.shards import members
 from cameo_data.shards.pack import pack_sample
 from cameo_data.shards.unpack import unpack_sample
 from cameo_data.shards.writer import write_shard
@@ -212,7 +212,7 @@ def test_a_failed_write_leaves_the_old_shard(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_lies_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "file_sha256", lambda path: "0" * 64)
+    monkeypatch.setattr(whole_files, "file_sha256", lambda path: "0" * 64)
     with pytest.raises(OSError, match="read back other bytes"):
         write_shard(tmp_path / "x-000000.tar", [make_sample("a")])
     assert list(tmp_path.iterdir()) == []

@@ -110,6 +110,10 @@ TESTS = {
     "`left out: …": "test_build_says.py::test_what_was_chosen_is_said",
     "`verify`: `SHA-256": ("test_build_finished.py::test_the_remedy_of_verify_mends_a_flipped_bit"),
     "`… was finished, but": ("test_build_finished.py::test_what_is_damaged_is_said_and_made_again"),
+    "`… has other bytes": (
+        "test_build_finished.py::test_the_remedy_of_verify_mends_a_flipped_bit_beside_the_shards"
+    ),
+    "`checkpoint …": "train/test_config_checkpoint.py::test_a_flipped_bit_is_noticed",
     "`input: scene": (
         "test_build_finished.py::"
         "test_a_changed_picture_is_named_and_its_shards_are_those_of_a_fresh_build"
