@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -236,16 +235,14 @@ def test_without_depth_it_lists_and_the_build_says_what_to_do(tmp_path: Path) ->
     assert "attach precomputed depth" in line
 
 
-def test_listing_takes_constant_time_and_memory_per_clip(tmp_path: Path) -> None:
-    count = 4_000  # 20 000 take 0.9 s, but 12 s to write
+def test_listing_takes_constant_memory_per_clip(tmp_path: Path) -> None:
+    count = 4_000
     for folder in ("pose_files", "videos"):
         (tmp_path / folder).mkdir()
     for i in range(count):
         (tmp_path / "pose_files" / f"{i:016x}.txt").touch()
         (tmp_path / "videos" / f"{i:016x}.mp4").touch()
-    start = time.perf_counter()
     assert len(open_source("realestate10k", tmp_path).scene_ids()) == count
-    assert time.perf_counter() - start < 2
     tracemalloc.start()
     open_source("realestate10k", tmp_path)
     peak = tracemalloc.get_traced_memory()[1]

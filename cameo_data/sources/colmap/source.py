@@ -205,7 +205,7 @@ def _depth_kind(project: Project, options: ColmapOptions, model: Model) -> str |
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # a name longer than the system allows is no file's
+    except OSError:  # a name longer than the system allows names no file
         return False
 
 

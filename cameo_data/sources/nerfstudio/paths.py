@@ -55,7 +55,7 @@ class Paths:
         """The image's path as written, or from the scene's folder where that is shorter.
 
         Raises:
-            FileDefect: no file's name, or several files may be meant.
+            FileDefect: the name of no file, or several files may be meant.
         """
         written = as_path(self.file_path)
         known = is_absolute(self.file_path) or ".." in written.parts
