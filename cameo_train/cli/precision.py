@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
@@ -32,6 +33,16 @@ Examples:
 Features are listed in docs/matchers.md. Stopped, the same command goes on; with further features it
 measures only these. Exit code 3: some features have no weights here; the others were measured.
 """
+
+
+# parameters of the measurement by rotation alone -> their flags
+_NOT_OF_NAMED = {
+    "thresholds": "--threshold",
+    "bins_deg": "--bin",
+    "min_confidence": "--min-confidence",
+    "pictures": "--pictures",
+    "perturb": "--perturb",
+}
 
 
 @click.command("precision", cls=Command, epilog=EPILOG)
@@ -148,12 +159,15 @@ def command(
     """
     refuse_build(out)
     if folders:
-        if shards or features or named:
+        if _flags_given() - {"folders", "out", "dry", "as_json"}:
             raise click.UsageError("--compare goes with --out alone")
         _compare(folders, out, dry, as_json)
         return
     if shards is None or features is None:
         raise click.UsageError("give --shards and --features, or --compare twice")
+    if named is not None and (vain := sorted(_flags_given() & _NOT_OF_NAMED.keys())):
+        flags = ", ".join(_NOT_OF_NAMED[name] for name in vain)
+        raise click.UsageError(f"--protocol {named} states its own protocol; leave out {flags}")
     from cameo_train.precision import session as sessions
 
     session = sessions.prepare(shards, features, out, given)
@@ -178,6 +192,16 @@ def command(
     if failed:
         every = len({spec for spec, _ in failed}) == len(session.specs)
         raise click.exceptions.Exit(ExitCode.FAILED if every else ExitCode.DONE_WITH_FAILURES)
+
+
+def _flags_given() -> set[str]:
+    """Names of the parameters that stand on the command line."""
+    context = click.get_current_context()
+    return {
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
 
 
 def _by_rotation(

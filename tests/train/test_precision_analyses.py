@@ -178,6 +178,16 @@ def test_what_cannot_be_compared_is_one_line(shards, tmp_path, changed, code, me
     assert done.output.count("\n") == 1
 
 
+def test_flags_without_effect_are_refused(shards, tmp_path):
+    out = tmp_path / "c"
+    done = precision("--compare", tmp_path, "--threshold", "8px", "--out", out)
+    assert (done.exit_code, "--compare goes with --out alone" in done.output) == (2, True)
+    named = ["--shards", shards, "--features", "sift", "--protocol", "probe3d-navi", "--out", out]
+    done = precision(*named, "--threshold", "8px", "--perturb", "all")
+    assert done.exit_code == 2
+    assert "states its own protocol; leave out --perturb, --threshold" in done.output
+
+
 def test_compare_goes_alone_and_needs_two(shards, tmp_path):
     done = precision("--compare", tmp_path, "--shards", shards, "--out", tmp_path / "c")
     assert (done.exit_code, "--compare goes with --out alone" in done.output) == (2, True)
