@@ -427,3 +427,29 @@ def test_a_frame_that_fails_is_not_counted_twice(tmp_path):
 def test_a_whole_project_leaves_nothing_unused(tmp_path):
     assert read(write_sparse(tmp_path / "s")).unused == ()
     assert np.array_equal(read(tmp_path / "s").frames[0].camera.K, K)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["/home/someone/capture/images/", "images/", "C:/capture/images/"]
+)
+def test_names_with_the_path_of_another_machine_are_found_by_their_end(
+    prefix: str, tmp_path: Path
+) -> None:
+    plain, moved = write_sparse(tmp_path / "plain"), write_sparse(tmp_path / "moved")
+    shutil.rmtree(moved / "sparse")
+    text = write_text_model(tmp_path / "text", PINHOLE, poses())
+    rewrite(text / "images.txt", r" (\S+\.(?:png|jpg))$", rf" {prefix}\1")
+    to_binary(text, moved / "sparse" / "0")
+    expected, scene = read(plain), read(moved)
+    assert_whole(scene, [frame.frame_id for frame in expected.frames])
+    assert any("found by the end of the path" in note for note in scene.notes)
+    assert "someone" not in repr((scene.notes, scene.frames, scene.failures, scene.unused)).replace(
+        str(tmp_path), ""
+    )
+    one, two = (frame.frame_id for frame in scene.frames[:2])
+    assert scene.matches is not None
+    assert expected.matches is not None
+    assert len(scene.matches.between(one, two).xy0) == len(expected.matches.between(one, two).xy0)
+    (moved / "images" / one).unlink()
+    (failure,) = read(moved).failures
+    assert "someone" not in failure.message.replace(str(tmp_path), "")

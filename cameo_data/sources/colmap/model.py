@@ -77,6 +77,16 @@ class Model:
             raise self.tracks_defect
         return self.tracks
 
+    def renamed(self, names: Mapping[str, str]) -> Model:
+        """The same images by other names; those that ``names`` lacks keep theirs."""
+        images = tuple(replace(x, name=names.get(x.name, x.name)) for x in self.images)
+        if self.tracks is None:
+            return replace(self, images=images)
+        written = {new: old for old, new in names.items()}
+        seen = self.tracks.observations
+        tracks = Tracks(self.tracks.paths, lambda name: seen(written.get(name, name)))
+        return replace(self, images=images, tracks=tracks)
+
     def notes_without_tracks(self) -> tuple[str, ...]:
         """The notes, and what is wrong with tracks that nothing needs."""
         if self.tracks_defect is None:

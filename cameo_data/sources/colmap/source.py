@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cameo_data.errors import Failure, Reason
@@ -26,6 +26,7 @@ from cameo_data.sources.colmap.projects import Project, is_project, projects_in,
 from cameo_data.sources.common import image_sizes
 from cameo_data.sources.common.file_listing import is_text, printable
 from cameo_data.sources.common.scene_folders import find_scenes, looks_like, nothing_found
+from cameo_data.sources.common.stated_paths import StatedPaths, is_absolute, safe_name
 from cameo_data.sources.source import SourceSpec
 from cameo_data.types import Camera, DepthRef, Frame, MatchTable, Scene
 
@@ -105,7 +106,8 @@ def read_scene(project: Project, options: ColmapOptions, scene_id: str) -> Scene
                 "the model's images",
                 "copy or link them there by the names in the model",
             )
-        model = read_model(project.model)
+        paths = StatedPaths(project.images)
+        model = _found_again(read_model(project.model), project, paths)
         kind = _depth_kind(project, options, model)
         matches: MatchTable | None = None
         if options.matches is not None:
@@ -123,7 +125,8 @@ def read_scene(project: Project, options: ColmapOptions, scene_id: str) -> Scene
                 raise _duplicate(image.name)
             frames[image.name] = _frame(project, options, image, kind)
         except FileDefect as defect:
-            failures.append(defect.at(options.dataset, scene_id, printable(image.name)).failure)
+            frame_id = printable(safe_name(image.name))
+            failures.append(defect.at(options.dataset, scene_id, frame_id).failure)
     found = tuple(frames.values())
     return Scene(
         options.dataset,
@@ -132,9 +135,25 @@ def read_scene(project: Project, options: ColmapOptions, scene_id: str) -> Scene
         options.unit,
         tuple(failures),
         matches,
-        notes=(*model.notes_without_tracks(), *image_sizes.exif_notes(found)),
+        notes=(*model.notes_without_tracks(), *paths.notes, *image_sizes.exif_notes(found)),
         unused=unused_in(project, options, [image.name for image in model.images], kind),
     )
+
+
+def _found_again(model: Model, project: Project, paths: StatedPaths) -> Model:
+    """The model with names from the images' folder, where it was made with paths of a machine.
+
+    Names that are absolute, or start from the folder above, are found by the end of their path.
+    """
+    names = {}
+    for name in (image.name for image in model.images):
+        from_above = PurePosixPath(name).parts[:1] == (project.images.name,)
+        if is_absolute(name) or (from_above and not _is_there(project.images / name)):
+            try:
+                names[name] = str(paths.find(name, "image names"))
+            except FileDefect:  # said again, and counted, when the frame is made
+                continue
+    return model.renamed(names) if names else model
 
 
 def _frame(project: Project, options: ColmapOptions, image: ModelImage, kind: str | None) -> Frame:
@@ -142,6 +161,8 @@ def _frame(project: Project, options: ColmapOptions, image: ModelImage, kind: st
         raise FileDefect(
             Reason.BAD_NAME, "a name with control characters", "printable text", "rename the image"
         )
+    if is_absolute(image.name):
+        StatedPaths(project.images).find(image.name, "image name")  # raises: it was not found again
     path = _checked(project, project.images / image.name, Reason.UNREADABLE_IMAGE)
     lens = None if undistortion.is_pinhole(image.lens) else image.lens
     K, hw = undistortion.pinhole_of(image.lens, options.focal_scale if lens else 1.0)
