@@ -73,7 +73,12 @@ def _choice(field: str) -> click.Choice[str]:
     "Samples per scene.  [default: as many as use every frame that overlaps with others]",
     type=int,
 )
-@_flag("max-frame-gap", "max_frame_gap", "Of --strategy video, in candidate frames.", type=int)
+@_flag(
+    "max-frame-gap",
+    "max_frame_gap",
+    "Largest gap for --strategy video, in candidate frames.",
+    type=int,
+)
 @_flag(
     "rotation-bin",
     "rotation_bins",
@@ -93,16 +98,16 @@ def _choice(field: str) -> click.Choice[str]:
 @_flag(
     "image-format",
     "image_format",
-    "Of images that cannot be kept byte for byte.",
+    "Format of images that cannot be kept byte for byte.",
     type=_choice("image_format"),
 )
-@_flag("image-quality", "image_quality", "Of jpg and webp.", type=int)
+@_flag("image-quality", "image_quality", "Quality of jpg and webp images, 1 to 100.", type=int)
 @_flag(
     "restrict-to-mask/--no-restrict-to-mask",
     "restrict_to_mask",
     "Match only the foreground, where the source has masks.",
 )
-@_flag("seed", "seed", "Of all random choices.", type=int)
+@_flag("seed", "seed", "Seed of all random choices.", type=int)
 @_flag("samples-per-shard", "samples_per_shard", "Samples in one tar.", type=int)
 @_flag(
     "max-failures",

@@ -35,13 +35,21 @@ judged), 3 consistent where it could be judged, but some scenes could not.
     help="Scenes looked at, drawn by --seed from those chosen; 0 for all.",
 )
 @click.option(
-    "--views", default=16, show_default=True, type=click.IntRange(2, 64), help="Per scene."
+    "--views", default=16, show_default=True, type=click.IntRange(2, 64), help="Views per scene."
 )
 @click.option(
-    "--pairs", default=40, show_default=True, type=click.IntRange(1), help="Of views, per scene."
+    "--pairs",
+    default=40,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Pairs of views per scene.",
 )
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all random choices."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Seed of all random choices.",
 )
 @common.json_option
 def command(

@@ -174,7 +174,7 @@ def depth_options(command: F) -> F:
             "--depth-confidence",
             type=click.FloatRange(0, 1),
             metavar="C",
-            help="Of --depth, take only pixels of at least this confidence.",
+            help="Least confidence of a pixel taken from --depth.",
         ),
         click.option(
             "--depth",

@@ -33,8 +33,16 @@ Example:
     help="Folder for scenes, shards and page.",
 )
 @click.option("--scenes", default=3, show_default=True, type=click.IntRange(1))
-@click.option("--frames", default=16, show_default=True, type=click.IntRange(4), help="Per scene.")
-@click.option("--size", default=256, show_default=True, type=click.IntRange(64), help="Of images.")
+@click.option(
+    "--frames", default=16, show_default=True, type=click.IntRange(4), help="Frames per scene."
+)
+@click.option(
+    "--size",
+    default=256,
+    show_default=True,
+    type=click.IntRange(64),
+    help="Side of the images in pixels.",
+)
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
 @click.option("--dry-run", is_flag=True, help="Say which commands would run, and run none.")
 @common.json_option

@@ -28,7 +28,11 @@ Examples:
     help="Groups to show, spread over rotation.",
 )
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of groups and points."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Seed that chooses groups and points.",
 )
 @click.option(
     "--out",

@@ -35,7 +35,7 @@ Examples:
     help="Measure how well matched colours agree over N groups; 0 for none.",
 )
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of their choice."
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed that chooses them."
 )
 @click.option("--dry-run", is_flag=True, help="Print everything, but write no plot.")
 @json_option

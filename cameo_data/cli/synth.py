@@ -35,7 +35,11 @@ def _parse_size(_ctx: click.Context, _parameter: click.Parameter, value: str) ->
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--scenes", default=6, show_default=True, type=click.IntRange(1), help="How many.")
 @click.option(
-    "--frames", default=24, show_default=True, type=click.IntRange(1, 1000), help="Per scene."
+    "--frames",
+    default=24,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Frames per scene.",
 )
 @click.option(
     "--size",
@@ -44,7 +48,7 @@ def _parse_size(_ctx: click.Context, _parameter: click.Parameter, value: str) ->
     show_default=True,
     metavar="WxH",
     callback=_parse_size,
-    help="Of images: 512 or 640x480 (width x height).",
+    help="Image size: 512 or 640x480 (width x height).",
 )
 @click.option(
     "--kind",
@@ -84,7 +88,7 @@ def _parse_size(_ctx: click.Context, _parameter: click.Parameter, value: str) ->
     help="Rays a pixel; fewer are faster and rougher.",
 )
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all choices."
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of all choices."
 )
 @click.option(
     "--oracle",

@@ -33,7 +33,9 @@ def _parse_groups(_ctx: click.Context, _parameter: click.Parameter, value: str) 
     show_default=True,
     help="Samples whose matches are derived again from stored depth and poses.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Which samples.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed that chooses the samples."
+)
 @common.json_option
 def command(build: Path, groups: int | None, seed: int, as_json: bool) -> None:
     """Check a finished build D: every byte, and its matches computed again.

@@ -81,7 +81,7 @@ _NOT_OF_NAMED = {
     default=0.0,
     show_default=True,
     type=click.FloatRange(0, 1),
-    help="Of VISIBLE queries.",
+    help="Least confidence of a VISIBLE query.",
 )
 @click.option(
     "--samples", type=click.IntRange(1), help="Groups measured, spread evenly.  [default: all]"
@@ -116,7 +116,7 @@ _NOT_OF_NAMED = {
     default="latest",
     show_default=True,
     type=click.Choice(["latest", "all"]),
-    help="Of a run.",
+    help="Checkpoints of a run to measure.",
 )
 @click.option(
     "--references",
@@ -125,7 +125,9 @@ _NOT_OF_NAMED = {
     type=click.IntRange(1),
     help="Clean views of a group.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the noise.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the noise."
+)
 @click.option(
     "--pictures",
     default=1,

@@ -47,7 +47,9 @@ _OWN = ("out", "seed", "shards", "validation")
     "--seeds", default=1, show_default=True, type=click.IntRange(1), help="Seeds of every arm."
 )
 @click.option("--ablate", "ablations", multiple=True, help="More arms; repeat it.  See below.")
-@click.option("--steps", type=click.IntRange(2), help="Of every run.  [default: the preset's]")
+@click.option(
+    "--steps", type=click.IntRange(2), help="Training steps of every run.  [default: the preset's]"
+)
 @click.option("--model", help="A small model preset.  [default: the preset's]")
 @click.option("--weights", help="Folder or hub name of pretrained weights, for the preset `gpu`.")
 @click.option("--shards", type=click.Path(), help="A build of one's own to train on.")
