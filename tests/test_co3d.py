@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import time
 import tracemalloc
 from itertools import pairwise
 from pathlib import Path
@@ -285,10 +284,8 @@ def test_many_sequences_are_listed_at_once(tmp_path: Path) -> None:
         co3d.write_jgz(tmp_path / category / "sequence_annotations.jgz", records)
         co3d.write_jgz(tmp_path / category / "frame_annotations.jgz", [])
     tracemalloc.start()
-    began = time.process_time()
     source = open_source("co3d", tmp_path)
     assert len(source.scene_ids()) == 2000
-    assert time.process_time() - began < 1  # 20 000 in 10 s
     assert tracemalloc.get_traced_memory()[0] < 2000 * 1000
     tracemalloc.stop()
 

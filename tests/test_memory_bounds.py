@@ -113,7 +113,7 @@ def test_json_that_is_too_long_is_refused() -> None:
 def test_the_largest_json_takes_no_more_than_a_gigabyte() -> None:
     """As many values as are let through, of the kind that takes most memory."""
     script = (
-        "import resource; from cameo_data import parsing\n"
+        "import resource; from cameo_data.io import parsing\n"
         "count = parsing.MAX_JSON_VALUES // 4 - 1\n"
         "text = b'[' + b','.join(b'{\"%d\":[]}' % n for n in range(count)) + b']'\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"

@@ -68,7 +68,7 @@ def test_sigterm_in_a_depth_run_by_colmap_ends_with_75(tmp_path: Path) -> None:
 
 LOAD_IN_THREAD = """
 import os, signal, sys, threading
-from cameo_data import undistortion
+from cameo_data.geometry import undistortion
 {install}
 thread = threading.Thread(target=undistortion.colmap)
 thread.start(); thread.join()
@@ -98,7 +98,7 @@ def test_a_handler_of_c_code_comes_back() -> None:
     done = run_python(
         "-X", "faulthandler", "-c",
         "import os, signal\n"
-        "from cameo_data import undistortion\n"
+        "from cameo_data.geometry import undistortion\n"
         "undistortion.colmap()\n"
         "os.kill(os.getpid(), signal.SIGSEGV)",
     )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -258,9 +257,7 @@ def test_many_scenes_are_listed_at_once(tmp_path: Path) -> None:
     for category in range(4):
         for number in range(250):
             (tmp_path / f"category{category}/scenes/scene_{number:03d}").mkdir(parents=True)
-    began = time.process_time()
     assert len(open_source("wildrgbd", tmp_path).scene_ids()) == 1000
-    assert time.process_time() - began < 0.5  # 20 000 in 10 s
 
 
 def test_keys_of_the_metadata_that_are_not_read_are_named(tmp_path: Path) -> None:
