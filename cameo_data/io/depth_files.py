@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 
 from cameo_data.errors import Reason
 from cameo_data.io import array_files, colmap_files, exr_files, files, image_files, npy_header
+from cameo_data.io.depth_defects import reading, unreadable
 from cameo_data.io.files import FileDefect
-from cameo_data.io.parsing import decoding
 from cameo_data.types import DepthMap, DepthRef
 
 FloatImage = NDArray[np.float32]
@@ -26,7 +25,6 @@ FloatImage = NDArray[np.float32]
 # (get_instance… ``camera_params.m``: depthParam1 351.3, depthParam2 1092.5). 2047 means none.
 _NYU_NUMERATOR = 351.3
 _NYU_OFFSET = 1092.5
-_REMEDY = "choose the depth codec that fits, or convert the file"
 
 
 def read_uint16(path: Path) -> FloatImage:
@@ -301,40 +299,25 @@ def _one_channel_16(path: Path) -> NDArray[np.uint16]:
 def _map_npy(path: Path) -> NDArray[Any]:
     """The array in a .npy file, mapped and not yet read."""
     size = files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
-    with _reading(path, ".npy"), path.open("rb") as stream:
+    with reading(path, ".npy"), path.open("rb") as stream:
         if stream.peek(2)[:2] == b"PK":
-            raise _unreadable(path, "is an archive of arrays", "one array in a .npy file")
+            raise unreadable(path, "is an archive of arrays", "one array in a .npy file")
         header = npy_header.read_header(stream)
         start = stream.tell()
         shape, dtype = header.shape, header.dtype
         if len(shape) < 2 or dtype.hasobject or not 0 < math.prod(shape) <= image_files.MAX_PIXELS:
             of = "×".join(str(n) for n in shape) or "()"
-            raise _unreadable(
+            raise unreadable(
                 path,
                 f"holds {dtype} of shape {of}",
                 f"an (H, W) array of numbers, at most {image_files.MAX_PIXELS} pixels",
             )
         needed = start + math.prod(shape) * dtype.itemsize
         if size < needed:
-            raise _unreadable(path, f"holds {size} bytes", f"{needed} bytes, as its header says")
+            raise unreadable(path, f"holds {size} bytes", f"{needed} bytes, as its header says")
         return np.memmap(path, dtype, "r", start, shape, "F" if header.fortran else "C")
 
 
 def _wrong_kind(path: Path, values: NDArray[Any], expected: str) -> FileDefect:
     shape = "×".join(str(n) for n in values.shape)
-    return _unreadable(path, f"holds {values.dtype} of shape {shape}", expected)
-
-
-def _reading(path: Path, kind: str) -> AbstractContextManager[None]:
-    """Around a library that decodes the file: whatever it raises is a defect of the file."""
-    expected = f"a complete {kind} file"
-    return decoding(path.name, Reason.UNREADABLE_DEPTH, expected, _REMEDY)
-
-
-def _unreadable(path: Path, defect: str, expected: str) -> FileDefect:
-    return FileDefect(
-        Reason.UNREADABLE_DEPTH,
-        f"{path.name} {defect}",
-        expected,
-        _REMEDY,
-    )
+    return unreadable(path, f"holds {values.dtype} of shape {shape}", expected)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from cameo_data.errors import Reason
 from cameo_data.io import files, image_files
+from cameo_data.io.depth_defects import reading, unreadable
 from cameo_data.io.files import FileDefect
-from cameo_data.io.parsing import decoding
 
 # Renderers write more passes than one would look at; what is read stays below four pictures' worth.
 _MOST_VALUES = 4 * image_files.MAX_PIXELS
@@ -31,7 +30,7 @@ def exr_hw(path: Path) -> tuple[int, int]:
     """
     exr = _library()
     files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
-    with _decoding(path), exr.File(str(path), header_only=True) as file:
+    with reading(path, "OpenEXR"), exr.File(str(path), header_only=True) as file:
         low, high = file.header()["dataWindow"]
         channels = sum(len(part.channels) for part in file.parts)
         height, width = int(high[1]) - int(low[1]) + 1, int(high[0]) - int(low[0]) + 1
@@ -40,7 +39,7 @@ def exr_hw(path: Path) -> tuple[int, int]:
         or height * width > image_files.MAX_PIXELS
         or height * width * channels > _MOST_VALUES
     ):
-        raise _unreadable(
+        raise unreadable(
             path,
             f"is {height}×{width} (h×w) with {channels} channels",
             f"at most {image_files.MAX_PIXELS} pixels, and {_MOST_VALUES} values",
@@ -56,7 +55,7 @@ def read_exr(path: Path) -> NDArray[np.generic]:
     """
     exr_hw(path)  # refuses too large a file before its pixels are read
     channels: dict[str, NDArray[Any]] = {}
-    with _decoding(path), _library().File(str(path), separate_channels=True) as file:
+    with reading(path, "OpenEXR"), _library().File(str(path), separate_channels=True) as file:
         for number, part in enumerate(file.parts):
             prefix = f"{part.name()}." if len(file.parts) > 1 else ""
             for name, channel in part.channels.items():
@@ -85,7 +84,7 @@ def _choose(path: Path, channels: dict[str, NDArray[Any]]) -> str:
             break  # several depths that differ: the rest cannot decide
     candidates = named or rest
     listed = ", ".join(sorted(candidates)[:12]) + (" …" if len(candidates) > 12 else "")
-    raise _unreadable(
+    raise unreadable(
         path,
         f"has {len(candidates)} channels that differ ({listed})",
         "one channel of depth, called Z or LAYER.Z",
@@ -101,12 +100,6 @@ def _is_depth(name: str) -> bool:
     return layer in _DEPTH_LAYERS and channel in ("v", "y", "r", "g", "b", *_DEPTH_LAYERS)
 
 
-def _decoding(path: Path) -> AbstractContextManager[None]:
-    """Whatever OpenEXR stumbles over becomes a FileDefect."""
-    remedy = "choose the depth codec that fits, or convert the file"
-    return decoding(path.name, Reason.UNREADABLE_DEPTH, "a complete OpenEXR file", remedy)
-
-
 def _library() -> ModuleType:
     """The OpenEXR package (opencv's wheels are built without it)."""
     try:
@@ -118,12 +111,3 @@ def _library() -> ModuleType:
             "a reader for it",
             "pip install OpenEXR, or convert the depth to TIFF or .npy",
         ) from None
-
-
-def _unreadable(path: Path, defect: str, expected: str) -> FileDefect:
-    return FileDefect(
-        Reason.UNREADABLE_DEPTH,
-        f"{path.name} {defect}",
-        expected,
-        "choose the depth codec that fits, or convert the file",
-    )

@@ -93,7 +93,7 @@ def depth_crop(context: Context, base: Reading) -> Variants:
     if best is not None and abs(best) > np.log(LEAST_ZOOM):
         zoom = (float(np.exp(best)),) * 2
         reading = _rezoomed(context, base, zoom)
-        yield Variant(Suspect.DEPTH_CROP, reading, {"zoom": zoom, "fit": "zoom"})
+        yield Variant(Suspect.DEPTH_CROP, reading, {"zoom": zoom})
 
 
 def depth_offset(context: Context, base: Reading) -> Variants:

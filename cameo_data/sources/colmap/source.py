@@ -107,7 +107,7 @@ def read_scene(project: Project, options: ColmapOptions, scene_id: str) -> Scene
                 "copy or link them there by the names in the model",
             )
         paths = StatedPaths(project.images)
-        model = _found_again(read_model(project.model), project, paths)
+        model, lost = _found_again(read_model(project.model), project, paths)
         kind = _depth_kind(project, options, model)
         matches: MatchTable | None = None
         if options.matches is not None:
@@ -123,6 +123,8 @@ def read_scene(project: Project, options: ColmapOptions, scene_id: str) -> Scene
         try:
             if image.name in frames:
                 raise _duplicate(image.name)
+            if image.name in lost:
+                raise lost[image.name]
             frames[image.name] = _frame(project, options, image, kind)
         except FileDefect as defect:
             frame_id = printable(safe_name(image.name))
@@ -140,20 +142,24 @@ def read_scene(project: Project, options: ColmapOptions, scene_id: str) -> Scene
     )
 
 
-def _found_again(model: Model, project: Project, paths: StatedPaths) -> Model:
-    """The model with names from the images' folder, where it was made with paths of a machine.
+def _found_again(
+    model: Model, project: Project, paths: StatedPaths
+) -> tuple[Model, dict[str, FileDefect]]:
+    """The model with names from the images' folder, and what is wrong with those not found there.
 
-    Names that are absolute, or start from the folder above, are found by the end of their path.
+    Names that are absolute, or start from the folder above, as a tool on another machine wrote
+    them, are found by the end of their path.
     """
-    names = {}
+    names: dict[str, str] = {}
+    lost: dict[str, FileDefect] = {}
     for name in (image.name for image in model.images):
         from_above = PurePosixPath(name).parts[:1] == (project.images.name,)
         if is_absolute(name) or (from_above and not _is_there(project.images / name)):
             try:
                 names[name] = str(paths.find(name, "image names"))
-            except FileDefect:  # said again, and counted, when the frame is made
-                continue
-    return model.renamed(names) if names else model
+            except FileDefect as defect:
+                lost[name] = defect
+    return (model.renamed(names) if names else model), lost
 
 
 def _frame(project: Project, options: ColmapOptions, image: ModelImage, kind: str | None) -> Frame:
@@ -161,8 +167,6 @@ def _frame(project: Project, options: ColmapOptions, image: ModelImage, kind: st
         raise FileDefect(
             Reason.BAD_NAME, "a name with control characters", "printable text", "rename the image"
         )
-    if is_absolute(image.name):
-        StatedPaths(project.images).find(image.name, "image name")  # raises: it was not found again
     path = _checked(project, project.images / image.name, Reason.UNREADABLE_IMAGE)
     lens = None if undistortion.is_pinhole(image.lens) else image.lens
     K, hw = undistortion.pinhole_of(image.lens, options.focal_scale if lens else 1.0)
