@@ -20,7 +20,7 @@ from cameo_data.cli.common import ExitCode
 from cameo_train.config import TrainConfig, load
 
 if TYPE_CHECKING:
-    from cameo_train.training.loop import Result
+    from cameo_train.training.loop import TrainResult
 
 F = TypeVar("F", bound=Callable[..., Any])
 Report = Callable[[Mapping[str, Any]], None]
@@ -195,7 +195,7 @@ def command(
         raise click.exceptions.Exit(ExitCode.DONE_WITH_FAILURES)
 
 
-def _echo_result(config: TrainConfig, result: Result, pictures: Sequence[Path]) -> None:
+def _echo_result(config: TrainConfig, result: TrainResult, pictures: Sequence[Path]) -> None:
     done = f": {describe(result.last)}" if result.last else " was finished already"
     click.echo(f"{config.out}{done}")
     for path in (result.checkpoint, Path(config.out) / "metrics.jsonl", *pictures):
