@@ -63,6 +63,7 @@ def build(
         DataError: the dataset as a whole cannot be read.
         OSError: the folder cannot be written.
     """
+    local.refuse_unguarded_script()
     forget_sources()
     recipe = as_recorded(root, recipe)
     with claimed(root, recipe) as folder:

@@ -124,6 +124,7 @@ def estimate(
         DataError: the dataset as a whole cannot be read.
         OSError: the folder cannot be written.
     """
+    local.refuse_unguarded_script()
     forget_sources()
     source = as_recorded(root, source)
     resolved = method_options(method, options)
