@@ -116,8 +116,8 @@ def listing_part() -> Iterator[str]:
          f"{one.inspect_s:.1f} s ({one.inspect_cpu_s:.1f} s)"]
         for one in listing.measure()
     ]  # fmt: skip
-    headings = ["format", "listed in", "held per scene, a tenth of them", "all",
-                "`inspect auto` (of it processor)"]  # fmt: skip
+    headings = ["format", "time to list", "memory per scene, a tenth of the scenes",
+                "memory per scene, all", "`inspect auto` (processor time)"]  # fmt: skip
     yield table(headings, rows)
 
 
