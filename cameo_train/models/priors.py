@@ -139,7 +139,7 @@ def canonical(warped: Warped, depth: FloatArray, views: list[Camera], first: int
     """(V, 3, H, W): the points in the first reference's frame, in [−2, 2], 0 where unknown.
 
     One point has the same coordinates in all views. The unit is the median depth of that
-    reference; beyond twice it space is contracted as in Mip-NeRF 360 (equation 10).
+    reference; beyond one unit, space is contracted as in Mip-NeRF 360 (equation 10).
     """
     z = depth[first]
     valid = np.isfinite(z) & (z > 0)
