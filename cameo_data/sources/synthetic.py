@@ -17,7 +17,7 @@ from cameo_data.sources.common.scene_folders import nothing_found, subfolders
 from cameo_data.sources.common.unused import entry_files, frame_files, kinds_beside, unused_files
 from cameo_data.sources.source import SourceOptions, SourceSpec
 from cameo_data.synth.record import FILE_NAME, FORMAT, FrameRecord, read_frame, read_scene
-from cameo_data.types import DepthRef, Frame, Scene
+from cameo_data.types import DepthCodec, DepthRef, Frame, Scene
 
 DATASET = "synthetic"
 
@@ -99,7 +99,9 @@ def _frame(folder: Path, record: FrameRecord, hw: tuple[int, int]) -> Frame:
         frame_id=record.frame_id,
         camera=record.camera(hw),
         image_path=_existing(folder, record.image),
-        depth=DepthRef(_existing(folder, record.depth), codec="npy", scale=1.0, source="exact"),
+        depth=DepthRef(
+            _existing(folder, record.depth), codec=DepthCodec.NPY, scale=1.0, source="exact"
+        ),
     )
 
 

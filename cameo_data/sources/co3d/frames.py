@@ -15,7 +15,7 @@ from cameo_data.io import depth_files, files, image_files
 from cameo_data.io.files import FileDefect
 from cameo_data.sources.co3d.annotations import DepthRecord, FrameRecord, ViewpointRecord
 from cameo_data.sources.common.stated_intrinsics import check_view
-from cameo_data.types import Camera, DepthRef, ExifRule, Frame, intrinsics_defect
+from cameo_data.types import Camera, DepthCodec, DepthRef, ExifRule, Frame, intrinsics_defect
 
 # PyTorch3D cameras have x left, y up, z forward; OpenCV cameras x right, y down, z forward.
 OPENCV_FROM_PYTORCH3D = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -147,12 +147,12 @@ class FrameReader:
     def _depth(self, record: DepthRecord, hw: tuple[int, int]) -> DepthRef:
         path = self._existing(record.path)
         if hw not in self._depth_hw:  # in v1 depth is smaller than the image; one header tells
-            self._depth_hw[hw] = depth_files.depth_hw(path, "float16_png")
+            self._depth_hw[hw] = depth_files.depth_hw(path, DepthCodec.FLOAT16_PNG)
         depth_hw = self._depth_hw[hw]
         mask = record.mask_path if self.depth_masks else None
         return DepthRef(
             path=path,
-            codec="float16_png",
+            codec=DepthCodec.FLOAT16_PNG,
             scale=record.scale_adjustment,
             hw=None if depth_hw == hw else depth_hw,
             source="colmap",

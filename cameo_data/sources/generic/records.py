@@ -13,8 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from cameo_data.errors import Reason
 from cameo_data.geometry.undistortion import COEFFICIENT_COUNTS
 from cameo_data.io import files, parsing
-from cameo_data.io.depth_files import CODECS
 from cameo_data.io.files import FileDefect
+from cameo_data.sources.source import CodecOption
+from cameo_data.types import DepthCodec
 
 FILE_NAME = "cameo.json"
 FORMAT = "cameo-1"
@@ -76,19 +77,12 @@ class SceneRecord(Defaults):
     axes: Literal["opencv", "opengl"] = "opencv"  # x right, y down, z forward; or y up, z back
     pixel_center: Literal["half", "integer"] = "half"  # of the first pixel in K: (0.5, 0.5), (0, 0)
     unit: Literal["metre", "arbitrary"] = "arbitrary"
-    depth_codec: str = "uint16"
+    depth_codec: CodecOption = DepthCodec.UINT16
     depth_invalid: tuple[float, ...] = ()  # stored values for none, besides 0, NaN and infinity
     depth_along_ray: bool = False  # depth is the distance to the camera's centre, not z
     depth_source: str = Field("sensor", min_length=1)
     mask_threshold: float | None = Field(None, gt=0, le=1)  # share of white; None: half
     matches: str | None = None  # CSV: frame0,frame1,x0,y0,x1,y1
-
-    @field_validator("depth_codec")
-    @classmethod
-    def _codec(cls, name: str) -> str:
-        if name not in CODECS:
-            raise ValueError(f"expected one of {', '.join(CODECS)}")
-        return name
 
 
 def read_scene(folder: Path) -> SceneRecord:

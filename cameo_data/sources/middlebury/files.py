@@ -12,7 +12,7 @@ import numpy as np
 from cameo_data.errors import Reason
 from cameo_data.io import files
 from cameo_data.io.files import FileDefect
-from cameo_data.types import FloatArray, Unit, intrinsics_defect
+from cameo_data.types import DepthCodec, FloatArray, Unit, intrinsics_defect
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Layout:
     right: str
     left_disparity: str
     right_disparity: str
-    codec: str
+    codec: DepthCodec
     factors: tuple[tuple[int, int, int], ...] = ()
 
 
@@ -37,11 +37,11 @@ _FACTORS_2003 = ((450, 450, 4), (900, 900, 2), (1800, 1800, 1))
 _FACTORS_2006 = ((400, 480, 3), (600, 720, 2), (1200, 1440, 1))
 
 LAYOUTS = (
-    Layout("im0.png", "im1.png", "disp0.pfm|disp0GT.pfm", "disp1.pfm|disp1GT.pfm", "pfm"),
+    Layout("im0.png", "im1.png", "disp0.pfm|disp0GT.pfm", "disp1.pfm|disp1GT.pfm", DepthCodec.PFM),
     Layout("im2.png|im2.ppm", "im6.png|im6.ppm", "disp2.pgm|disp2.png", "disp6.pgm|disp6.png",
-           "uint8", _FACTORS_2003),
-    Layout("view1.png", "view5.png", "disp1.png", "disp5.png", "uint8", _FACTORS_2006),
-    Layout("*_left.png", "*_right.png", "*_disp.npz", "*_right_disp.npz", "npz"),
+           DepthCodec.UINT8, _FACTORS_2003),
+    Layout("view1.png", "view5.png", "disp1.png", "disp5.png", DepthCodec.UINT8, _FACTORS_2006),
+    Layout("*_left.png", "*_right.png", "*_disp.npz", "*_right_disp.npz", DepthCodec.NPZ),
 )  # fmt: skip
 
 
@@ -54,13 +54,13 @@ class Pair:
     left_disparity: Path
     right_disparity: Path | None
     calib: Path | None
-    codec: str
+    codec: DepthCodec
     factors: tuple[tuple[int, int, int], ...]
     dmin: Path | None
 
     @property
     def eight_bit(self) -> bool:
-        return self.codec == "uint8"
+        return self.codec == DepthCodec.UINT8
 
     def paths(self) -> list[Path]:
         every = (self.left, self.right, self.left_disparity, self.right_disparity,
