@@ -5,7 +5,7 @@ Conventions (axes, pixels, names): ``docs/conventions.md``. Shape letters: V vie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from cameo_data import transforms
 from cameo_data.errors import Failure
 
-FloatArray = NDArray[np.float64]
+FloatArray = transforms.FloatArray  # of float64
+# Told how far a long command has come: stage, done, total.
+Progress = Callable[[str, int, int], None]
 Unit = Literal["metre", "arbitrary"]
 # What is done with a picture whose EXIF asks viewers to turn it; ``by_size``: whichever of stored
 # and displayed pixels has the aspect of the camera, whose size is stated apart from the file.

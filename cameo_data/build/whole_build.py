@@ -26,8 +26,7 @@ from cameo_data.io.work_folder import write_bytes, write_json
 from cameo_data.recipe import Recipe
 from cameo_data.shards.index import write_index
 from cameo_data.shards.writer import ShardRecord
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from cameo_data.types import Progress
 
 # Reasons named for building a finished build again.
 MAX_REASONS = 5

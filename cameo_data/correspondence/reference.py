@@ -38,9 +38,8 @@ from cameo_data.correspondence.kernel import (
     UNMEASURED_NOISE,
     UNSEEN_SLOPE,
 )
-from cameo_data.types import Camera, Correspondence, Verdict
+from cameo_data.types import Camera, Correspondence, FloatArray, Verdict
 
-FloatArray = NDArray[np.float64]
 CORNERS = ((0, 0), (1, 0), (0, 1), (1, 1))  # (x, y) of the four pixels around a place
 
 

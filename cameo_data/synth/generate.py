@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,7 @@ from cameo_data.synth.job import Job
 from cameo_data.synth.layouts import LAYOUTS, MIXED
 from cameo_data.synth.record import SceneSettings
 from cameo_data.synth.stage import Stage
-from cameo_data.types import Camera
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from cameo_data.types import Camera, Progress
 
 # A path that comes too near a solid is drawn again; layouts keep their rings free, so one or two
 # draws do, and a layout that needs more is at fault.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from cameo_data import ShardReader
+from cameo_data.types import Progress
 from cameo_train.matchers import grid_limits
 from cameo_train.matchers.group import Found, Group, Row, group_of
 from cameo_train.matchers.job import Job
@@ -29,7 +30,6 @@ from cameo_train.protocols.measurement import Protocol
 SAVE_EVERY_S = 30.0
 FOLDER = "rows"
 FORMAT = 1  # of the files; another one is not read
-Progress = Callable[[str, int, int], None]  # matcher, groups done, of all
 
 
 @dataclass(frozen=True, eq=False)

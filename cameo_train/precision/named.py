@@ -8,7 +8,7 @@ reference views answer.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cameo_data import ShardReader
 from cameo_data.errors import UsageError
-from cameo_data.types import Sample
+from cameo_data.types import Progress, Sample
 from cameo_train import taps
 from cameo_train.data.batches import official_batch
 from cameo_train.matchers.attention import AttentionMatcher
@@ -38,8 +38,6 @@ from cameo_train.protocols import (
     scannet_errors,
 )
 from cameo_train.protocols.measurement import Protocol
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(eq=False)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cameo_data.executors import local
+from cameo_data.types import Progress
 from cameo_train.config import TrainConfig, load
 from cameo_train.reproduce.arms import Arm
 from cameo_train.reproduce.data import Data
 from cameo_train.reproduce.presets import Preset
 
-Progress = Callable[[str, int, int], None]  # stage, done, total
 _POLL_S = 2.0
 _stopped = threading.Event()  # this process was told to stop
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from cameo_data.build import build
 from cameo_data.errors import UsageError
 from cameo_data.recipe import Recipe
 from cameo_data.synth import generate
+from cameo_data.types import Progress
 from cameo_train.reproduce.noisy import Source, copy_scenes
 from cameo_train.reproduce.presets import Preset, Scenes
 
 SCENES, SHARDS = "scenes", "shards"
-Progress = Callable[[str, int, int], None]  # stage, done, total
 # a rough image is enough: it is seen at a few pixels a pattern
 SAMPLES_PER_PIXEL = 6
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from cameo_data.executors.local import default_workers
 from cameo_data.io.work_folder import write_bytes
+from cameo_data.types import Progress
 from cameo_train.config import load
 from cameo_train.models import build
 from cameo_train.reproduce import arm_runs as runs
@@ -18,7 +19,7 @@ from cameo_train.reproduce import data as datasets
 from cameo_train.reproduce.arm_runs import Job
 from cameo_train.reproduce.arms import Arm, choose
 from cameo_train.reproduce.claims import Claim
-from cameo_train.reproduce.data import Data, Progress
+from cameo_train.reproduce.data import Data
 from cameo_train.reproduce.geometry import Geometry
 from cameo_train.reproduce.presets import Preset
 from cameo_train.reproduce.summary import Line, Run

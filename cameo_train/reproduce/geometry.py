@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cameo_data.types import Progress
 from cameo_train.precision import session
 from cameo_train.precision.results import Bin, RowResult
 from cameo_train.protocols.measurement import DEFAULT_THRESHOLDS
 from cameo_train.reproduce.arm_runs import Job
-from cameo_train.reproduce.data import Progress
 
 BINS_DEG = (0.0, 30.0, 60.0, 90.0, 120.0, 180.0)
 # "large viewpoint changes" of the claim
