@@ -32,7 +32,21 @@ MOST_PIXELS = 1e9
 class Verdict(IntEnum):
     """What became of a query of view 0 in view 1: the first that holds, exactly one per query.
 
-    The values are the uint8 codes in shards.
+    The values are the uint8 codes in shards, so those in use never change.
+
+    A new verdict takes the next code. ``tests/test_verdicts.py`` fails until these know it:
+
+    - ``correspondence/kernel.py``: its code, and the branch that gives it;
+    - ``correspondence/reference.py``, the slow twin: the same branch;
+    - ``report/palette.py``: its colour and its meaning in a few words;
+    - ``docs/conventions.md`` and ``docs/shards.md``: a row in each table.
+
+    No test can tell whether these need a change as well:
+
+    - ``geometry/raycast.py``, the exact answer in rendered scenes;
+    - ``report/matches.py`` and ``report/overlay.py``, which take every code from OCCLUDED on for a
+      place that was judged, with a confidence;
+    - ``shards/layout.py``: older readers reject an unknown code, so the format gets a new version.
     """
 
     NO_DEPTH = 0  # view 0 knows no depth at the query (or the mask excludes it)
