@@ -16,7 +16,7 @@ from cameo_data.io.files import FileDefect
 from cameo_data.sources.common.scene_folders import nothing_found, subfolders
 from cameo_data.sources.common.unused import entry_files, frame_files, kinds_beside, unused_files
 from cameo_data.sources.source import SourceOptions, SourceSpec
-from cameo_data.synth.record import FILE_NAME, FORMAT, FrameRecord, read_frame, read_scene
+from cameo_data.synth.record import FILE_NAME, FORMAT, SyntheticFrameRecord, read_frame, read_scene
 from cameo_data.types import DepthCodec, DepthRef, Frame, Scene
 
 DATASET = "synthetic"
@@ -94,7 +94,7 @@ def _scene_folders(root: Path) -> tuple[list[Path], tuple[Failure, ...]]:
     return sorted(folder for folder in folders if (folder / FILE_NAME).is_file()), failures
 
 
-def _frame(folder: Path, record: FrameRecord, hw: tuple[int, int]) -> Frame:
+def _frame(folder: Path, record: SyntheticFrameRecord, hw: tuple[int, int]) -> Frame:
     return Frame(
         frame_id=record.frame_id,
         camera=record.camera(hw),

@@ -23,8 +23,8 @@ from cameo_train import taps
 from cameo_train.data.batches import official_batch
 from cameo_train.matchers.attention import AttentionMatcher
 from cameo_train.matchers.denoise import batch_of
-from cameo_train.matchers.group import Group, Matcher, check_finite, group_of
-from cameo_train.matchers.job import Job
+from cameo_train.matchers.group import Matcher, MatcherGroup, check_finite, group_of
+from cameo_train.matchers.job import MatcherJob
 from cameo_train.matchers.queries import queries_of
 from cameo_train.protocols import (
     NamedProtocol,
@@ -84,7 +84,7 @@ class Means:
 
 def measure_named(
     named: NamedProtocol,
-    job: Job,
+    job: MatcherJob,
     reader: ShardReader,
     samples: Sequence[int],
     plan: Protocol,
@@ -112,7 +112,7 @@ def measure_named(
 
 
 def _features(
-    named: NamedProtocol, label: str, matcher: Matcher, group: Group, references: int
+    named: NamedProtocol, label: str, matcher: Matcher, group: MatcherGroup, references: int
 ) -> Iterator[tuple[str, Recalls]]:
     features = getattr(matcher, "features", None)
     if features is None:
@@ -151,7 +151,7 @@ def _depth(sample: Sample, view: int) -> Tensor:
 
 
 def _attention(
-    named: NamedProtocol, label: str, matcher: Matcher, group: Group, references: int
+    named: NamedProtocol, label: str, matcher: Matcher, group: MatcherGroup, references: int
 ) -> Iterator[tuple[str, Recalls]]:
     if not isinstance(matcher, AttentionMatcher):
         raise UsageError(f"{named.name} is a protocol of attention; {label} is none")

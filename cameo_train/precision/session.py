@@ -13,7 +13,7 @@ from cameo_data import ShardReader
 from cameo_data.errors import UsageError
 from cameo_data.types import Progress
 from cameo_train.matchers import registry
-from cameo_train.matchers.job import Job
+from cameo_train.matchers.job import MatcherJob
 from cameo_train.matchers.options import TIMESTEP, AttentionOptions
 from cameo_train.precision import measurement as run
 from cameo_train.precision.float32 import float32_as_it_is
@@ -32,7 +32,7 @@ class Session:
 
     reader: ShardReader
     specs: tuple[str, ...]
-    jobs: tuple[Job, ...]
+    jobs: tuple[MatcherJob, ...]
     options: AttentionOptions
     work: run.Work
 

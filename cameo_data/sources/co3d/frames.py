@@ -13,7 +13,7 @@ from cameo_data import transforms
 from cameo_data.errors import Reason
 from cameo_data.io import depth_files, files, image_files
 from cameo_data.io.files import FileDefect
-from cameo_data.sources.co3d.annotations import DepthRecord, FrameRecord, ViewpointRecord
+from cameo_data.sources.co3d.annotations import Co3dFrameRecord, DepthRecord, ViewpointRecord
 from cameo_data.sources.common.stated_intrinsics import check_view
 from cameo_data.types import Camera, DepthCodec, DepthRef, ExifRule, Frame, intrinsics_defect
 
@@ -104,7 +104,7 @@ class FrameReader:
     exif: ExifRule
     _depth_hw: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 
-    def frame(self, record: FrameRecord) -> Frame:
+    def frame(self, record: Co3dFrameRecord) -> Frame:
         """The frame.
 
         Raises:
@@ -132,7 +132,7 @@ class FrameReader:
             exif_orientation=self.exif,
         )
 
-    def _image(self, record: FrameRecord) -> Path:
+    def _image(self, record: Co3dFrameRecord) -> Path:
         hidden = (record.meta or {}).get("frame_type") == "test_unseen"
         try:
             path = self._existing(record.image.path)

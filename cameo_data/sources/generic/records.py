@@ -57,19 +57,24 @@ class Defaults(_Record):
         return values
 
 
-class FrameRecord(Defaults):
+class GenericFrameRecord(Defaults):
     """One frame. Paths start from the folder of ``cameo.json`` and stay in it."""
 
     image: str
-    pose: tuple[Row4, Row4, Row4] | tuple[Row4, Row4, Row4, Row4]  # see ``SceneRecord.poses``
+    pose: (
+        tuple[Row4, Row4, Row4] | tuple[Row4, Row4, Row4, Row4]
+    )  # see ``GenericSceneRecord.poses``
     id: str | None = Field(None, min_length=1)  # the image's name without folder and ending
     depth: str | None = None
     mask: str | None = None
     timestamp: float | None = None  # seconds
 
 
-class SceneRecord(Defaults):
-    """A scene. ``frames`` are ``FrameRecord``s, checked one by one: a bad one costs itself only."""
+class GenericSceneRecord(Defaults):
+    """A scene.
+
+    ``frames`` are ``GenericFrameRecord``s, checked one by one: a bad one costs itself only.
+    """
 
     format: Literal["cameo-1"]
     poses: Literal["cam_from_world", "world_from_cam"]  # which way every ``pose`` points
@@ -85,7 +90,7 @@ class SceneRecord(Defaults):
     matches: str | None = None  # CSV: frame0,frame1,x0,y0,x1,y1
 
 
-def read_scene(folder: Path) -> SceneRecord:
+def read_scene(folder: Path) -> GenericSceneRecord:
     """The folder's ``cameo.json``.
 
     Raises:
@@ -96,16 +101,16 @@ def read_scene(folder: Path) -> SceneRecord:
         values = parsing.parse_json(text)
     except ValueError as error:
         raise _wrong(f"no JSON ({error})", "a JSON table") from None
-    return _checked(SceneRecord, values)
+    return _checked(GenericSceneRecord, values)
 
 
-def read_frame(values: dict[str, Any]) -> FrameRecord:
+def read_frame(values: dict[str, Any]) -> GenericFrameRecord:
     """One entry of ``frames``.
 
     Raises:
         FileDefect: a key is unknown, missing or malformed; it is named.
     """
-    return _checked(FrameRecord, values)
+    return _checked(GenericFrameRecord, values)
 
 
 def _checked(model: type[M], values: Any) -> M:

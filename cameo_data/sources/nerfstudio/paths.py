@@ -16,7 +16,7 @@ from cameo_data.io.files import FileDefect
 from cameo_data.sources.common.file_listing import printable
 from cameo_data.sources.common.stated_paths import StatedPaths, as_path, is_absolute
 from cameo_data.sources.common.unused import entry_files, frame_files, kinds_beside, unused_files
-from cameo_data.sources.nerfstudio.files import Layout
+from cameo_data.sources.nerfstudio.files import NerfstudioLayout
 from cameo_data.types import DepthCodec, Frame, Unused
 
 DEPTH_CODECS = {
@@ -48,7 +48,7 @@ class Paths:
     images: str | None
     file_path: str
     stated: StatedPaths
-    layout: Layout
+    layout: NerfstudioLayout
 
     @cached_property
     def frame_id(self) -> str:
