@@ -27,7 +27,16 @@ from cameo_data.geometry import raycast
 from cameo_data.io.files import FileDefect
 from cameo_data.sources import open_source
 from cameo_data.synth import generate
-from cameo_data.types import Camera, DepthMap, DepthRef, EstimatedDepth, Frame, Scene, Verdict
+from cameo_data.types import (
+    Camera,
+    DepthCodec,
+    DepthMap,
+    DepthRef,
+    EstimatedDepth,
+    Frame,
+    Scene,
+    Verdict,
+)
 
 Floats = NDArray[np.float64]
 
@@ -376,7 +385,7 @@ def fuse_noisy(folder: Path) -> Iterator[Fused]:
 
 def _with_depth(scene: DepthScene, paths: Sequence[Path]) -> DepthScene:
     frames: list[Frame] = [
-        replace(frame, depth=DepthRef(path, "npy", 1.0))
+        replace(frame, depth=DepthRef(path, DepthCodec.NPY, 1.0))
         for frame, path in zip(scene.scene.frames, paths, strict=True)
     ]
     noisy: Scene = replace(scene.scene, frames=tuple(frames))

@@ -8,12 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from cameo_data import transforms
-from cameo_data.types import Camera
-
-FloatArray = NDArray[np.float64]
+from cameo_data.types import Camera, FloatArray
 
 
 def query_grid_hw(hw: tuple[int, int], stride: int) -> tuple[int, int]:

@@ -5,9 +5,9 @@ Conventions (axes, pixels, names): ``docs/conventions.md``. Shape letters: V vie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from cameo_data import transforms
 from cameo_data.errors import Failure
 
-FloatArray = NDArray[np.float64]
+FloatArray = transforms.FloatArray  # of float64
+# Told how far a long command has come: stage, done, total.
+Progress = Callable[[str, int, int], None]
 Unit = Literal["metre", "arbitrary"]
 # What is done with a picture whose EXIF asks viewers to turn it; ``by_size``: whichever of stored
 # and displayed pixels has the aspect of the camera, whose size is stated apart from the file.
@@ -30,7 +32,21 @@ MOST_PIXELS = 1e9
 class Verdict(IntEnum):
     """What became of a query of view 0 in view 1: the first that holds, exactly one per query.
 
-    The values are the uint8 codes in shards.
+    The values are the uint8 codes in shards, so those in use never change.
+
+    A new verdict takes the next code. ``tests/test_verdicts.py`` fails until these know it:
+
+    - ``correspondence/kernel.py``: its code, and the branch that gives it;
+    - ``correspondence/reference.py``, the slow twin: the same branch;
+    - ``report/palette.py``: its colour and its meaning in a few words;
+    - ``docs/conventions.md`` and ``docs/shards.md``: a row in each table.
+
+    No test can tell whether these need a change as well:
+
+    - ``geometry/raycast.py``, the exact answer in rendered scenes;
+    - ``report/matches.py`` and ``report/overlay.py``, which take every code from OCCLUDED on for a
+      place that was judged, with a confidence;
+    - ``shards/layout.py``: older readers reject an unknown code, so the format gets a new version.
     """
 
     NO_DEPTH = 0  # view 0 knows no depth at the query (or the mask excludes it)
@@ -144,12 +160,38 @@ class EstimatedDepth:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+class DepthCodec(StrEnum):
+    """How a file encodes depth; ``io.depth_files`` holds the reader of each.
+
+    The values are those of the option ``depth_codec`` and of recipes.
+    """
+
+    UINT16 = "uint16"
+    UINT16_SWAPPED = "uint16_swapped"
+    SUN_ROTATED = "sun_rotated"
+    NYU_DISPARITY = "nyu_disparity"
+    FLOAT16_PNG = "float16_png"
+    FLOAT = "float"
+    NPY = "npy"
+    UINT8 = "uint8"
+    PFM = "pfm"
+    NPZ = "npz"
+    HDF5 = "hdf5"
+    MEGADEPTH = "megadepth"
+    DTU = "dtu"
+    COLMAP = "colmap"
+
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        raise ValueError(f"unknown depth codec {value!r}; expected one of {', '.join(cls)}")
+
+
 @dataclass(frozen=True, eq=False)
 class DepthRef:
-    """Where a frame's depth lies and how to read it (see ``depth_io``).
+    """Where a frame's depth lies and how to read it (see ``io.depth_files``).
 
     Attributes:
-        codec: name in ``depth_io.CODECS``.
+        codec: the encoding.
         scale: depth in scene units = decoded value × scale.
         invalid: decoded values that mean "none", besides zero, negative, NaN and infinity.
         camera_K, hw: intrinsics and size of the depth camera where they differ from the image's.
@@ -161,10 +203,13 @@ class DepthRef:
         mask_path: image of the depth's size; pixels that are 0 in it have no depth.
         shift_px: depth pixels by which the depth map lies right of and below the image.
         least_confidence: pixels of less, in the array ``confidence`` beside the depth, have none.
+
+    Raises:
+        ValueError: there is no such codec.
     """
 
     path: Path
-    codec: str
+    codec: DepthCodec
     scale: float
     camera_K: FloatArray | None = None
     hw: tuple[int, int] | None = None
@@ -176,6 +221,10 @@ class DepthRef:
     mask_path: Path | None = None
     shift_px: float = 0.0
     least_confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        # sources of other packages may be untyped: a wrong name fails here, not when depth is read
+        object.__setattr__(self, "codec", DepthCodec(self.codec))
 
 
 @dataclass(frozen=True)

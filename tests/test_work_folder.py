@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cameo_data.io import work_folder
-from cameo_data.types import Camera, DepthRef, Frame
+from cameo_data.types import Camera, DepthCodec, DepthRef, Frame
 
 
 def test_one_writer_at_a_time_and_nobody_elses_files(tmp_path):
@@ -39,7 +39,9 @@ def test_one_writer_at_a_time_and_nobody_elses_files(tmp_path):
 def test_a_mark_changes_with_every_file_of_a_frame(tmp_path, name):
     for file in ("image.png", "mask.png", "depth.png", "depth-mask.png"):
         (tmp_path / file).write_bytes(b"1")
-    depth = DepthRef(tmp_path / "depth.png", "png_mm", 1.0, mask_path=tmp_path / "depth-mask.png")
+    depth = DepthRef(
+        tmp_path / "depth.png", DepthCodec.UINT16, 1.0, mask_path=tmp_path / "depth-mask.png"
+    )
     frame = Frame("0", Camera(np.eye(3), (4, 4), np.eye(4)), tmp_path / "image.png", depth)
     frame = replace(frame, mask_path=tmp_path / "mask.png")
     before = work_folder.mark_of_frames([frame])

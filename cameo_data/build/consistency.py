@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -19,14 +19,13 @@ from cameo_data.io import boundary
 from cameo_data.io.records import canonical_json
 from cameo_data.io.work_folder import read_json, write_json
 from cameo_data.recipe import Recipe, SourceRecipe
+from cameo_data.types import Progress
 
 # Scenes looked at, and views and pairs of each: some seconds in all, however large the build. Gross
 # mistakes (inverted poses, another unit, OpenGL axes) show in any pair of views.
 SCENES, VIEWS, PAIRS = 3, 6, 8
 # Raised whenever the same scenes may be judged otherwise.
 RULES = 2
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
 
 
 def look(

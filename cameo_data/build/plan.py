@@ -64,7 +64,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuildPlan:
     """All shards to make, and what became of everything that was found.
 
     Attributes:
@@ -87,7 +87,7 @@ def make_plan(
     dataset: str,
     surveys: Sequence[SceneSurvey],
     dataset_failures: Sequence[Failure] = (),
-) -> Plan:
+) -> BuildPlan:
     """The plan of a build; the order of ``surveys`` does not matter.
 
     Raises:
@@ -107,7 +107,7 @@ def make_plan(
     failures.sort(key=_failure_order)
     counts = count(recipe, surveys, groups, dataset_failures, failures)
     counts["images"] = image_counts(used, groups, _image_ext(recipe, used))
-    return Plan(tuple(tasks), counts, tuple(failures))
+    return BuildPlan(tuple(tasks), counts, tuple(failures))
 
 
 def _groups(recipe: Recipe, survey: SceneSurvey) -> list[grouping.Group]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cameo_data import commands
-from cameo_data.build.plan import Plan
+from cameo_data.build.plan import BuildPlan
 from cameo_data.errors import Reason
 from cameo_data.recipe import Recipe
 
@@ -46,7 +46,7 @@ class TooManyFailures(ValueError):
         counts: see ``plan.Plan``.
     """
 
-    def __init__(self, plan: Plan, written: Path | None, recipe: Recipe) -> None:
+    def __init__(self, plan: BuildPlan, written: Path | None, recipe: Recipe) -> None:
         self.counts = plan.counts
         self.failures = plan.failures
         by_reason = plan.counts["failures"]["by_reason"]

@@ -13,7 +13,7 @@ from cameo_data import __version__, commands
 from cameo_data.build import consistency, finished
 from cameo_data.build import plan as plans
 from cameo_data.build.folder import Folder, as_recorded, claimed, sweep
-from cameo_data.build.plan import Plan
+from cameo_data.build.plan import BuildPlan
 from cameo_data.build.result import BuildResult, TooManyFailures
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.build.survey import SurveyJob, survey_scene
@@ -26,8 +26,7 @@ from cameo_data.io.work_folder import write_bytes, write_json
 from cameo_data.recipe import Recipe
 from cameo_data.shards.index import write_index
 from cameo_data.shards.writer import ShardRecord
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from cameo_data.types import Progress
 
 # Reasons named for building a finished build again.
 MAX_REASONS = 5
@@ -129,7 +128,7 @@ class _Run:
             "what is affected is built again"
         )
 
-    def _make(self, plan: Plan, surveys: Sequence[SceneSurvey]) -> BuildResult:
+    def _make(self, plan: BuildPlan, surveys: Sequence[SceneSurvey]) -> BuildResult:
         recipe, folder = self.recipe, self.folder
         # tasks read it, and it may have been edited since a finished build wrote it
         write_bytes(folder.recipe, recipe.yaml().encode())
@@ -162,7 +161,7 @@ class _Run:
         if surveys and self.check and "check" not in counts:
             plan_tasks = load_plan(self.folder)[1]
             found = self._checked(counts, surveys)
-            plan = Plan(plan_tasks, {**counts, "check": found}, ())
+            plan = BuildPlan(plan_tasks, {**counts, "check": found}, ())
             return self._told(finish(self.folder.root, self.recipe, plan, len(plan_tasks)))
         index = before.index
         shards = len(index.shards)
@@ -177,7 +176,7 @@ class _Run:
         return replace(result, notes=tuple(self.notes), warnings=tuple(lines))
 
 
-def _with_check(plan: Plan, found: Mapping[str, Any] | None) -> Plan:
+def _with_check(plan: BuildPlan, found: Mapping[str, Any] | None) -> BuildPlan:
     return plan if found is None else replace(plan, counts={**plan.counts, "check": found})
 
 
@@ -201,7 +200,7 @@ def geometry_warnings(recipe: Recipe, found: Mapping[str, Any]) -> list[str]:
 
 def dry_run(
     recipe: Recipe, *, workers: int = 1, progress: Progress = _silent, check: bool = False
-) -> Plan:
+) -> BuildPlan:
     """The plan that a build would follow; every frame is read, nothing is written."""
     forget_sources()
     plan, surveys = _survey_and_plan(recipe, None, workers, progress)
@@ -213,7 +212,7 @@ def dry_run(
 
 def _survey_and_plan(
     recipe: Recipe, folder: Folder | None, workers: int, progress: Progress
-) -> tuple[Plan, list[SceneSurvey]]:
+) -> tuple[BuildPlan, list[SceneSurvey]]:
     source = open_source(recipe.source)
     scene_ids = source.scene_ids()
     threads = max(1, workers // max(1, len(scene_ids)))
@@ -239,7 +238,9 @@ def _cache(folder: Folder | None, scene_id: str) -> Path | None:
     return None if folder is None else folder.survey(slug(scene_id, 80))
 
 
-def _run_tasks(recipe: Recipe, folder: Folder, plan: Plan, workers: int, progress: Progress) -> int:
+def _run_tasks(
+    recipe: Recipe, folder: Folder, plan: BuildPlan, workers: int, progress: Progress
+) -> int:
     """Makes the shards that are not there yet; how many were."""
     todo = [
         index
@@ -262,7 +263,7 @@ def _run_tasks(recipe: Recipe, folder: Folder, plan: Plan, workers: int, progres
     return kept
 
 
-def finish(root: Path, recipe: Recipe, plan: Plan, kept: int = 0) -> BuildResult:
+def finish(root: Path, recipe: Recipe, plan: BuildPlan, kept: int = 0) -> BuildResult:
     """Writes the companions and, last, ``index.json``, once all tasks have run.
 
     Raises:

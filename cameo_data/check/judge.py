@@ -16,7 +16,7 @@ from cameo_data.check.views import CheckedView, choose_by_pose, choose_places, r
 from cameo_data.errors import DataError, Failure
 from cameo_data.types import Scene
 
-Verdict = Literal["consistent", "inconsistent", "undecided"]
+SceneVerdict = Literal["consistent", "inconsistent", "undecided"]
 
 VIEWS, PAIRS = 16, 40
 # Fewest pairs that can convince.
@@ -39,7 +39,7 @@ class SceneCheck:
     """
 
     scene_id: str
-    verdict: Verdict
+    verdict: SceneVerdict
     views: int
     pairs: int
     figures: Figures | None
@@ -64,7 +64,7 @@ def check_scene(
     found = search(context, base)
     before = found.before.figures
     complaints = found.before.complaints
-    verdict: Verdict = "consistent"
+    verdict: SceneVerdict = "consistent"
     if found.mistakes or complaints:
         verdict = "inconsistent"
     elif before.epipolar_px is None and before.tracks_px is None and before.depth_within is None:

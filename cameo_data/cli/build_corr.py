@@ -18,6 +18,7 @@ from cameo_data.commands import path_word
 from cameo_data.executors.local import default_workers
 from cameo_data.io import yaml_files
 from cameo_data.recipe import Recipe
+from cameo_data.types import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -201,7 +202,7 @@ def _build(
     recipe: Recipe,
     out: Path,
     workers: int,
-    progress: common.Progress,
+    progress: Progress,
     check: bool,
     as_json: bool,
 ) -> BuildResult:

@@ -24,9 +24,9 @@ from cameo_data.io.yaml_files import parse_option
 
 if TYPE_CHECKING:
     from cameo_data.recipe import SourceRecipe
+    from cameo_data.types import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
-Progress = Callable[[str, int, int], None]  # stage, done, total
 
 
 class ExitCode(IntEnum):

@@ -30,8 +30,7 @@ from cameo_data.sources.attached_depth.folder import (
     FailureEntry,
     SceneEntry,
 )
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from cameo_data.types import Progress
 
 # Scenes whose work is shared out together: enough to keep all processes busy, few enough that what
 # is kept on disk between the steps stays small.

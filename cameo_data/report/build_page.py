@@ -7,8 +7,8 @@ from pathlib import Path
 from cameo_data.io.os_errors import naming
 from cameo_data.report import page, reading, selection
 from cameo_data.report.page import Page
-from cameo_data.report.reading import Progress
 from cameo_data.shards.reader import ShardReader
+from cameo_data.types import Progress
 
 
 def write(build_dir: Path, out: Path, samples: int, seed: int, progress: Progress) -> Page:

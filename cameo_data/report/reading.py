@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,7 @@ from cameo_data.shards import archive, layout, members
 from cameo_data.shards.index import BuildIndex
 from cameo_data.shards.reader import ShardReader
 from cameo_data.shards.unpack import read_meta
-from cameo_data.types import Sample
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from cameo_data.types import Progress, Sample
 
 
 def frame_count(reader: ShardReader) -> FrameCount:

@@ -15,7 +15,7 @@ from cameo_data.cli.common import ExitCode
 from cameo_data.io.work_folder import refuse_build
 
 if TYPE_CHECKING:
-    from cameo_data.cli.common import Progress
+    from cameo_data.types import Progress
     from cameo_train.precision.report.page import Outcome
     from cameo_train.precision.session import Failed, Session
 

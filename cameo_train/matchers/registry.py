@@ -19,7 +19,7 @@ import torch
 
 from cameo_data.errors import UsageError
 from cameo_train.matchers.group import Matcher
-from cameo_train.matchers.job import Job
+from cameo_train.matchers.job import MatcherJob
 from cameo_train.matchers.options import AttentionOptions
 from cameo_train.protocols.measurement import Protocol
 
@@ -69,7 +69,7 @@ def split(text: str) -> list[str]:
     return specs
 
 
-def jobs(spec: str, attention: AttentionOptions) -> list[Job]:
+def jobs(spec: str, attention: AttentionOptions) -> list[MatcherJob]:
     """What measures a spec; several where it is several checkpoints.
 
     Raises:
@@ -83,7 +83,7 @@ def jobs(spec: str, attention: AttentionOptions) -> list[Job]:
         return attention_jobs(spec, given, attention)
     if kind in ("oracle", "chance") and given is not None:
         raise UsageError(f"{spec}: {kind} takes nothing after a colon")
-    return [Job(spec, spec, f"{spec} {_stamp(given)}", partial(_make, kind, given, spec))]
+    return [MatcherJob(spec, spec, f"{spec} {_stamp(given)}", partial(_make, kind, given, spec))]
 
 
 def _make(

@@ -18,11 +18,11 @@ from cameo_data.errors import DataError, UsageError
 from cameo_train import config
 from cameo_train.config import TrainConfig
 from cameo_train.data.batches import trained_hw
-from cameo_train.matchers.attention import AttentionMatcher, Reading
+from cameo_train.matchers.attention import AttentionMatcher, AttentionReading
 from cameo_train.matchers.denoise import denoise
 from cameo_train.matchers.feature_model import MissingWeights
 from cameo_train.matchers.group import Matcher
-from cameo_train.matchers.job import Job
+from cameo_train.matchers.job import MatcherJob
 from cameo_train.matchers.options import AttentionOptions
 from cameo_train.models import (
     PRESETS,
@@ -38,7 +38,7 @@ from cameo_train.training import checkpoint
 from cameo_train.training.objective import Objective
 
 
-def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -> list[Job]:
+def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -> list[MatcherJob]:
     """One job for each checkpoint.
 
     Raises:
@@ -52,12 +52,12 @@ def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -
         raise UsageError(f"{spec}: expected no other options than @weights=FOLDER and @size=any")
     if main in PRESETS:
         made = partial(_of_preset, spec, main, weights, options)
-        return [Job(spec, spec, f"{spec} {options}", made)]
+        return [MatcherJob(spec, spec, f"{spec} {options}", made)]
     if weights is not None:
         raise UsageError(f"{spec}: weights= goes with a preset; a checkpoint has its own")
     paths = checkpoints_of(Path(main), options.checkpoints)
     return [
-        Job(
+        MatcherJob(
             spec,
             f"{spec} step {checkpoint.step_of(path)}" if len(paths) > 1 else spec,
             f"{path.resolve()} {_digest(path)} {options} {size}",
@@ -257,7 +257,7 @@ def readings_of(
     layer: str,
     mixes: dict[str, nn.Module],
     options: AttentionOptions,
-) -> list[Reading]:
+) -> list[AttentionReading]:
     """What is read of which layer."""
     layers = model.layers()
     chosen = [layer]
@@ -276,5 +276,5 @@ def readings_of(
                 ways += [f"head {n}" for n in range(model.heads(path))]
         main = path == layer or layer not in chosen
         number = layers.index(path)
-        found += [Reading(path, number, way, main) for way in dict.fromkeys(ways)]
+        found += [AttentionReading(path, number, way, main) for way in dict.fromkeys(ways)]
     return found

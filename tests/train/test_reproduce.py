@@ -28,9 +28,9 @@ from cameo_train.precision.results import Bin, Estimate
 from cameo_train.reproduce import arm_runs as training
 from cameo_train.reproduce import arms, claims, data, geometry, noisy, presets
 from cameo_train.reproduce.arms import Arm
-from cameo_train.reproduce.claims import Outcome
+from cameo_train.reproduce.claims import ClaimOutcome
 from cameo_train.reproduce.experiment import Experiment, reproduce
-from cameo_train.reproduce.geometry import Geometry, Reading
+from cameo_train.reproduce.geometry import Geometry, LayerReading
 from cameo_train.reproduce.presets import PRESETS, Scenes
 from cameo_train.reproduce.report import page as reproduce_page
 from cameo_train.reproduce.summary import Mean, Run, crossing, summarise
@@ -180,7 +180,7 @@ def test_the_page_is_whole_and_self_contained(made):
 
 
 def reading(arm, large, step=10, layer=3, seed=0, supervised=False):
-    return Reading(arm, seed, step, layer, supervised, "mean", (large,), large)
+    return LayerReading(arm, seed, step, layer, supervised, "mean", (large,), large)
 
 
 def test_the_supervised_layer_counts_and_else_the_best():
@@ -195,8 +195,8 @@ def test_the_supervised_layer_counts_and_else_the_best():
     assert known.best("baseline", 1, 10) is None
 
 
-MET, MISSED = Outcome.MET, Outcome.MISSED
-UNCONTRADICTED, CONTRADICTED = Outcome.UNCONTRADICTED, Outcome.CONTRADICTED
+MET, MISSED = ClaimOutcome.MET, ClaimOutcome.MISSED
+UNCONTRADICTED, CONTRADICTED = ClaimOutcome.UNCONTRADICTED, ClaimOutcome.CONTRADICTED
 
 
 def test_intervals_end_among_the_possible_values():

@@ -40,7 +40,7 @@ _SIZE_PROBES = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class RecordingCalibration:
     """What all frames of a recording share."""
 
     K: FloatArray
@@ -105,7 +105,7 @@ def read_scene(
 def _frame(
     folder: Path,
     recording: Recording,
-    calibration: Calibration,
+    calibration: RecordingCalibration,
     candidate: Candidate,
     pose_of: Callable[[Candidate], FloatArray],
     masks: Mapping[str, Path] | None,
@@ -137,7 +137,7 @@ def _frame(
     )
 
 
-def _depth_ref(path: Path, recording: Recording, calibration: Calibration) -> DepthRef:
+def _depth_ref(path: Path, recording: Recording, calibration: RecordingCalibration) -> DepthRef:
     own_size = calibration.depth_hw != calibration.hw
     return DepthRef(
         path=path,
@@ -157,7 +157,9 @@ def _mask(folder: Path, masks: Mapping[str, Path], frame_id: str) -> Path:
     return masks[frame_id]
 
 
-def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidate]) -> Calibration:
+def _calibrate(
+    folder: Path, recording: Recording, candidates: Sequence[Candidate]
+) -> RecordingCalibration:
     if recording.camera_model.lower() not in CAMERA_MODELS:
         raise FileDefect(
             Reason.UNKNOWN_CAMERA_MODEL,
@@ -210,7 +212,7 @@ def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidat
         *rgbd_calibration.unread_keys(folder, recording.intrinsics, recording.distortion),
         *doubts(K, hw, "correct intrinsics: their order is fx,fy,cx,cy"),
     )
-    return Calibration(K, hw, depth_K, depth_hw, color_from_depth, exif, mirrored, notes)
+    return RecordingCalibration(K, hw, depth_K, depth_hw, color_from_depth, exif, mirrored, notes)
 
 
 def _common_hw(
