@@ -24,13 +24,7 @@ from cameo_train.matchers.feature_model import MissingWeights
 from cameo_train.matchers.group import Matcher
 from cameo_train.matchers.job import MatcherJob
 from cameo_train.matchers.options import AttentionOptions
-from cameo_train.models import (
-    PRESETS,
-    Latents,
-    MultiViewModel,
-    build,
-    build_latents,
-)
+from cameo_train.models import Latents, MultiViewModel, build, build_latents, presets
 from cameo_train.models.latents import VaeLatents
 from cameo_train.protocols.measurement import Protocol
 from cameo_train.taps import resolve
@@ -50,7 +44,7 @@ def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -
     weights, size = given.pop("weights", None), given.pop("size", None)
     if given or size not in (None, "any"):
         raise UsageError(f"{spec}: expected no other options than @weights=FOLDER and @size=any")
-    if main in PRESETS:
+    if main in presets():
         made = partial(_of_preset, spec, main, weights, options)
         return [MatcherJob(spec, spec, f"{spec} {options}", made)]
     if weights is not None:
@@ -87,7 +81,7 @@ def checkpoints_of(path: Path, which: str = "latest") -> list[Path]:
     if not found:
         raise UsageError(
             f"{path}: no checkpoint there and no preset of that name; expected the --out of "
-            f"`cameo-train fit`, one of its checkpoints, or {', '.join(PRESETS)}"
+            f"`cameo-train fit`, one of its checkpoints, or {', '.join(presets())}"
         )
     return found if which == "all" else found[-1:]
 
@@ -96,7 +90,7 @@ def checkpoint_of_spec(spec: str) -> Path | None:
     """The latest checkpoint that ``attention:RUN`` names; None of a preset and of other kinds."""
     kind, _, argument = spec.partition(":")
     main, _ = _parts(argument)
-    if kind != "attention" or main in PRESETS:
+    if kind != "attention" or main in presets():
         return None
     return checkpoints_of(Path(main))[-1]
 

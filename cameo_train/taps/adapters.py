@@ -141,6 +141,9 @@ def _installed() -> tuple[TapAdapter, ...]:
 
 
 def adapter_of(model: nn.Module) -> TapAdapter:
-    """The first adapter that knows the model: of installed packages, then ours, then by path."""
+    """The model's own ``tap_adapter``; else the first that accepts it: packages', ours, by path."""
+    own = getattr(model, "tap_adapter", None)
+    if isinstance(own, TapAdapter):
+        return own
     known = (*_installed(), *BUILT_IN)
     return next((adapter for adapter in known if adapter.accepts(model)), ByPath())

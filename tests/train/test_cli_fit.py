@@ -18,7 +18,7 @@ from cameo_train import config
 from cameo_train.cli import main
 from cameo_train.cli.fit import HELP
 from cameo_train.config import TrainConfig
-from cameo_train.models.presets import PRESETS
+from cameo_train.models import preset
 from cameo_train.training import loop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,8 +52,7 @@ def test_every_key_has_a_flag_and_help_needs_no_torch():
 def test_manifests_are_valid(name):
     found = config.load(ROOT / "manifests" / "train" / f"{name}.yaml", {})
     assert found.model == name
-    assert found.model in PRESETS
-    assert found.weights is not None or PRESETS[found.model].latents != "vae"
+    assert found.weights is not None or preset(found.model).latents != "vae"
 
 
 def test_the_demo_trains_on_the_demos_shards():

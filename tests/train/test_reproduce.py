@@ -119,9 +119,9 @@ def made(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     from runs import SMALL
 
-    from cameo_train.models.presets import PRESETS as models
+    from cameo_train import models
 
-    patch.setitem(models, "small", SMALL)
+    patch.setitem(models.presets(), "small", SMALL)
     experiment = Experiment(
         TINY, tmp_path_factory.mktemp("reproduce"), seeds=(0, 1), ablations=["control"]
     )
@@ -327,17 +327,15 @@ def test_worse_depth_changes_matches_and_nothing_else(made, tmp_path):
 
 def test_preset_gpu_runs_in_miniature(tmp_path, monkeypatch):
     """The same architecture, latents, precision and views; narrow, small images, two steps."""
-    from cameo_train.models.presets import PRESETS as models
+    from cameo_train import models
 
     full = PRESETS["gpu"]
-    narrow = {
-        **models[full.fit["model"]].backbone, "block_out_channels": (32, 32, 32, 32),
-        "attention_head_dim": (2, 2, 2, 2), "norm_num_groups": 8, "layers_per_block": 1,
-        "cross_attention_dim": 8,
-    }  # fmt: skip
-    monkeypatch.setitem(
-        models, full.fit["model"], replace(models[full.fit["model"]], backbone=narrow)
-    )
+    known = models.preset(full.fit["model"])
+    narrow = replace(
+        known.backbone, block_out_channels=(32, 32, 32, 32), attention_head_dim=(2, 2, 2, 2),
+        norm_num_groups=8, layers_per_block=1, cross_attention_dim=8,
+    )  # fmt: skip
+    monkeypatch.setitem(models.presets(), known.name, replace(known, backbone=narrow))
     small = replace(
         full, size=64, frames=6, train=Scenes(0, 1, 2), held_out=Scenes(1000, 1, 2),
         fit={

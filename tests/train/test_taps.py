@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import DIT, SD_BLOCKS, UNET, Products, small
+from networks import DIT_ARGUMENTS, SD_ARGUMENTS, UNET, Products, small
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -203,7 +203,7 @@ def test_a_compiled_model_is_tapped_and_compiled_once():
         return graph.forward
 
     torch.compiler.reset()
-    model = small("hunyuan-dit-tiny", backbone={**DIT, "num_layers": 1})
+    model = small("hunyuan-dit-tiny", backbone=replace(DIT_ARGUMENTS, num_layers=1))
     inputs = model.example()
     expected = Step(model)(*inputs)
     compiled = torch.compile(Step(model), backend=count)
@@ -244,7 +244,7 @@ def test_a_model_inside_ddp_is_tapped(unet, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def sd_layers():
-    return small("cat3d-tiny", backbone=SD_BLOCKS).layers()
+    return small("cat3d-tiny", backbone=SD_ARGUMENTS).layers()
 
 
 def test_layer_10_of_the_official_code_is_the_same_by_number_order_and_name(sd_layers):

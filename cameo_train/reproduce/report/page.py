@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cameo_train import __version__
-from cameo_train.models import PRESETS
+from cameo_train.models import preset as model_preset
 from cameo_train.precision.report import plots as precision_plots
 from cameo_train.report import pages
 from cameo_train.reproduce.arm_runs import TrainingRun
@@ -81,7 +81,7 @@ def _supervision(jobs: Sequence[TrainingRun]) -> str:
     config = next((job.config for job in jobs if job.config.weight), None)
     if config is None:
         return "none"
-    layer = config.layer or PRESETS[config.model].layer
+    layer = config.layer or model_preset(config.model).layer
     until = config.weight_until
     so_long = "" if until is None or until >= config.steps else f", for the first {until} steps"
     return f"weight {config.weight:g} on layer {layer}, {config.head_mix} head{so_long}"
