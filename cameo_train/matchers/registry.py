@@ -7,7 +7,6 @@ follows the colon in ``--features`` (or None) and the device, that gives a ``Den
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import cache, partial
 from importlib import import_module
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 
 from cameo_data.errors import UsageError
+from cameo_data.suggestions import nearest
 from cameo_train.matchers.group import Matcher
 from cameo_train.matchers.job import Job
 from cameo_train.matchers.options import AttentionOptions
@@ -62,7 +62,7 @@ def split(text: str) -> list[str]:
     for spec in specs:
         kind = spec.partition(":")[0]
         if kind not in kinds():
-            near = difflib.get_close_matches(kind, kinds(), 3, 0.4) or kinds()
+            near = nearest(kind, kinds()) or kinds()
             raise UsageError(f"there are no features {kind!r}; nearest: {', '.join(near)}")
         if specs.count(spec) > 1:
             raise UsageError(f"features {spec!r} appear twice")

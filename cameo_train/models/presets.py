@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from cameo_data.errors import UsageError
+from cameo_data.suggestions import nearest
 
 Architecture = Literal["unet", "hunyuan-dit"]
 Text = Literal["removed", "null"]
@@ -145,7 +145,7 @@ def preset(name: str | Preset, **changes: Any) -> Preset:
     """
     if isinstance(name, str):
         if name not in PRESETS:
-            near = difflib.get_close_matches(name, PRESETS, n=3, cutoff=0.3) or list(PRESETS)
+            near = nearest(name, PRESETS) or list(PRESETS)
             raise UsageError(f"there is no model {name!r}; nearest: {', '.join(near)}")
         name = PRESETS[name]
     return replace(name, **changes)

@@ -1,0 +1,28 @@
+"""What is written once stays written once: each of these words of code has one home."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# regular expression -> the files that may hold it
+HOMES = {
+    r"\bdifflib\b": {"cameo_data/suggestions.py"},
+}
+
+
+def holders(pattern):
+    """Paths of our modules that hold a pattern, relative to the root."""
+    return {
+        path.relative_to(ROOT).as_posix()
+        for package in ("cameo_data", "cameo_train")
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(pattern, path.read_text("utf-8"))
+    }
+
+
+@pytest.mark.parametrize("pattern", HOMES)
+def test_it_has_one_home(pattern: str) -> None:
+    assert holders(pattern) == HOMES[pattern]
