@@ -18,6 +18,7 @@ import torch
 
 from cameo_data.errors import UsageError
 from cameo_data.suggestions import nearest
+from cameo_train.matchers.argument import Argument
 from cameo_train.matchers.group import Matcher
 from cameo_train.matchers.job import Job
 from cameo_train.matchers.options import AttentionOptions
@@ -83,7 +84,7 @@ def jobs(spec: str, attention: AttentionOptions) -> list[Job]:
         return attention_jobs(spec, given, attention)
     if kind in ("oracle", "chance") and given is not None:
         raise UsageError(f"{spec}: {kind} takes nothing after a colon")
-    return [Job(spec, spec, f"{spec} {_stamp(given)}", partial(_make, kind, given, spec))]
+    return [Job(spec, spec, f"{spec} {_stamp(kind, given)}", partial(_make, kind, given, spec))]
 
 
 def _make(
@@ -114,9 +115,9 @@ def _factory(kind: str) -> Factory:
     return loaded
 
 
-def _stamp(argument: str | None) -> str:
+def _stamp(kind: str, argument: str | None) -> str:
     """Changes when the files of a local folder of weights do; empty for hub ids."""
-    path = Path((argument or "").partition("@")[0] or "/nowhere")
+    path = Path(Argument(kind, argument).main or "/nowhere")
     if not path.exists():
         return ""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]

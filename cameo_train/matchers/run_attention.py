@@ -18,6 +18,7 @@ from cameo_data.errors import DataError, UsageError
 from cameo_train import config
 from cameo_train.config import TrainConfig
 from cameo_train.data.batches import trained_hw
+from cameo_train.matchers.argument import Argument
 from cameo_train.matchers.attention import AttentionMatcher, Reading
 from cameo_train.matchers.denoise import denoise
 from cameo_train.matchers.feature_model import MissingWeights
@@ -44,12 +45,12 @@ def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -
     Raises:
         UsageError: nothing there that could be measured.
     """
-    main, given = _parts(argument)
-    if not main:
+    read = Argument("attention", argument)
+    main = read.main
+    if main is None:
         raise UsageError("attention needs a run of `cameo-train fit` or a preset: attention:RUN")
-    weights, size = given.pop("weights", None), given.pop("size", None)
-    if given or size not in (None, "any"):
-        raise UsageError(f"{spec}: expected no other options than @weights=FOLDER and @size=any")
+    weights, size = read.text("weights"), read.text("size", "any")
+    read.close()
     if main in PRESETS:
         made = partial(_of_preset, spec, main, weights, options)
         return [Job(spec, spec, f"{spec} {options}", made)]
@@ -65,14 +66,6 @@ def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -
         )
         for path in paths
     ]
-
-
-def _parts(argument: str | None) -> tuple[str, dict[str, str]]:
-    """What stands before the options, and the options; a folder may have an @ in its name."""
-    first, *rest = (argument or "").split("@")
-    while rest and "=" not in rest[0]:
-        first += "@" + rest.pop(0)
-    return first, dict(option.split("=", 1) for option in rest if "=" in option)
 
 
 def checkpoints_of(path: Path, which: str = "latest") -> list[Path]:
@@ -95,8 +88,10 @@ def checkpoints_of(path: Path, which: str = "latest") -> list[Path]:
 def checkpoint_of_spec(spec: str) -> Path | None:
     """The latest checkpoint that ``attention:RUN`` names; None of a preset and of other kinds."""
     kind, _, argument = spec.partition(":")
-    main, _ = _parts(argument)
-    if kind != "attention" or main in PRESETS:
+    if kind != "attention":
+        return None
+    main = Argument(kind, argument).main or ""
+    if main in PRESETS:
         return None
     return checkpoints_of(Path(main))[-1]
 
