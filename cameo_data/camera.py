@@ -87,6 +87,12 @@ def crop(camera: Camera, top: int, left: int, hw: tuple[int, int]) -> Camera:
     return replace(camera, K=K, hw=hw)
 
 
+def hw_within(hw: tuple[int, int], side: int) -> tuple[int, int]:
+    """``hw`` scaled down, if need be, so that the longer side is ``side``; at least one pixel."""
+    scale = min(1.0, side / max(hw))
+    return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
+
+
 def cover_hw(hw: tuple[int, int], target_hw: tuple[int, int]) -> tuple[int, int]:
     """Smallest size of the same shape, to whole pixels, that covers ``target_hw``."""
     scale = max(target_hw[0] / hw[0], target_hw[1] / hw[1])

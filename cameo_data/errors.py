@@ -4,8 +4,11 @@ do."""
 from __future__ import annotations
 
 import errno
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 
 class UsageError(ValueError):
@@ -74,6 +77,12 @@ class Failure:
         """Plain values for JSON."""
         return {**asdict(self), "reason": self.reason.value, "message": self.message}
 
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Failure:
+        """What ``record`` or ``dataclasses.asdict`` gave, also after a journey through JSON."""
+        values = {field.name: record[field.name] for field in fields(cls)}
+        return cls(**{**values, "reason": Reason(values["reason"])})
+
 
 class DataError(Exception):
     """Bad data (not a caller's mistake, which is ValueError). ``str()`` is one line."""
@@ -107,3 +116,41 @@ def _restore(failure: Failure) -> DataError:
         expected=failure.expected,
         remedy=failure.remedy,
     )
+
+
+class TooManyFailures(ValueError):
+    """More was left out than is allowed, or nothing is left; the message says what to do.
+
+    Attributes:
+        counts: what was found, used and left out; its ``failures`` hold ``by_reason`` and
+            ``allowed``.
+        failures: one by one.
+    """
+
+    def __init__(
+        self,
+        counts: Mapping[str, Any],
+        failures: Sequence[Failure],
+        *,
+        left: str,
+        written: Path | None,
+        remedy: str = "repair the data or raise --max-failures, and run again",
+    ) -> None:
+        """``left`` says what could be made, ``written`` where the failures are listed."""
+        self.counts, self.failures = counts, failures
+        by_reason = counts["failures"]["by_reason"]
+        reasons = ", ".join(f"{n} {reason}" for reason, n in by_reason.items())
+        # of the most frequent kind: what follows from it, such as too few views, says less
+        most = max(by_reason, key=by_reason.get, default=None)
+        shown = next((f for f in failures if f.reason.value == most), None)
+        first = "the dataset is empty" if shown is None else f"first: {shown.message}"
+        where = f"all in {written}; " if written and failures else ""
+        super().__init__(
+            f"{plural(len(failures), 'failure')} ({reasons or 'none'}), "
+            f"{counts['failures']['allowed']} allowed, {left}; {first}; {where}{remedy}"
+        )
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 shard``, ``2 shards``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

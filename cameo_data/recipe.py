@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from cameo_data.errors import UsageError
-from cameo_data.io import boundary
+from cameo_data.io import boundary, parsing
 from cameo_data.io.local_paths import require_local
 from cameo_data.io.records import canonical_json
 from cameo_data.sources import Source, open_source, source_spec
@@ -43,14 +43,7 @@ def _size_text(value: Any) -> Any:
     """``WIDTHxHEIGHT`` of a number (a square), a text, or None."""
     if value is None:
         return None
-    if isinstance(value, bool):
-        raise ValueError("expected 512, 640x480 (width x height) or nothing")
-    found = re.fullmatch(r"(\d{1,5})(?:[x×](\d{1,5}))?", str(value).strip().lower())
-    if found is None:
-        raise ValueError("expected 512, 640x480 (width x height) or nothing")
-    width, height = int(found[1]), int(found[2] or found[1])
-    if min(width, height) < 16 or max(width, height) > 8192:
-        raise ValueError("expected sides from 16 to 8192 pixels")
+    height, width = parsing.parse_hw(str(value))
     return f"{width}x{height}"
 
 
@@ -201,10 +194,7 @@ class Recipe(BaseModel):
     @property
     def hw(self) -> tuple[int, int] | None:
         """``size`` as (height, width)."""
-        if self.size is None:
-            return None
-        width, height = self.size.split("x")
-        return int(height), int(width)
+        return None if self.size is None else parsing.parse_hw(self.size)
 
     @property
     def stored_strides(self) -> tuple[int, ...]:

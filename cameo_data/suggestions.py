@@ -17,5 +17,14 @@ def suggestion(name: str, known: Collection[str]) -> str:
     >>> suggestion("x", ["views", "seed"])
     'expected one of views, seed'
     """
-    near = difflib.get_close_matches(name, known, 1, LEAST_LIKENESS)
+    near = nearest(name, known, 1)
     return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
+
+
+def nearest(name: str, known: Collection[str], most: int = 3) -> list[str]:
+    """At most ``most`` known names that are near, the nearest first; none where all are far.
+
+    >>> nearest("vews", ["views", "seed", "view"])
+    ['view', 'views']
+    """
+    return difflib.get_close_matches(name, known, most, LEAST_LIKENESS)

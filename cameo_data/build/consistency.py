@@ -12,7 +12,7 @@ from typing import Any
 from cameo_data.build.folder import Folder, identity
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.catalog import open_scene, open_source
-from cameo_data.errors import DataError
+from cameo_data.errors import DataError, plural
 from cameo_data.executors import local
 from cameo_data.inspection.overview import evenly
 from cameo_data.io import boundary
@@ -119,7 +119,7 @@ def _warning(scene: Mapping[str, Any], command: str) -> str:
 def summary(found: Mapping[str, Any]) -> str:
     """``check: 2 of 3 scenes looked at are consistent, 1 undecided``."""
     verdicts = [scene["verdict"] for scene in found["scenes"]]
-    scenes = f"{len(verdicts)} scene{'' if len(verdicts) == 1 else 's'}"
+    scenes = plural(len(verdicts), "scene")
     line = f"check: {verdicts.count('consistent')} of {scenes} looked at consistent"
     for other in (_BAD, "undecided"):
         line += f", {count} {other}" if (count := verdicts.count(other)) else ""

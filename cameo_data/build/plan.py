@@ -13,7 +13,7 @@ from cameo_data.build.counts import count, image_counts
 from cameo_data.build.folder import identity
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.catalog import slug
-from cameo_data.errors import DataError, Failure, Reason
+from cameo_data.errors import DataError, Failure, Reason, plural
 from cameo_data.io.records import canonical_json
 from cameo_data.recipe import Recipe
 
@@ -142,7 +142,7 @@ def _no_group(recipe: Recipe, dataset: str, survey: SceneSurvey) -> Failure | No
             dataset,
             survey.scene_id,
             None,
-            f"{usable} usable view{'' if usable == 1 else 's'} of {survey.found} frames",
+            f"{plural(usable, 'usable view')} of {survey.found} frames",
             f"at least {recipe.views} for one group",
             "repair the scene's failed frames, or ask for fewer --views",
         )

@@ -14,14 +14,14 @@ from cameo_data.build import consistency, finished
 from cameo_data.build import plan as plans
 from cameo_data.build.folder import Folder, as_recorded, claimed, sweep
 from cameo_data.build.plan import BuildPlan
-from cameo_data.build.result import BuildResult, TooManyFailures
+from cameo_data.build.result import BuildResult, too_many_failures
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.build.survey import SurveyJob, survey_scene
 from cameo_data.build.task import finished_record, load_plan, run_task
 from cameo_data.catalog import forget_sources, open_source, slug
-from cameo_data.errors import DataError, Failure
+from cameo_data.errors import DataError
 from cameo_data.executors import local
-from cameo_data.io.records import canonical_json
+from cameo_data.io.records import failure_lines
 from cameo_data.io.work_folder import write_bytes, write_json
 from cameo_data.recipe import Recipe
 from cameo_data.shards.index import write_index
@@ -101,7 +101,7 @@ class _Run:
                 raise
             self.note(f"its input was not compared: {error}")
             return self._was_finished(before)
-        lines = _failure_lines(plan.failures)
+        lines = failure_lines(plan.failures)
         if before is not None:
             changed = finished.changes(self.folder, plan, surveys, lines)
             if whole and not changed:
@@ -109,11 +109,11 @@ class _Run:
             self._say_why(before, changed)
             if plan.allowance_exceeded:
                 self.note("the finished build was left as it is")
-                raise TooManyFailures(plan, None, self.recipe)
+                raise too_many_failures(plan, None, self.recipe)
             self.folder.index.unlink()
         write_bytes(self.folder.failures, lines)
         if plan.allowance_exceeded:
-            raise TooManyFailures(plan, self.folder.failures, self.recipe)
+            raise too_many_failures(plan, self.folder.failures, self.recipe)
         return self._make(plan, surveys)
 
     def _say_why(self, before: finished.Finished, changed: Sequence[str]) -> None:
@@ -290,7 +290,3 @@ def finish(root: Path, recipe: Recipe, plan: BuildPlan, kept: int = 0) -> BuildR
     return BuildResult(
         root, index_record.samples, len(records), index_record.bytes, plan.counts, made, kept
     )
-
-
-def _failure_lines(failures: Sequence[Failure]) -> bytes:
-    return b"".join(canonical_json(failure.record()) + b"\n" for failure in failures)

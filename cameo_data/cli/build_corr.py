@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 import click
 
 from cameo_data import recipe as recipes
-from cameo_data.build import BuildResult, TooManyFailures, build, consistency, dry_run
+from cameo_data.build import BuildResult, build, consistency, dry_run
 from cameo_data.build.whole_build import geometry_warnings
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 from cameo_data.commands import path_word
+from cameo_data.errors import TooManyFailures, plural
 from cameo_data.executors.local import default_workers
 from cameo_data.io import yaml_files
 from cameo_data.recipe import Recipe
@@ -259,7 +260,7 @@ def _chosen(recipe: Recipe, counts: Mapping[str, Any]) -> list[str]:
     if recipe.size is not None:
         lines.append(f"images: resized to {recipe.size}")
     if left_out := counts["frames"]["left_out"]:
-        lines.append(f"left out: {common.plural(left_out, 'frame')}; {_why_left_out(recipe)}")
+        lines.append(f"left out: {plural(left_out, 'frame')}; {_why_left_out(recipe)}")
     return lines
 
 
@@ -273,7 +274,7 @@ def _why_left_out(recipe: Recipe) -> str:
 
 
 def _size(samples: int, shards: int) -> str:
-    return f"{common.plural(samples, 'sample')} in {common.plural(shards, 'shard')}"
+    return f"{plural(samples, 'sample')} in {plural(shards, 'shard')}"
 
 
 def count_lines(counts: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from tqdm import tqdm
 
-from cameo_data.errors import DataError, UsageError
+from cameo_data.errors import DataError, UsageError, plural
 from cameo_data.io import os_errors
 from cameo_data.io.yaml_files import parse_option
 
@@ -372,11 +372,6 @@ def unused_line(what: str, count: int, examples: Sequence[str]) -> str:
     """A kind of files that no frame uses, with some names."""
     names = f" ({', '.join(examples)})" if examples else ""
     return f"not used ({count}): {what}{names}"
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 shard``, ``2 shards``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

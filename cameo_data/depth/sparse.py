@@ -21,7 +21,7 @@ from cameo_data.check.matching import mutual
 from cameo_data.check.views import features
 from cameo_data.depth import neighbours as nearby
 from cameo_data.depth.method import DepthScene
-from cameo_data.errors import DataError, Reason
+from cameo_data.errors import DataError, Reason, plural
 from cameo_data.io.files import FileDefect
 from cameo_data.types import FloatArray
 
@@ -101,7 +101,7 @@ def survey(scene: DepthScene, neighbours: int) -> SparseScene:
     if count < 2:
         raise FileDefect(
             Reason.TOO_FEW_VIEWS,
-            f"{count} posed view{'' if count == 1 else 's'}",
+            plural(count, "posed view"),
             "at least 2 that see the same things from different places",
             "add views, or use `cameo-data depth model`",
         )

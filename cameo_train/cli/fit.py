@@ -17,6 +17,7 @@ from tqdm import tqdm
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
+from cameo_data.errors import plural
 from cameo_train.config import TrainConfig, load
 
 if TYPE_CHECKING:
@@ -202,11 +203,11 @@ def _echo_result(config: TrainConfig, result: Result, pictures: Sequence[Path]) 
         click.echo(f"  {shlex.quote(str(path))}")
     unmatched = _unmatched(Path(config.out) / "metrics.jsonl")
     if unmatched:
-        count = common.plural(unmatched, "sample")
+        count = plural(unmatched, "sample")
         click.echo(f"{count} without a visible match trained the diffusion loss alone")
     if result.left_out:
         path = Path(config.out) / "failures.jsonl"
-        count = common.plural(result.left_out, "damaged sample")
+        count = plural(result.left_out, "damaged sample")
         click.echo(f"left out {count}: see {shlex.quote(str(path))}")
 
 
@@ -261,7 +262,7 @@ def describe(row: Mapping[str, Any]) -> str:
     if "lpips" in row:
         parts.append(f"LPIPS {row['lpips']:.3f}")
     if row.get("unmatched"):
-        parts.append(f"{common.plural(row['unmatched'], 'sample')} without a visible match")
+        parts.append(f"{plural(row['unmatched'], 'sample')} without a visible match")
     if row.get("overflow"):
         parts.append("gradients overflowed, no step")
     return ", ".join(parts)

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
+from cameo_data.errors import plural
 from cameo_data.io.work_folder import refuse_build
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ def _say_plan(labels: list[str], facts: dict[str, str], samples: int, as_json: b
     if as_json:
         common.echo_json({"dry_run": True, "rows": labels, "samples": samples, "protocol": facts})
         return
-    click.echo(f"would measure {common.plural(samples, 'group')} by {', '.join(labels)}")
+    click.echo(f"would measure {plural(samples, 'group')} by {', '.join(labels)}")
     click.echo(common.table([[name, text] for name, text in facts.items()]))
 
 
@@ -283,7 +284,5 @@ def table(outcome: Outcome) -> str:
     facts = "\n".join(f"  {name}: {text}" for name, text in outcome.protocol.facts().items())
     title = f"precision within {outcome.protocol.thresholds[0].text}, by rotation"
     rest = len(outcome.rows) - len(told)
-    more = (
-        f"  {common.plural(rest, 'further row')} in results.csv and on the page\n" if rest else ""
-    )
+    more = f"  {plural(rest, 'further row')} in results.csv and on the page\n" if rest else ""
     return f"{title}\n{common.table(rows)}\n{more}{facts}"

@@ -7,7 +7,6 @@ follows the colon in ``--features`` (or None) and the device, that gives a ``Den
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import cache, partial
 from importlib import import_module
@@ -18,6 +17,8 @@ from typing import Any
 import torch
 
 from cameo_data.errors import UsageError
+from cameo_data.suggestions import nearest
+from cameo_train.matchers.argument import Argument
 from cameo_train.matchers.group import Matcher
 from cameo_train.matchers.job import MatcherJob
 from cameo_train.matchers.options import AttentionOptions
@@ -62,7 +63,7 @@ def split(text: str) -> list[str]:
     for spec in specs:
         kind = spec.partition(":")[0]
         if kind not in kinds():
-            near = difflib.get_close_matches(kind, kinds(), 3, 0.4) or kinds()
+            near = nearest(kind, kinds()) or kinds()
             raise UsageError(f"there are no features {kind!r}; nearest: {', '.join(near)}")
         if specs.count(spec) > 1:
             raise UsageError(f"features {spec!r} appear twice")
@@ -83,7 +84,9 @@ def jobs(spec: str, attention: AttentionOptions) -> list[MatcherJob]:
         return attention_jobs(spec, given, attention)
     if kind in ("oracle", "chance") and given is not None:
         raise UsageError(f"{spec}: {kind} takes nothing after a colon")
-    return [MatcherJob(spec, spec, f"{spec} {_stamp(given)}", partial(_make, kind, given, spec))]
+    return [
+        MatcherJob(spec, spec, f"{spec} {_stamp(kind, given)}", partial(_make, kind, given, spec))
+    ]
 
 
 def _make(
@@ -114,9 +117,9 @@ def _factory(kind: str) -> Factory:
     return loaded
 
 
-def _stamp(argument: str | None) -> str:
+def _stamp(kind: str, argument: str | None) -> str:
     """Changes when the files of a local folder of weights do; empty for hub ids."""
-    path = Path((argument or "").partition("@")[0] or "/nowhere")
+    path = Path(Argument(kind, argument).main or "/nowhere")
     if not path.exists():
         return ""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]

@@ -18,6 +18,7 @@ from cameo_data.errors import DataError, UsageError
 from cameo_train import config
 from cameo_train.config import TrainConfig
 from cameo_train.data.batches import trained_hw
+from cameo_train.matchers.argument import Argument
 from cameo_train.matchers.attention import AttentionMatcher, AttentionReading
 from cameo_train.matchers.denoise import denoise
 from cameo_train.matchers.feature_model import MissingWeights
@@ -38,12 +39,12 @@ def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -
     Raises:
         UsageError: nothing there that could be measured.
     """
-    main, given = _parts(argument)
-    if not main:
+    read = Argument("attention", argument)
+    main = read.main
+    if main is None:
         raise UsageError("attention needs a run of `cameo-train fit` or a preset: attention:RUN")
-    weights, size = given.pop("weights", None), given.pop("size", None)
-    if given or size not in (None, "any"):
-        raise UsageError(f"{spec}: expected no other options than @weights=FOLDER and @size=any")
+    weights, size = read.text("weights"), read.text("size", "any")
+    read.close()
     if main in presets():
         made = partial(_of_preset, spec, main, weights, options)
         return [MatcherJob(spec, spec, f"{spec} {options}", made)]
@@ -59,14 +60,6 @@ def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -
         )
         for path in paths
     ]
-
-
-def _parts(argument: str | None) -> tuple[str, dict[str, str]]:
-    """What stands before the options, and the options; a folder may have an @ in its name."""
-    first, *rest = (argument or "").split("@")
-    while rest and "=" not in rest[0]:
-        first += "@" + rest.pop(0)
-    return first, dict(option.split("=", 1) for option in rest if "=" in option)
 
 
 def checkpoints_of(path: Path, which: str = "latest") -> list[Path]:
@@ -89,8 +82,10 @@ def checkpoints_of(path: Path, which: str = "latest") -> list[Path]:
 def checkpoint_of_spec(spec: str) -> Path | None:
     """The latest checkpoint that ``attention:RUN`` names; None of a preset and of other kinds."""
     kind, _, argument = spec.partition(":")
-    main, _ = _parts(argument)
-    if kind != "attention" or main in presets():
+    if kind != "attention":
+        return None
+    main = Argument(kind, argument).main or ""
+    if main in presets():
         return None
     return checkpoints_of(Path(main))[-1]
 

@@ -7,7 +7,6 @@ An architecture of this repository is one line of ``_BUILT_IN``. Another package
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 
 from cameo_data.errors import UsageError
 from cameo_data.io.parsing import one_line
-from cameo_data.suggestions import suggestion
+from cameo_data.suggestions import nearest, suggestion
 from cameo_train.models.architecture import Architecture
 from cameo_train.models.model_preset import Preset
 
@@ -65,7 +64,7 @@ def preset(name: str | Preset, /, **changes: Any) -> Preset:
 def _named(name: str) -> Preset:
     known = presets()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or list(known)
+        near = nearest(name, known) or list(known)
         broken = "".join(f"; {line}" for line in problems())
         raise UsageError(f"there is no model {name!r}; nearest: {', '.join(near)}{broken}")
     return known[name]

@@ -7,6 +7,7 @@ stopped goes on, and a run with further matchers measures only these.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 
 from cameo_data import ShardReader
+from cameo_data.io.work_folder import write_bytes
 from cameo_data.types import Progress
 from cameo_train.matchers import grid_limits
 from cameo_train.matchers.group import Found, MatcherGroup, Row, group_of
@@ -172,7 +174,6 @@ def _groups(
 
 
 def _write(path: Path, state: Measured) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     header = {
         "format": FORMAT,
         "label": state.label,
@@ -183,10 +184,9 @@ def _write(path: Path, state: Measured) -> None:
     arrays: dict[str, Any] = {"header": np.array(json.dumps(header))}
     for number, tally in enumerate(state.tallies):
         arrays |= {f"{number}.{name}": value for name, value in tally.arrays().items()}
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    partial.replace(path)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
 
 
 def _read(path: Path) -> Measured | None:

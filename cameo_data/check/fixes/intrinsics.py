@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cameo_data.check.fixes.base import Fix, Maker, intrinsics, other, with_intrinsics
-from cameo_data.io import image_files, orientation
+from cameo_data.io import image_files, orientation, parsing
 from cameo_data.io.files import FileDefect
 from cameo_data.types import Frame
 
@@ -17,7 +17,7 @@ def size(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) ->
     if "intrinsics_size" not in current:
         return Fix({}, f"scale K before export: its first row by {x:.4g}, its second by {y:.4g}")
     if current["intrinsics_size"]:
-        width, height = (int(side) for side in str(current["intrinsics_size"]).split("x"))
+        height, width = parsing.parse_hw(str(current["intrinsics_size"]), (1, 99_999))
     return Fix({"intrinsics_size": f"{round(width / x)}x{round(height / y)}"})
 
 

@@ -77,7 +77,7 @@ class Recording(PictureOptions):
     )
     intrinsics_size: str | None = Field(
         None,
-        pattern=r"^\d{1,5}x\d{1,5}$",
+        pattern=r"^[1-9]\d{0,4}x[1-9]\d{0,4}$",
         description="WIDTHxHEIGHT that the intrinsics are for, if the images have been resized",
     )
     pixel_center: Literal["integer", "half"] = Field(
