@@ -16,7 +16,12 @@ ROTATION_TOLERANCE = 5e-3
 
 
 def invert(b_from_a: ArrayLike) -> FloatArray:
-    """``a_from_b`` of rigid transforms, shape (..., 4, 4)."""
+    """``a_from_b``, shape (..., 4, 4), from rigid transforms ``b_from_a`` of the same shape.
+
+    Example:
+        >>> invert([[1, 0, 0, 5], [0, 1, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1]])[:3, 3].tolist()
+        [-5.0, -6.0, -7.0]
+    """
     m = np.asarray(b_from_a, np.float64)
     out = np.zeros_like(m)
     rotation = np.swapaxes(m[..., :3, :3], -1, -2)
@@ -27,9 +32,38 @@ def invert(b_from_a: ArrayLike) -> FloatArray:
 
 
 def apply(b_from_a: ArrayLike, p_a: ArrayLike) -> FloatArray:
-    """Points ``p_b``, shape (..., 3), from points ``p_a``, shape (..., 3)."""
-    m = np.asarray(b_from_a, np.float64)
-    moved: FloatArray = np.asarray(p_a, np.float64) @ m[:3, :3].T + m[:3, 3]
+    """Points ``p_b``, shape (..., 3), from points ``p_a``, shape (..., 3).
+
+    Args:
+        b_from_a: (..., 4, 4) rigid transforms.
+        p_a: (..., 3). The leading dimensions broadcast with those of the transforms: one transform
+            moves any number of points; (B, 4, 4) moves (B, 3), one point each, and as
+            ``b_from_a[:, None]`` it moves (B, N, 3).
+
+    Raises:
+        ValueError: shapes that do not broadcast.
+
+    Example:
+        >>> half_turn = np.diag([-1.0, -1.0, 1.0, 1.0])
+        >>> apply(half_turn, [[1, 2, 3], [4, 5, 6]]).tolist()
+        [[-1.0, -2.0, 3.0], [-4.0, -5.0, 6.0]]
+    """
+    m, points = np.asarray(b_from_a, np.float64), np.asarray(p_a, np.float64)
+    if m.shape[-2:] != (4, 4):
+        raise ValueError(f"transforms have shape {m.shape}; expected (..., 4, 4)")
+    if points.shape[-1:] != (3,):
+        raise ValueError(f"points have shape {points.shape}; expected (..., 3)")
+    moved: FloatArray
+    if m.ndim == 2:
+        moved = points @ m[:3, :3].T + m[:3, 3]
+        return moved
+    try:
+        moved = np.einsum("...ij,...j->...i", m[..., :3, :3], points) + m[..., :3, 3]
+    except ValueError:
+        raise ValueError(
+            f"transforms {m.shape} and points {points.shape} do not broadcast; use "
+            "b_from_a[:, None] to move many points by each transform"
+        ) from None
     return moved
 
 

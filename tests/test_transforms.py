@@ -158,3 +158,55 @@ def test_opengl_axes_are_opencv_turned_about_x() -> None:
 def test_absurd_quaternions_have_no_direction_and_no_warning(xyzw: list[float]) -> None:
     with pytest.raises(ValueError, match="has no direction"):
         transforms.from_quaternion(xyzw, (0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "batch, points_batch",
+    [
+        ((), (5,)),  # one transform, many points
+        ((3,), ()),  # many transforms, one point
+        ((3,), (3,)),  # one point each
+        ((3, 1), (3, 5)),  # many points each
+        ((2, 1, 1), (4, 5)),  # every transform with every point
+    ],
+)
+def test_apply_broadcasts_like_a_loop(batch, points_batch):
+    rng = np.random.default_rng(0)
+    b_from_a = np.zeros((*batch, 4, 4))
+    b_from_a[..., :3, :3] = (
+        Rotation.random(b_from_a[..., 0, 0].size, rng=rng).as_matrix().reshape((*batch, 3, 3))
+    )
+    b_from_a[..., :3, 3] = rng.normal(size=(*batch, 3))
+    b_from_a[..., 3, 3] = 1
+    p_a = rng.normal(size=(*points_batch, 3))
+    shape = np.broadcast_shapes(batch, points_batch)
+    one_by_one = np.zeros((*shape, 3))
+    all_transforms = np.broadcast_to(b_from_a, (*shape, 4, 4))
+    all_points = np.broadcast_to(p_a, (*shape, 3))
+    for place in np.ndindex(*shape):
+        one_by_one[place] = apply(all_transforms[place], all_points[place])
+    moved = apply(b_from_a, p_a)
+    assert moved.shape == one_by_one.shape
+    np.testing.assert_allclose(moved, one_by_one, rtol=0, atol=1e-14)
+    back = apply(invert(b_from_a), moved)
+    np.testing.assert_allclose(back, all_points, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "matrix, points, message",
+    [
+        (
+            (3, 4, 4),
+            (5, 3),
+            "transforms (3, 4, 4) and points (5, 3) do not broadcast; use b_from_a",
+        ),
+        ((3, 4), (5, 3), "transforms have shape (3, 4); expected (..., 4, 4)"),
+        ((4, 4), (5, 4), "points have shape (5, 4); expected (..., 3)"),
+        ((4, 4), (), "points have shape (); expected (..., 3)"),
+    ],
+)
+def test_apply_refuses_other_shapes_in_one_line(matrix, points, message):
+    with pytest.raises(ValueError) as caught:
+        apply(np.zeros(matrix), np.zeros(points))
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
