@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cameo_data.cli.command import Command
-from cameo_data.cli.common import echo_json, errors_in_one_line, json_option, progress
+from cameo_data.cli.common import echo_json, json_option, progress
 from cameo_data.errors import plural
 
 EXAMPLE = """
@@ -53,7 +53,7 @@ def command(
     from cameo_data.report import agreement, build_page
 
     out = out or build_dir / "preview.html"
-    with errors_in_one_line(), progress(quiet=as_json) as report_progress:
+    with progress(quiet=as_json) as report_progress:
         if dry_run:
             keys = build_page.choose_keys(build_dir, samples, seed, report_progress)
         else:
