@@ -39,7 +39,7 @@ CAMERA_MODELS = ("pinhole", "opencv")
 _SIZE_PROBES = 5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RecordingCalibration:
     """What all frames of a recording share."""
 
@@ -212,7 +212,16 @@ def _calibrate(
         *rgbd_calibration.unread_keys(folder, recording.intrinsics, recording.distortion),
         *doubts(K, hw, "correct intrinsics: their order is fx,fy,cx,cy"),
     )
-    return RecordingCalibration(K, hw, depth_K, depth_hw, color_from_depth, exif, mirrored, notes)
+    return RecordingCalibration(
+        K=K,
+        hw=hw,
+        depth_K=depth_K,
+        depth_hw=depth_hw,
+        color_from_depth=color_from_depth,
+        exif=exif,
+        mirrored=mirrored,
+        notes=notes,
+    )
 
 
 def _common_hw(
