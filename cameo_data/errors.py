@@ -98,7 +98,15 @@ class DataError(Exception):
         expected: str,
         remedy: str,
     ) -> None:
-        self.failure = Failure(reason, dataset, scene_id, frame_id, found, expected, remedy)
+        self.failure = Failure(
+            reason=reason,
+            dataset=dataset,
+            scene_id=scene_id,
+            frame_id=frame_id,
+            found=found,
+            expected=expected,
+            remedy=remedy,
+        )
         super().__init__(self.failure.message)
 
     def __reduce__(self) -> tuple[object, ...]:

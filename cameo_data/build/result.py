@@ -13,12 +13,12 @@ from cameo_data.errors import Reason, TooManyFailures
 from cameo_data.recipe import Recipe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildResult:
     """A finished build.
 
     Attributes:
-        counts: see ``plan.Plan``; ``check`` among them where scenes were checked.
+        counts: see ``plan.BuildPlan``; ``check`` among them where scenes were checked.
         made, kept: shards made by this run, and found finished.
         notes: what this run found out about what was in the folder before.
         warnings: scenes whose geometry looks wrong, a line each.

@@ -24,7 +24,7 @@ from cameo_data.types import Frame, Scene, Unit, Unused
 MARK_DIGITS = 16
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class SceneSurvey:
     """A scene's N usable views.
 

@@ -208,5 +208,16 @@ def _empty(scene_id: str, failure: Failure) -> SceneSurvey:
     none = np.zeros(0, np.int64)
     poses, overlap = np.zeros((0, 4, 4)), np.zeros((0, 0), np.float32)
     return SceneSurvey(
-        scene_id, "arbitrary", 0, (), none, poses, overlap, (), None, False, (failure,), ""
+        scene_id=scene_id,
+        unit="arbitrary",
+        found=0,
+        frame_ids=(),
+        position=none,
+        cam_from_world=poses,
+        overlap=overlap,
+        image_exts=(),
+        hw=None,
+        masked=False,
+        failures=(failure,),
+        inputs="",
     )

@@ -166,7 +166,13 @@ class _Run:
         index = before.index
         shards = len(index.shards)
         result = BuildResult(
-            self.folder.root, index.samples, shards, index.bytes, counts, made=0, kept=shards
+            root=self.folder.root,
+            samples=index.samples,
+            shards=shards,
+            bytes=index.bytes,
+            counts=counts,
+            made=0,
+            kept=shards,
         )
         return self._told(result)
 
@@ -288,5 +294,11 @@ def finish(root: Path, recipe: Recipe, plan: BuildPlan, kept: int = 0) -> BuildR
     )
     made = len(records) - kept
     return BuildResult(
-        root, index_record.samples, len(records), index_record.bytes, plan.counts, made, kept
+        root=root,
+        samples=index_record.samples,
+        shards=len(records),
+        bytes=index_record.bytes,
+        counts=plan.counts,
+        made=made,
+        kept=kept,
     )

@@ -25,7 +25,7 @@ LEAST_PAIRS = 3
 FEW_PAIRS = 6
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SceneCheck:
     """What was found of one scene.
 
@@ -59,7 +59,14 @@ def check_scene(
     if base is None or len(matched) < min(LEAST_PAIRS, len(read) - 1) or not matched:
         few = f"{len(matched)} pairs of {len(read)} views share features"
         return SceneCheck(
-            scene.scene_id, "undecided", len(read), len(matched), None, (), (few,), tuple(failures)
+            scene_id=scene.scene_id,
+            verdict="undecided",
+            views=len(read),
+            pairs=len(matched),
+            figures=None,
+            mistakes=(),
+            complaints=(few,),
+            failures=tuple(failures),
         )
     found = search(context, base)
     before = found.before.figures
@@ -71,15 +78,15 @@ def check_scene(
         verdict = "undecided"
         complaints = ("neither features nor depth to compare",)
     return SceneCheck(
-        scene.scene_id,
-        verdict,
-        len(read),
-        len(matched),
-        before,
-        found.mistakes,
-        complaints,
-        tuple(failures),
-        found.partial,
+        scene_id=scene.scene_id,
+        verdict=verdict,
+        views=len(read),
+        pairs=len(matched),
+        figures=before,
+        mistakes=found.mistakes,
+        complaints=complaints,
+        failures=tuple(failures),
+        partial=found.partial,
     )
 
 

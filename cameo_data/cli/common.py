@@ -246,7 +246,16 @@ def chosen_scenes(command: Callable[..., Any]) -> Callable[..., Any]:
         depth_confidence: float | None,
         **others: Any,
     ) -> Any:
-        chosen = Chosen(source, root, options, scenes, limit, split, depth, depth_confidence)
+        chosen = Chosen(
+            source=source,
+            root=root,
+            options=options,
+            scenes=scenes,
+            limit=limit,
+            split=split,
+            depth=depth,
+            depth_confidence=depth_confidence,
+        )
         return command(chosen, **others)
 
     with_flags = source_options(subset_options(depth_options(with_chosen)))

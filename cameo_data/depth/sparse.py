@@ -164,13 +164,13 @@ def _fit(scene: DepthScene, pair: tuple[int, int], xy_a: FloatArray, xy_b: Float
     good = np.isfinite(z_a) & np.isfinite(z_b) & (angle >= LEAST_ANGLE_DEG)
     return _Pair(
         *pair,
-        len(fits),
-        fitting,
-        _helpfulness(angle[good]),
-        xy_a[good],
-        xy_b[good],
-        1 / z_a[good],
-        1 / z_b[good],
+        matched=len(fits),
+        fitting=fitting,
+        score=_helpfulness(angle[good]),
+        xy_a=xy_a[good],
+        xy_b=xy_b[good],
+        w_a=1 / z_a[good],
+        w_b=1 / z_b[good],
     )
 
 

@@ -123,11 +123,16 @@ def _without_camera(folder: Path, scene_id: str, known: set[str]) -> list[Failur
     found = {image.name.removesuffix("_masked") for image in list_files(folder, f"{IMAGES}/*.jpg")}
     return [
         Failure(
-            Reason.UNASSOCIATED, DATASET, scene_id, name, f"no {name}_cam.txt", "a camera file",
-            "unpack it again",
+            reason=Reason.UNASSOCIATED,
+            dataset=DATASET,
+            scene_id=scene_id,
+            frame_id=name,
+            found=f"no {name}_cam.txt",
+            expected="a camera file",
+            remedy="unpack it again",
         )
         for name in sorted(found - known)
-    ]  # fmt: skip
+    ]
 
 
 def _has_depth(folder: Path) -> bool:

@@ -222,9 +222,15 @@ def _by_rotation(
         pictures=given["pictures"], layers=given["perturb"],
     )  # fmt: skip
     outcome = precision_page.Outcome(
-        str(shards), session.reader.index.name, session.protocol, rows, failed,
-        len(session.work.samples), len(session.reader), extras,
-    )  # fmt: skip
+        shards=str(shards),
+        build=session.reader.index.name,
+        protocol=session.protocol,
+        rows=rows,
+        missing=failed,
+        samples=len(session.work.samples),
+        of_samples=len(session.reader),
+        extras=extras,
+    )
     paths = precision_page.write(outcome, session.work.out)
     return outcome.record(), table(outcome), failed, paths
 

@@ -86,12 +86,20 @@ class AttentionMatcher:
         self.notes: list[str] = []
         self.rows: Sequence[Row] = [
             Row(
-                spec, name, SELECTION[reading.heads.split()[0]], "attention",
-                plain(reading.layer), reading.number, reading.heads, timestep, step, reading.main,
+                spec=spec,
+                name=name,
+                selection=SELECTION[reading.heads.split()[0]],
+                kind="attention",
+                layer=plain(reading.layer),
+                layer_number=reading.number,
+                heads=reading.heads,
+                timestep=timestep,
+                step=step,
+                main=reading.main,
             )
             for timestep in self.timesteps
             for reading in self.readings
-        ]  # fmt: skip
+        ]
 
     @torch.no_grad()
     def found(self, groups: Sequence[MatcherGroup]) -> Iterator[list[Found]]:

@@ -126,10 +126,14 @@ def measure(
     progress("precision against rotation", len(jobs), len(jobs))
     ceiling, floor = limits["ceiling"], limits["floor"]
     return Geometry(
-        tuple(one.label for one in ceiling.bins[:-1]), _values(ceiling), _values(floor),
-        tuple(one.queries for one in ceiling.bins[:-1]), facts, tuple(readings),
-        LARGE_DEG if _large_bins(ceiling) else 0.0,
-    )  # fmt: skip
+        bins=tuple(one.label for one in ceiling.bins[:-1]),
+        ceiling=_values(ceiling),
+        floor=_values(floor),
+        queries=tuple(one.queries for one in ceiling.bins[:-1]),
+        facts=facts,
+        readings=tuple(readings),
+        large_deg=LARGE_DEG if _large_bins(ceiling) else 0.0,
+    )
 
 
 def _best_readings(job: TrainingRun, rows: Sequence[RowResult]) -> list[LayerReading]:
@@ -138,9 +142,15 @@ def _best_readings(job: TrainingRun, rows: Sequence[RowResult]) -> list[LayerRea
     for row in rows:
         about = row.row
         reading = LayerReading(
-            job.arm.name, job.seed, about.step or 0, about.layer_number or 0,
-            about.heads == "trained", about.heads or "", _values(row), _large(row),
-        )  # fmt: skip
+            arm=job.arm.name,
+            seed=job.seed,
+            step=about.step or 0,
+            layer=about.layer_number or 0,
+            supervised=about.heads == "trained",
+            heads=about.heads or "",
+            precision=_values(row),
+            large=_large(row),
+        )
         groups.setdefault((reading.step, reading.layer), []).append(reading)
     found = []
     for (_, _), ways in sorted(groups.items()):

@@ -46,7 +46,7 @@ LAYOUTS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StereoPair:
     """The files of one pair; ``dmin`` and ``calib`` are texts that some pairs have."""
 
@@ -104,14 +104,14 @@ def find_pair(folder: Path) -> StereoPair | None:
             disparity = find(layout.left_disparity)
             if left is not None and right is not None and disparity is not None:
                 return StereoPair(
-                    left,
-                    right,
-                    disparity,
-                    find(layout.right_disparity),
-                    find("calib.txt"),
-                    layout.codec,
-                    layout.factors,
-                    find("dmin.txt"),
+                    left=left,
+                    right=right,
+                    left_disparity=disparity,
+                    right_disparity=find(layout.right_disparity),
+                    calib=find("calib.txt"),
+                    codec=layout.codec,
+                    factors=layout.factors,
+                    dmin=find("dmin.txt"),
                 )
     return None
 

@@ -35,7 +35,7 @@ from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scen
 CAMERA_MODELS = ("pinhole", "opencv")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RecordingCalibration:
     """What all frames of a recording share."""
 
@@ -208,7 +208,16 @@ def _calibrate(
         *rgbd_calibration.unread_keys(folder, recording.intrinsics, recording.distortion),
         *doubts(K, hw, "correct intrinsics: their order is fx,fy,cx,cy"),
     )
-    return RecordingCalibration(K, hw, depth_K, depth_hw, color_from_depth, exif, mirrored, notes)
+    return RecordingCalibration(
+        K=K,
+        hw=hw,
+        depth_K=depth_K,
+        depth_hw=depth_hw,
+        color_from_depth=color_from_depth,
+        exif=exif,
+        mirrored=mirrored,
+        notes=notes,
+    )
 
 
 def _commonest_hw(

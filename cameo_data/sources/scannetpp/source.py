@@ -66,13 +66,13 @@ def open_scannetpp(root: Path, options: ScannetppOptions) -> FolderSource:
         raise defect.at(DATASET, None) from None
     missing = [
         Failure(
-            Reason.MISSING_FILE,
-            DATASET,
-            scene_id,
-            None,
-            f"scene of split {options.split} is not there",
-            "its folder",
-            "download it, or leave the split out",
+            reason=Reason.MISSING_FILE,
+            dataset=DATASET,
+            scene_id=scene_id,
+            frame_id=None,
+            found=f"scene of split {options.split} is not there",
+            expected="its folder",
+            remedy="download it, or leave the split out",
         )
         for scene_id in wanted
         if scene_id not in named

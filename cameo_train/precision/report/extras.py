@@ -181,11 +181,11 @@ def _perturbed(
     record = {"model": model.title, "sample": groups[0].key, "layers": [o.record() for o in found]}
     headings = ("", "PSNR to truth, dB", "SSIM to truth", "PSNR to whole model, dB")
     return Extra(
-        f"perturbed-{number + 1}",
-        f"Target views without a layer: {model.title}",
-        text,
-        perturb.picture(found, images, batch),
-        headings,
-        rows,
-        record,
+        name=f"perturbed-{number + 1}",
+        title=f"Target views without a layer: {model.title}",
+        text=text,
+        image=perturb.picture(found, images, batch),
+        headings=headings,
+        rows=rows,
+        record=record,
     )
