@@ -70,29 +70,30 @@ def _listed(value: Any) -> Any:
 
 
 class SourceRecipe(BaseModel):
-    """Where the scenes come from.
-
-    Attributes:
-        name: a format, see ``cameo-data sources``.
-        root: the dataset's folder, relative to the current directory.
-        options: the format's own options, checked by its model; ``split`` among them where the
-            format has splits.
-        scenes: patterns (``*``, ``?``, ``[ab]``) of the scenes to use; all without any.
-        limit: at most so many scenes, the first in the source's order.
-        depth: a folder that ``cameo-data depth`` wrote, whose depth takes the place of the
-            dataset's own.
-        depth_confidence: pixels of that depth with less confidence have none.
-    """
+    """Where the scenes come from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
-    root: str
-    options: dict[str, Any] = Field(default_factory=dict)
-    scenes: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
-    limit: int | None = Field(None, ge=1)
-    depth: str | None = None
-    depth_confidence: float = Field(0.0, ge=0, le=1)
+    name: str = Field(description="Format of the dataset; `cameo-data sources` lists them.")
+    root: str = Field(description="Folder of the dataset, relative to the current directory.")
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of the format; `cameo-data sources NAME` lists them.",
+    )
+    scenes: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (),
+        description="Only scenes with such an id (`*` stands for anything); repeat the flag.  "
+        "[default: all]",
+    )
+    limit: int | None = Field(None, ge=1, description="Only the first N scenes.  [default: all]")
+    depth: str | None = Field(
+        None,
+        description="Folder that `cameo-data depth` wrote, to use its depth.  "
+        "[default: the dataset's own depth]",
+    )
+    depth_confidence: float = Field(
+        0.0, ge=0, le=1, description="Least confidence of a pixel taken from that depth, 0 to 1."
+    )
 
     @field_validator("root", "depth", mode="before")
     @classmethod
@@ -133,48 +134,77 @@ class SourceRecipe(BaseModel):
 
 
 class Recipe(BaseModel):
-    """Everything that decides the bytes of a build.
-
-    Attributes:
-        views: V, views per sample.
-        strategy: ``video`` (consecutive, bounded random gaps), ``uniform`` (any views that
-            overlap) or ``balanced`` (evenly over ``rotation_bins``).
-        groups_per_scene: None makes about frames / V, so that each frame serves about once, and
-            more until every frame that overlaps with enough others is in a group.
-        min_overlap: each view shares at least this with another of its group, as the smaller of
-            the two directions' shares of VISIBLE queries.
-        max_frame_gap: of ``video``, in candidate frames.
-        rotation_bins: edges in degrees, of ``balanced``.
-        frame_step: every n-th frame of a scene is a candidate.
-        max_frames: at most so many candidates per scene, spread evenly over it.
-        strides: query grids stored by ``corr: token``.
-        size: ``WIDTHxHEIGHT`` (or one number) to resize and centre-crop to; None keeps the files.
-        image_format, image_quality: of images that must be encoded anew; png loses nothing and
-            weighs over three times as much as jpg of quality 95.
-        restrict_to_mask: only foreground pixels are matched, where the source has masks.
-        max_failures: a count, or a share of the frames found; more than that fails the build.
-    """
+    """Everything that decides the bytes of a build."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: SourceRecipe
-    views: int = Field(4, ge=2, le=32)
-    strategy: Literal["video", "uniform", "balanced"] = "balanced"
-    groups_per_scene: int | None = Field(None, ge=1)
-    min_overlap: float = Field(0.1, ge=0, le=1)
-    max_frame_gap: int = Field(10, ge=1)
-    rotation_bins: tuple[float, ...] = (0, 15, 30, 60, 90, 120, 180)
-    frame_step: int = Field(1, ge=1)
-    max_frames: int = Field(512, ge=2, le=4096)
-    strides: tuple[Annotated[int, Field(ge=1, le=256)], ...] = (8, 16)
-    corr: Literal["token", "full", "none"] = "token"
-    size: Annotated[str | None, BeforeValidator(_size_text)] = None
-    image_format: Literal["png", "jpg", "webp"] = "jpg"
-    image_quality: int = Field(95, ge=1, le=100)
-    restrict_to_mask: bool = False
-    seed: int = Field(0, ge=0, lt=2**63)
-    samples_per_shard: int = Field(32, ge=1, le=100_000)
-    max_failures: Annotated[int | float, BeforeValidator(allowance)] = 0.1
+    views: int = Field(4, ge=2, le=32, description="Views per sample.")
+    strategy: Literal["video", "uniform", "balanced"] = Field(
+        "balanced",
+        description="How views are chosen: video (consecutive, with bounded random gaps), "
+        "uniform (any views that overlap) or balanced (evenly over the rotation bins).",
+    )
+    groups_per_scene: int | None = Field(
+        None,
+        ge=1,
+        description="Samples per scene.  [default: as many as use every frame that overlaps with "
+        "others]",
+    )
+    min_overlap: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Least share of VISIBLE queries, both ways, between a view and another of "
+        "its group.",
+    )
+    max_frame_gap: int = Field(
+        10,
+        ge=1,
+        description="Largest gap between the views of strategy video, in candidate frames.",
+    )
+    rotation_bins: tuple[float, ...] = Field(
+        (0, 15, 30, 60, 90, 120, 180),
+        description="Edges of the rotation bins of strategy balanced, in degrees; repeat the flag.",
+    )
+    frame_step: int = Field(1, ge=1, description="Make every n-th frame of a scene a candidate.")
+    max_frames: int = Field(
+        512,
+        ge=2,
+        le=4096,
+        description="Maximum number of candidate frames per scene, spread evenly over it.",
+    )
+    strides: tuple[Annotated[int, Field(ge=1, le=256)], ...] = Field(
+        (8, 16), description="Query grid to store, as a distance in pixels; repeat the flag."
+    )
+    corr: Literal["token", "full", "none"] = Field(
+        "token",
+        description="Correspondences to store: token (at the strides), full (at every pixel) or "
+        "none (depth and pose only).",
+    )
+    size: Annotated[str | None, BeforeValidator(_size_text)] = Field(
+        None,
+        description="Size to resize and centre-crop to, in pixels: 512 or 640x480 (width x "
+        "height).  [default: as the files are]",
+    )
+    image_format: Literal["png", "jpg", "webp"] = Field(
+        "jpg",
+        description="Format of images that cannot be kept byte for byte; png loses nothing and "
+        "weighs over three times as much as jpg of quality 95.",
+    )
+    image_quality: int = Field(
+        95, ge=1, le=100, description="Quality of jpg and webp images, 1 to 100."
+    )
+    restrict_to_mask: bool = Field(
+        False, description="Match only the foreground, where the source has masks."
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random choices.")
+    samples_per_shard: int = Field(
+        32, ge=1, le=100_000, description="Samples per shard, which is one tar file."
+    )
+    max_failures: Annotated[int | float, BeforeValidator(allowance)] = Field(
+        0.1, description="Failures allowed: a number (5) or a share of the frames found (10%)."
+    )
 
     @field_validator("rotation_bins")
     @classmethod

@@ -25,6 +25,6 @@ def nearest(name: str, known: Collection[str], most: int = 3) -> list[str]:
     """At most ``most`` known names that are near, the nearest first; none where all are far.
 
     >>> nearest("vews", ["views", "seed", "view"])
-    ['view', 'views']
+    ['views', 'view']
     """
     return difflib.get_close_matches(name, known, most, LEAST_LIKENESS)

@@ -15,7 +15,7 @@ from cameo_data.cli.common import ExitCode
 from cameo_data.depth import computation
 from cameo_data.errors import TooManyFailures, plural
 from cameo_data.executors.local import default_workers
-from cameo_data.recipe import SourceRecipe, source_recipe
+from cameo_data.recipe import Recipe, SourceRecipe, source_recipe
 
 EPILOG = """
 \b
@@ -66,7 +66,7 @@ def _list_methods(ctx: click.Context, _parameter: click.Parameter, value: bool) 
     "--max-failures",
     default="10%",
     show_default=True,
-    help="Failures allowed: a number (5) or a share of the frames found (10%).",
+    help=Recipe.model_fields["max_failures"].description,
 )
 @click.option(
     "--workers",
