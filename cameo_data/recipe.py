@@ -1,7 +1,7 @@
-"""What a build does: one model for the YAML file, the command's flags and their validation.
+"""What a build does: one model that validates the YAML file and the command's flags.
 
-A recipe file and the flags give a plain mapping each (``recipe_file``); the model checks what they
-say together, and its canonical JSON is hashed to tell one build from another.
+The recipe file and the flags each give a plain mapping (``io.yaml_files``). The model checks both
+together, and the hash of its canonical JSON tells builds apart.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from cameo_data.sources.common.guarded import Guarded
 from cameo_data.sources.common.subset import subset
 from cameo_data.suggestions import suggestion
 
-# Fields that say when to stop, not what to make: a build may go on under other values of them.
+# These fields say when to stop, not what to make: a build may resume with other values for them.
 NOT_HASHED = frozenset({"max_failures"})
 
 
 def _size_text(value: Any) -> Any:
-    """``WIDTHxHEIGHT`` of a number (a square), a text, or None."""
+    """``WIDTHxHEIGHT`` from a number (a square) or a text; None stays None."""
     if value is None:
         return None
     height, width = parsing.parse_hw(str(value))
@@ -65,23 +65,22 @@ def allowance(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    """One text as a list of one."""
+    """A single text as a list with one item."""
     return [value] if isinstance(value, str) else value
 
 
 class SourceRecipe(BaseModel):
-    """Where the scenes come from.
+    """The dataset and scenes that a build reads.
 
     Attributes:
-        name: a format, see ``cameo-data sources``.
+        name: the dataset's format, one that ``cameo-data sources`` lists.
         root: the dataset's folder, relative to the current directory.
-        options: the format's own options, checked by its model; ``split`` among them where the
-            format has splits.
-        scenes: patterns (``*``, ``?``, ``[ab]``) of the scenes to use; all without any.
-        limit: at most so many scenes, the first in the source's order.
-        depth: a folder that ``cameo-data depth`` wrote, whose depth takes the place of the
-            dataset's own.
-        depth_confidence: pixels of that depth with less confidence have none.
+        options: the format's own options, checked by its model; they include ``split`` where
+            the format has splits.
+        scenes: patterns (``*``, ``?``, ``[ab]``) of the scenes to use; empty for all scenes.
+        limit: the largest number of scenes to use, counted in the source's order.
+        depth: a folder that ``cameo-data depth`` wrote; its depth replaces the dataset's own.
+        depth_confidence: least confidence at which a pixel of that depth is used.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -102,7 +101,7 @@ class SourceRecipe(BaseModel):
 
     @model_validator(mode="after")
     def _options(self) -> SourceRecipe:
-        # all of the format's options with their values: the resolved recipe says everything
+        # keep every option of the format with its value, so that the resolved recipe is complete
         try:
             model = source_spec(self.name).options
             options = model.model_validate(self.options)
@@ -126,7 +125,7 @@ class SourceRecipe(BaseModel):
             chosen = subset(whole, self.scenes, self.limit)
             if self.depth is None:
                 return Guarded(chosen)
-            # depth methods know recipes, not vice versa
+            # imported here because depth methods import recipes
             from cameo_data.sources.attached_depth.source import attach
 
             return Guarded(attach(chosen, Path(self.depth), self.depth_confidence))
@@ -143,16 +142,16 @@ class Recipe(BaseModel):
             more until every frame that overlaps with enough others is in a group.
         min_overlap: each view shares at least this with another of its group, as the smaller of
             the two directions' shares of VISIBLE queries.
-        max_frame_gap: of ``video``, in candidate frames.
-        rotation_bins: edges in degrees, of ``balanced``.
-        frame_step: every n-th frame of a scene is a candidate.
-        max_frames: at most so many candidates per scene, spread evenly over it.
+        max_frame_gap: largest gap of ``video``, in candidate frames.
+        rotation_bins: bin edges of ``balanced``, in degrees.
+        frame_step: n makes every n-th frame of a scene a candidate.
+        max_frames: largest number of candidates per scene, spread evenly over it.
         strides: query grids stored by ``corr: token``.
-        size: ``WIDTHxHEIGHT`` (or one number) to resize and centre-crop to; None keeps the files.
-        image_format, image_quality: of images that must be encoded anew; png loses nothing and
-            weighs over three times as much as jpg of quality 95.
-        restrict_to_mask: only foreground pixels are matched, where the source has masks.
-        max_failures: a count, or a share of the frames found; more than that fails the build.
+        size: ``WIDTHxHEIGHT`` (or one number) to resize and centre-crop to; None keeps the size.
+        image_format, image_quality: used for images that must be encoded again; png is lossless
+            and over three times as large as jpg of quality 95.
+        restrict_to_mask: match foreground pixels only, where the source has masks.
+        max_failures: a count, or a share of the frames found, above which the build fails.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -202,7 +201,7 @@ class Recipe(BaseModel):
         return {"token": self.strides, "full": (1,), "none": ()}[self.corr]
 
     def hash(self) -> str:
-        """SHA-256 of what decides the bytes, in hexadecimal."""
+        """Hexadecimal SHA-256 of everything that decides the bytes."""
         values = {k: v for k, v in self.record().items() if k not in NOT_HASHED}
         return hashlib.sha256(canonical_json(values)).hexdigest()
 
@@ -211,15 +210,15 @@ class Recipe(BaseModel):
         return self.model_dump(mode="json")
 
     def yaml(self) -> str:
-        """The resolved recipe as a file that ``recipe_file.load`` reads back."""
+        """The resolved recipe as YAML that ``yaml_files.load`` reads back."""
         return yaml.safe_dump(self.record(), sort_keys=False, allow_unicode=True)
 
 
 def spelled_as(recorded: Mapping[str, Any] | None, source: SourceRecipe) -> SourceRecipe:
-    """``source`` in the spelling of a record of it; itself where that is of other data.
+    """``source`` as a record spells it, or unchanged where the record is about other data.
 
     ``rec``, ``./rec/``, ``/data/rec`` and a link to it are one folder: work that began under one
-    spelling goes on under any other, and ends in the same bytes.
+    spelling resumes under any other and gives the same bytes.
     """
     if recorded is None:
         return source
@@ -253,7 +252,7 @@ def make(values: Mapping[str, Any]) -> Recipe:
 
 
 def source_recipe(values: Mapping[str, Any]) -> SourceRecipe:
-    """As ``make``, of a recipe's ``source`` alone."""
+    """Like ``make``, for a recipe's ``source`` alone."""
     try:
         return SourceRecipe.model_validate(dict(values))
     except ValidationError as error:
@@ -275,7 +274,7 @@ def _problems(error: ValidationError, within: tuple[str, ...] = ()) -> Iterator[
 
 
 def option_problems(error: ValidationError, owner: str, known: Sequence[str]) -> Iterator[str]:
-    """Problems of the options of ``owner``, e.g. ``source 'rgbd'``, which knows these."""
+    """Problems with the options of ``owner``, e.g. ``source 'rgbd'``, which knows ``known``."""
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden" and key == "split":
@@ -290,12 +289,12 @@ def option_problems(error: ValidationError, owner: str, known: Sequence[str]) ->
 
 
 def allowed(max_failures: int | float, frames_found: int) -> int:
-    """The allowance as a number of failures; a share is of the frames found, rounded down."""
+    """The number of failures allowed; a share of the frames found is rounded down."""
     return max_failures if isinstance(max_failures, int) else int(max_failures * frames_found)
 
 
 def _message(text: str) -> str:
-    """A validator's message, to stand behind a colon."""
+    """A validator's message, in lower case to follow a colon."""
     text = text.removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
 
