@@ -1,5 +1,5 @@
-"""Errors that a person can cause, each one line: where, what was found, what was expected, what to
-do."""
+"""Errors that a person can cause, each in one line: where, what was found, what was expected and
+what to do."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 
 class UsageError(ValueError):
-    """What a person asked for does not exist or does not go together: a flag, a recipe's key."""
+    """A flag or recipe key that does not exist, or two that conflict."""
 
 
-# The machine's trouble, not a file's: the next file would fail just the same.
+# These are the machine's problem, not a file's: the next file would fail in the same way.
 MACHINE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 )
@@ -49,7 +49,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """One thing left out, as it is written to ``failures.jsonl``.
+    """One frame, scene or dataset that was left out, as written to ``failures.jsonl``.
 
     ``frame_id`` None means the whole scene, ``scene_id`` None the whole dataset.
     """
@@ -79,7 +79,7 @@ class Failure:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Failure:
-        """What ``record`` or ``dataclasses.asdict`` gave, also after a journey through JSON."""
+        """The failure from what ``record`` or ``dataclasses.asdict`` gave, even after JSON."""
         values = {field.name: record[field.name] for field in fields(cls)}
         return cls(**{**values, "reason": Reason(values["reason"])})
 
@@ -110,7 +110,7 @@ class DataError(Exception):
         super().__init__(self.failure.message)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # keyword-only arguments do not survive pickling between worker processes by themselves
+        # pickling between worker processes drops keyword-only arguments
         return (_restore, (self.failure,))
 
 
@@ -127,12 +127,12 @@ def _restore(failure: Failure) -> DataError:
 
 
 class TooManyFailures(ValueError):
-    """More was left out than is allowed, or nothing is left; the message says what to do.
+    """More failures than allowed, or nothing left to write; the message says what to do.
 
     Attributes:
         counts: what was found, used and left out; its ``failures`` hold ``by_reason`` and
             ``allowed``.
-        failures: one by one.
+        failures: every failure.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class TooManyFailures(ValueError):
         self.counts, self.failures = counts, failures
         by_reason = counts["failures"]["by_reason"]
         reasons = ", ".join(f"{n} {reason}" for reason, n in by_reason.items())
-        # of the most frequent kind: what follows from it, such as too few views, says less
+        # show the most frequent kind: its consequences, such as too few views, tell less
         most = max(by_reason, key=by_reason.get, default=None)
         shown = next((f for f in failures if f.reason.value == most), None)
         first = "the dataset is empty" if shown is None else f"first: {shown.message}"

@@ -1,7 +1,7 @@
-"""What a build does: one model for the YAML file, the command's flags and their validation.
+"""What a build does: one model that validates the YAML file and the command's flags.
 
-A recipe file and the flags give a plain mapping each (``recipe_file``); the model checks what they
-say together, and its canonical JSON is hashed to tell one build from another.
+The recipe file and the flags each give a plain mapping (``io.yaml_files``). The model checks both
+together, and the hash of its canonical JSON tells builds apart.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from cameo_data.sources.common.guarded import Guarded
 from cameo_data.sources.common.subset import subset
 from cameo_data.suggestions import suggestion
 
-# Fields that say when to stop, not what to make: a build may go on under other values of them.
+# These fields say when to stop, not what to make: a build may resume with other values for them.
 NOT_HASHED = frozenset({"max_failures"})
 
 
 def _size_text(value: Any) -> Any:
-    """``WIDTHxHEIGHT`` of a number (a square), a text, or None."""
+    """``WIDTHxHEIGHT`` from a number (a square) or a text; None stays None."""
     if value is None:
         return None
     height, width = parsing.parse_hw(str(value))
@@ -65,7 +65,7 @@ def allowance(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    """One text as a list of one."""
+    """A single text as a list with one item."""
     return [value] if isinstance(value, str) else value
 
 
@@ -103,7 +103,7 @@ class SourceRecipe(BaseModel):
 
     @model_validator(mode="after")
     def _options(self) -> SourceRecipe:
-        # all of the format's options with their values: the resolved recipe says everything
+        # keep every option of the format with its value, so that the resolved recipe is complete
         try:
             model = source_spec(self.name).options
             options = model.model_validate(self.options)
@@ -127,7 +127,7 @@ class SourceRecipe(BaseModel):
             chosen = subset(whole, self.scenes, self.limit)
             if self.depth is None:
                 return Guarded(chosen)
-            # depth methods know recipes, not vice versa
+            # imported here because depth methods import recipes
             from cameo_data.sources.attached_depth.source import attach
 
             return Guarded(attach(chosen, Path(self.depth), self.depth_confidence))
@@ -232,7 +232,7 @@ class Recipe(BaseModel):
         return {"token": self.strides, "full": (1,), "none": ()}[self.corr]
 
     def hash(self) -> str:
-        """SHA-256 of what decides the bytes, in hexadecimal."""
+        """Hexadecimal SHA-256 of everything that decides the bytes."""
         values = {k: v for k, v in self.record().items() if k not in NOT_HASHED}
         return hashlib.sha256(canonical_json(values)).hexdigest()
 
@@ -241,15 +241,15 @@ class Recipe(BaseModel):
         return self.model_dump(mode="json")
 
     def yaml(self) -> str:
-        """The resolved recipe as a file that ``recipe_file.load`` reads back."""
+        """The resolved recipe as YAML that ``yaml_files.load`` reads back."""
         return yaml.safe_dump(self.record(), sort_keys=False, allow_unicode=True)
 
 
 def spelled_as(recorded: Mapping[str, Any] | None, source: SourceRecipe) -> SourceRecipe:
-    """``source`` in the spelling of a record of it; itself where that is of other data.
+    """``source`` as a record spells it, or unchanged where the record is about other data.
 
     ``rec``, ``./rec/``, ``/data/rec`` and a link to it are one folder: work that began under one
-    spelling goes on under any other, and ends in the same bytes.
+    spelling resumes under any other and gives the same bytes.
     """
     if recorded is None:
         return source
@@ -283,7 +283,7 @@ def make(values: Mapping[str, Any]) -> Recipe:
 
 
 def source_recipe(values: Mapping[str, Any]) -> SourceRecipe:
-    """As ``make``, of a recipe's ``source`` alone."""
+    """Like ``make``, for a recipe's ``source`` alone."""
     try:
         return SourceRecipe.model_validate(dict(values))
     except ValidationError as error:
@@ -305,7 +305,7 @@ def _problems(error: ValidationError, within: tuple[str, ...] = ()) -> Iterator[
 
 
 def option_problems(error: ValidationError, owner: str, known: Sequence[str]) -> Iterator[str]:
-    """Problems of the options of ``owner``, e.g. ``source 'rgbd'``, which knows these."""
+    """Problems with the options of ``owner``, e.g. ``source 'rgbd'``, which knows ``known``."""
     for item in error.errors(include_url=False):
         key = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden" and key == "split":
@@ -320,12 +320,12 @@ def option_problems(error: ValidationError, owner: str, known: Sequence[str]) ->
 
 
 def allowed(max_failures: int | float, frames_found: int) -> int:
-    """The allowance as a number of failures; a share is of the frames found, rounded down."""
+    """The number of failures allowed; a share of the frames found is rounded down."""
     return max_failures if isinstance(max_failures, int) else int(max_failures * frames_found)
 
 
 def _message(text: str) -> str:
-    """A validator's message, to stand behind a colon."""
+    """A validator's message, in lower case to follow a colon."""
     text = text.removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
 
