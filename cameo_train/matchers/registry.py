@@ -8,47 +8,41 @@ follows the colon in ``--features`` (or None) and the device, that gives a ``Den
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
-from importlib import import_module
-from importlib.metadata import entry_points
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cameo_data.errors import UsageError
-from cameo_data.suggestions import nearest
+from cameo_data.plugins import Registry
+from cameo_data.suggestions import suggestion
 from cameo_train.matchers.argument import Argument
 from cameo_train.matchers.group import Matcher
 from cameo_train.matchers.job import MatcherJob
 from cameo_train.matchers.options import AttentionOptions
 from cameo_train.protocols.measurement import Protocol
 
-GROUP = "cameo_train.matchers"
 Factory = Callable[[str | None, torch.device], Any]
 
-# kind -> module and the dictionary in it that holds the kind's factory
-_MODULES = {
+# kind -> the dictionary that holds the kind's factory
+_TABLES = {
     **dict.fromkeys(
         ("sift", "aliked", "disk", "dinov2", "dinov3", "sd", "vggt"),
-        ("cameo_train.matchers.features", "FEATURES"),
+        "cameo_train.matchers.features:FEATURES",
     ),
     **dict.fromkeys(
         ("sift-matches", "aliked-lightglue", "disk-lightglue"),
-        ("cameo_train.matchers.keypoints", "KEYPOINTS"),
+        "cameo_train.matchers.keypoints:KEYPOINTS",
     ),
 }
 _OURS = ("attention", "oracle", "chance")
+REGISTRY = Registry("features", "cameo_train.matchers", _TABLES)
 
 
 def kinds() -> list[str]:
     """All that there are."""
-    return sorted({*_OURS, *_MODULES, *_installed()})
-
-
-@cache
-def _installed() -> dict[str, Any]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return sorted({*_OURS, *REGISTRY.names()})
 
 
 def split(text: str) -> list[str]:
@@ -63,8 +57,7 @@ def split(text: str) -> list[str]:
     for spec in specs:
         kind = spec.partition(":")[0]
         if kind not in kinds():
-            near = nearest(kind, kinds()) or kinds()
-            raise UsageError(f"there are no features {kind!r}; nearest: {', '.join(near)}")
+            raise UsageError(f"unknown features {kind!r}; {suggestion(kind, kinds())}")
         if specs.count(spec) > 1:
             raise UsageError(f"features {spec!r} appear twice")
     return specs
@@ -109,12 +102,10 @@ def _make(
 
 
 def _factory(kind: str) -> Factory:
-    if kind in _MODULES:
-        module, name = _MODULES[kind]
-        factory: Factory = getattr(import_module(module), name)[kind]
+    if kind in _TABLES:
+        factory: Factory = REGISTRY.load(kind, dict)[kind]
         return factory
-    loaded: Factory = _installed()[kind].load()
-    return loaded
+    return REGISTRY.load(kind, Callable)  # type: ignore[arg-type]
 
 
 def _stamp(kind: str, argument: str | None) -> str:

@@ -277,7 +277,7 @@ def test_attention_of_a_run_by_layer_head_and_checkpoint(shards, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--features", "shift"], "there are no features 'shift'; nearest: sift"),
+        (["--features", "shift"], "unknown features 'shift'; did you mean 'sift'?"),
         (["--features", "oracle,oracle"], "features 'oracle' appear twice"),
         (["--features", "oracle", "--bin", 30, "--bin", 20], "expected two or more rising ones"),
         (["--features", "oracle", "--threshold", "5"], "expected pixels or % of the diagonal"),

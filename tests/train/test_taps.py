@@ -365,20 +365,16 @@ def documented_adapter():
 
 
 @pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """Makes a package with an entry point of our group, found as an installed one is."""
+def installed(install):
+    """Makes a package with an adapter."""
     from cameo_train.taps import adapters
 
-    def install(module, code, point):
-        (tmp_path / f"{module}.py").write_text(code, "utf-8")
-        info = tmp_path / f"{module}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[cameo_train.taps]\n{point}\n")
-        monkeypatch.syspath_prepend(tmp_path)
+    def install_adapter(module, code, point):
+        name, _, value = point.partition(" = ")
+        install(module, code, {"cameo_train.taps": {name: value}})
         adapters._installed.cache_clear()
 
-    yield install
+    yield install_adapter
     adapters._installed.cache_clear()
 
 
@@ -415,7 +411,7 @@ def test_another_architecture_by_entry_point(make, installed):
 
 def test_an_entry_point_that_is_no_adapter_is_named(installed):
     installed("broken_adapters", "found = object()\n", "broken = broken_adapters:found")
-    with pytest.raises(TypeError, match=r"entry point broken of cameo_train.taps gives object"):
+    with pytest.raises(ValueError, match=r"broken_adapters:found gives object; expected TapAdap"):
         taps.adapter_of(nn.Linear(1, 1))
 
 
