@@ -14,6 +14,7 @@ from cameo_data.check.suspects.base import (
     LEAST_SCALE,
     SAME_SCALE,
     Context,
+    Evidence,
     Suspect,
     Variant,
     Variants,
@@ -77,7 +78,7 @@ def depth_codec(context: Context, base: Reading) -> Variants:
         measured = triangulation.depth_scale(reading, context.views, context.pairs)
         if measured is not None and abs(np.log(measured)) > np.log(LEAST_SCALE):
             factor = _known_scale(measured)
-            values = {"codec": codec, "factor": factor}
+            values: Evidence = {"codec": codec, "factor": factor}
             yield Variant(Suspect.DEPTH_CODEC, scaled(reading, factor), values)
 
 
