@@ -103,6 +103,7 @@ def from_quaternion(xyzw: ArrayLike, translation: ArrayLike) -> FloatArray:
     Raises:
         ValueError: the quaternion has no length or is not finite.
     """
+    # not scipy: other last bits, which shards store (docs/decisions/008)
     q = np.asarray(xyzw, np.float64)
     with np.errstate(all="ignore"):  # huge entries overflow to inf, which has no direction
         norm = np.linalg.norm(q)
@@ -178,6 +179,7 @@ def uniform_scale(b_from_a: ArrayLike) -> float | None:
 def nearest_rotation(b_from_a: ArrayLike) -> FloatArray:
     """The rigid transform nearest to a nearly rigid one (polar decomposition of its 3×3 part)."""
     m = np.array(b_from_a, np.float64)
+    # not scipy: other last bits, as in from_quaternion
     u, _, vt = np.linalg.svd(m[:3, :3])
     m[:3, :3] = u @ vt
     return m

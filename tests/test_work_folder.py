@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +37,38 @@ def test_one_writer_at_a_time_and_nobody_elses_files(tmp_path):
         refused = work_folder.locked(path, path / ".work", path / "index.json")
         with pytest.raises(ValueError, match=expected), refused:
             pass
+
+
+RUN_AND_ITS_WORKER = """
+import os, signal, sys
+from pathlib import Path
+from cameo_data.io import work_folder
+root = Path(sys.argv[1])
+with work_folder.exclusive(root, root / "lock"):
+    worker = os.fork()
+    if worker == 0:
+        signal.pause()
+    print(worker, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_folder_stays_locked_while_workers_of_a_killed_run_are_left(tmp_path):
+    program = [sys.executable, "-c", RUN_AND_ITS_WORKER, str(tmp_path)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        worker = int(run.stdout.readline())
+        run.wait()
+        try:
+            refused = pytest.raises(ValueError, match="another run is writing")
+            with refused, work_folder.exclusive(tmp_path, tmp_path / "lock"):
+                pass
+        finally:
+            os.kill(worker, signal.SIGKILL)
+    with (tmp_path / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # waits for the worker's end
+    with work_folder.exclusive(tmp_path, tmp_path / "lock"):
+        pass
 
 
 @pytest.mark.parametrize("name", ["image.png", "mask.png", "depth.png", "depth-mask.png"])

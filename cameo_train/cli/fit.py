@@ -131,7 +131,7 @@ def _unmatched(metrics: Path) -> int:
 def _check_packages() -> None:
     missing = [
         name
-        for name in ("torch", "diffusers", "accelerate", "safetensors")
+        for name in ("torch", "diffusers", "accelerate", "safetensors", "torchmetrics")
         if importlib.util.find_spec(name) is None
     ]
     if missing:
