@@ -38,7 +38,7 @@ def accuracy_part() -> Iterator[str]:
         sign = "≥" if first.at_least else "≤"
         cells = [_number(f) + ("" if f.met else " **missed**") for f in figures]
         rows.append([first.name, f"{sign} {first.target:g}", *cells])
-    yield table(["figure", "asked", *(f"{w}×{h}" for h, w in SIZES)], rows)
+    yield table(["figure", "target", *(f"{w}×{h}" for h, w in SIZES)], rows)
     yield "### 5 % of pixels dropped, depth noise constant within blocks\n"
     found = accuracy.all_cases((480, 640), 0)
     rows = []
@@ -116,8 +116,8 @@ def listing_part() -> Iterator[str]:
          f"{one.inspect_s:.1f} s ({one.inspect_cpu_s:.1f} s)"]
         for one in listing.measure()
     ]  # fmt: skip
-    headings = ["format", "listed in", "held per scene, a tenth of them", "all",
-                "`inspect auto` (of it processor)"]  # fmt: skip
+    headings = ["format", "time to list", "memory per scene, a tenth of the scenes",
+                "memory per scene, all", "`inspect auto` (processor time)"]  # fmt: skip
     yield table(headings, rows)
 
 
@@ -145,19 +145,19 @@ def imperfect_part() -> Iterator[str]:
             for share in (0.5, 0.25, 0.1, 0.05):
                 figures = imperfect.thinned(cases, pattern, share, noise).figures()
                 rows.append([pattern, f"{100 * share:g} %", f"{100 * noise:g} %",
-                             *(_asked(f) for f in figures)])  # fmt: skip
+                             *(_figure(f) for f in figures)])  # fmt: skip
     names = [f.name for f in figures]
     yield table(["pattern", "pixels known", "noise", *names], rows)
     yield "### Depth in whole steps\n"
     stereo = tuple(imperfect.stereo_cases((480, 640)))
     found = {step: imperfect.stepped(stereo, step) for step in imperfect.STEPS}
     names = [f.name for f in found["mm"]]
-    yield table(["step", *names], [[step, *map(_asked, fs)] for step, fs in found.items()])
+    yield table(["step", *names], [[step, *map(_figure, fs)] for step, fs in found.items()])
     if middlebury.REALDATA.is_dir():
         yield table(middlebury.HEADINGS, middlebury.rows())
 
 
-def _asked(figure: accuracy.Figure) -> str:
+def _figure(figure: accuracy.Figure) -> str:
     return f"{figure.value:.4f}" + ("" if figure.met else " **missed**")
 
 

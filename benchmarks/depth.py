@@ -27,7 +27,16 @@ from cameo_data.geometry import raycast
 from cameo_data.io.files import FileDefect
 from cameo_data.sources import open_source
 from cameo_data.synth import generate
-from cameo_data.types import Camera, DepthMap, DepthRef, EstimatedDepth, Frame, Scene, Verdict
+from cameo_data.types import (
+    Camera,
+    DepthCodec,
+    DepthMap,
+    DepthRef,
+    EstimatedDepth,
+    Frame,
+    Scene,
+    Verdict,
+)
 
 Floats = NDArray[np.float64]
 
@@ -376,7 +385,7 @@ def fuse_noisy(folder: Path) -> Iterator[Fused]:
 
 def _with_depth(scene: DepthScene, paths: Sequence[Path]) -> DepthScene:
     frames: list[Frame] = [
-        replace(frame, depth=DepthRef(path, "npy", 1.0))
+        replace(frame, depth=DepthRef(path, DepthCodec.NPY, 1.0))
         for frame, path in zip(scene.scene.frames, paths, strict=True)
     ]
     noisy: Scene = replace(scene.scene, frames=tuple(frames))
@@ -440,8 +449,8 @@ def rows() -> Iterator[tuple[str, list[str], list[list[str]]]]:
         yield (
             "planesweep on exact scenes, 9 views of 512×384 "
             f"({memory:.0f} MB per view and process, above the program itself)",
-            ["scene", "within 1 % (asked ≥ 75)", "with depth", "kept and over 5 % off (asked ≤ 3)",
-             "s per view", "ratio to 100 box filters"],
+            ["scene", "within 1 % (target ≥ 75)", "with depth",
+             "kept and over 5 % off (target ≤ 3)", "s per view", "ratio to 100 box filters"],
             exact,
         )  # fmt: skip
         noisy = [_fuse_row(f) for f in fuse_noisy(folder)]
@@ -449,19 +458,19 @@ def rows() -> Iterator[tuple[str, list[str], list[list[str]]]]:
         pairs = [[s.pair, s.method, percent(s.kept), percent(s.bad)] for s in stereo()]
         yield (
             "Middlebury pairs",
-            ["pair", "method", "kept (asked ≥ 70)", "bad > 2 px (≤ 10)"],
+            ["pair", "method", "kept (target ≥ 70)", "bad > 2 px (target ≤ 10)"],
             pairs,
         )
         yield (
             "hololens: correspondences by planesweep against those by the sensor",
-            ["depth", "median distance (asked ≤ 1.5 px)", "VISIBLE queries covered (asked ≥ 50)"],
+            ["depth", "median distance (target ≤ 1.5 px)", "VISIBLE queries covered (target ≥ 50)"],
             [[n, f"{f.median_px:.2f} px", percent(f.covered)] for n, f in hololens()],
         )
         noisy = [_fuse_row(f) for f in fuse_real()] + noisy
     yield (
         "fuse, before → after",
-        ["set", "disagree by over 1 %", "pixels with depth", "of those with depth, kept",
-         "off truth, median", "off truth, mean"],
+        ["set", "disagree by over 1 %", "pixels with depth", "original pixels kept",
+         "median error", "mean error"],
         noisy,
     )  # fmt: skip
 

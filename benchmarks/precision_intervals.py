@@ -23,7 +23,7 @@ from cameo_data.build import build
 from cameo_data.synth import generate
 from cameo_train.matchers import grid_limits
 from cameo_train.matchers.dense import Chance
-from cameo_train.matchers.group import Found, Group, group_of
+from cameo_train.matchers.group import Found, MatcherGroup, group_of
 from cameo_train.matchers.queries import queries_of
 from cameo_train.precision import intervals
 from cameo_train.precision.tally import Tally, units_of
@@ -102,11 +102,11 @@ def chance_lines() -> Iterator[list[str]]:
         ]  # fmt: skip
 
 
-def _only(matcher: Chance, group: Group) -> Found:
+def _only(matcher: Chance, group: MatcherGroup) -> Found:
     return next(matcher.found([group]))[0]
 
 
-def _rendered(folder: Path, plan: Protocol) -> tuple[list[Group], dict[str, int]]:
+def _rendered(folder: Path, plan: Protocol) -> tuple[list[MatcherGroup], dict[str, int]]:
     settings = generate.plan(
         SCENES, kind="objects", path="orbit", seed=5, frames=6, hw=HW, samples=1
     )
@@ -123,7 +123,10 @@ def _rendered(folder: Path, plan: Protocol) -> tuple[list[Group], dict[str, int]
 
 
 def _tally(
-    groups: list[Group], unit: dict[str, int], plan: Protocol, found: Callable[[Group], Found]
+    groups: list[MatcherGroup],
+    unit: dict[str, int],
+    plan: Protocol,
+    found: Callable[[MatcherGroup], Found],
 ) -> Tally:
     tally = Tally.empty(len(set(unit.values())), plan)
     for group in groups:

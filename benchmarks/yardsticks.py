@@ -33,7 +33,7 @@ from cameo_data.frames import read_view, view_xy
 from cameo_data.geometry import undistortion
 from cameo_data.io import depth_files
 from cameo_data.sources import open_source
-from cameo_data.types import Camera, DepthRef, FloatArray, Lens, Scene, View
+from cameo_data.types import Camera, DepthCodec, DepthRef, FloatArray, Lens, Scene, View
 
 TOLERANCES = (0.01, 0.02, 0.05, 0.10)
 # 7-Scenes as its own file states it: one camera, the depth camera's
@@ -357,9 +357,9 @@ def _fox(root: Path) -> Iterator[Row]:
 
 def _encodings(root: Path) -> Iterator[Row]:
     files = {
-        "TUM_depth.png": ("uint16", 1 / 5000, 2.42),
-        "SUN_depth.png": ("sun_rotated", 0.001, 2.72),
-        "NYU_depth.pgm": ("nyu_disparity", 1.0, 3.27),
+        "TUM_depth.png": (DepthCodec.UINT16, 1 / 5000, 2.42),
+        "SUN_depth.png": (DepthCodec.SUN_ROTATED, 0.001, 2.72),
+        "NYU_depth.pgm": (DepthCodec.NYU_DISPARITY, 1.0, 3.27),
     }
     for name, (codec, scale, stated) in files.items():
         depth = depth_files.read_depth(DepthRef(root / name, codec, scale))

@@ -8,12 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from cameo_data import transforms
-from cameo_data.types import Camera
-
-FloatArray = NDArray[np.float64]
+from cameo_data.types import Camera, FloatArray
 
 
 def query_grid_hw(hw: tuple[int, int], stride: int) -> tuple[int, int]:
@@ -30,7 +28,7 @@ def query_xy(hw: tuple[int, int], stride: int = 1) -> FloatArray:
 
 
 def unproject(camera: Camera, xy: ArrayLike, z: ArrayLike) -> FloatArray:
-    """World points, shape (..., 3), of pixels (..., 2) at z-depth (...)."""
+    """World points, shape (..., 3), for pixels (..., 2) at z-depth (...)."""
     return transforms.apply(camera.world_from_cam, unproject_to_camera(camera.K, xy, z))
 
 
@@ -54,9 +52,10 @@ def project(camera: Camera, p_world: ArrayLike) -> tuple[FloatArray, FloatArray]
 
 
 def field_of_view_deg(K: ArrayLike, hw: tuple[int, int]) -> tuple[float, float]:
-    """Horizontal and vertical field of view in degrees of a pinhole image of ``hw``.
+    """Horizontal and vertical field of view, in degrees, of a pinhole image of size ``hw``.
 
-    Between the rays through the middles of opposite sides, wherever the principal point is.
+    Each is the angle between the rays through the middles of opposite sides, wherever the
+    principal point is.
     """
     k = np.asarray(K, np.float64)
     across = []
@@ -73,7 +72,7 @@ def resize(camera: Camera, hw: tuple[int, int]) -> Camera:
 
 
 def crop(camera: Camera, top: int, left: int, hw: tuple[int, int]) -> Camera:
-    """The camera of a window of the image; the window may not leave it.
+    """The camera of a window of the image; the window must stay inside the image.
 
     Raises:
         ValueError: the window leaves the image.
@@ -89,8 +88,14 @@ def crop(camera: Camera, top: int, left: int, hw: tuple[int, int]) -> Camera:
     return replace(camera, K=K, hw=hw)
 
 
+def hw_within(hw: tuple[int, int], side: int) -> tuple[int, int]:
+    """``hw``, scaled down if its longer side exceeds ``side``; each side has at least one pixel."""
+    scale = min(1.0, side / max(hw))
+    return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
+
+
 def cover_hw(hw: tuple[int, int], target_hw: tuple[int, int]) -> tuple[int, int]:
-    """Smallest size of the same shape, to whole pixels, that covers ``target_hw``."""
+    """Smallest size with the aspect of ``hw``, in whole pixels, that covers ``target_hw``."""
     scale = max(target_hw[0] / hw[0], target_hw[1] / hw[1])
     return (
         max(target_hw[0], round(hw[0] * scale)),

@@ -1,4 +1,4 @@
-"""Datasets by name: opened once per process, and names of theirs that fit into files' names."""
+"""Datasets by name, opened once per process, and slugs of names for use in file names."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def open_source(source: SourceRecipe) -> Source:
 
 
 def open_scene(source: SourceRecipe, scene_id: str) -> Scene:
-    """A scene of it, the last few kept."""
+    """A scene of the dataset; the last few scenes are cached."""
     return _open_scene(source.model_dump_json(), scene_id)
 
 
 def forget_sources() -> None:
-    """A new build lists again: the files may have changed since the last one in this process."""
+    """Empty the caches before a new build, since files may have changed since the last one."""
     _open_scene.cache_clear()
     _open_source.cache_clear()
 
 
 def slug(text: str, length: int) -> str:
-    """``text`` in letters, digits, ``_`` and ``-``, beginning and ending with one of the first two.
+    """``text`` in letters, digits, ``_`` and ``-``, with a letter or digit at both ends.
 
-    Where that loses anything, a hash of the text keeps different texts different.
+    Where characters are lost, a hash of the text keeps different texts apart.
 
     >>> slug("redkitchen", 40), slug("büro 1.b", 40)
     ('redkitchen', 'buro_1_b_777dc3f6')

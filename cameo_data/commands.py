@@ -1,4 +1,4 @@
-"""Commands that messages advise: complete, quoted, ready to be pasted into a shell."""
+"""Complete, quoted commands for messages, ready to paste into a shell."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def of_source(command: str, source: SourceRecipe, *flags: str) -> str:
 
 
 def path_word(path: Path | str) -> str:
-    """A path as one word of a command line; one that starts with a dash is not taken for a flag."""
+    """A path as one word of a command line; a leading dash is never taken for a flag."""
     return shlex.quote(_undashed(str(path)))
 
 
@@ -43,7 +43,7 @@ def make_depth(source: SourceRecipe) -> str:
 
 
 def _options(source: SourceRecipe) -> Iterator[tuple[str, Any]]:
-    """Those that are not at their default."""
+    """The options whose values differ from their defaults."""
     defaults = source_spec(source.name).options.model_construct().model_dump(mode="json")
     for key, value in source.options.items():
         if key not in defaults or defaults[key] != value:
@@ -51,7 +51,7 @@ def _options(source: SourceRecipe) -> Iterator[tuple[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    """As ``recipe_file.parse_option`` reads it back: YAML in its flow style."""
+    """The value in YAML's flow style, as ``yaml_files.parse_option`` reads it back."""
     import yaml
 
     if isinstance(value, str):

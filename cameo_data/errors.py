@@ -1,18 +1,21 @@
-"""Errors that a person can cause, each one line: where, what was found, what was expected, what to
-do."""
+"""Errors that a person can cause, each in one line: where, what was found, what was expected and
+what to do."""
 
 from __future__ import annotations
 
 import errno
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 
 class UsageError(ValueError):
-    """What a person asked for does not exist or does not go together: a flag, a recipe's key."""
+    """A flag or recipe key that does not exist, or two that conflict."""
 
 
-# The machine's trouble, not a file's: the next file would fail just the same.
+# These are the machine's problem, not a file's: the next file would fail in the same way.
 MACHINE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 )
@@ -46,7 +49,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """One thing left out, as it is written to ``failures.jsonl``.
+    """One frame, scene or dataset that was left out, as written to ``failures.jsonl``.
 
     ``frame_id`` None means the whole scene, ``scene_id`` None the whole dataset.
     """
@@ -74,6 +77,12 @@ class Failure:
         """Plain values for JSON."""
         return {**asdict(self), "reason": self.reason.value, "message": self.message}
 
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Failure:
+        """The failure from what ``record`` or ``dataclasses.asdict`` gave, even after JSON."""
+        values = {field.name: record[field.name] for field in fields(cls)}
+        return cls(**{**values, "reason": Reason(values["reason"])})
+
 
 class DataError(Exception):
     """Bad data (not a caller's mistake, which is ValueError). ``str()`` is one line."""
@@ -89,11 +98,19 @@ class DataError(Exception):
         expected: str,
         remedy: str,
     ) -> None:
-        self.failure = Failure(reason, dataset, scene_id, frame_id, found, expected, remedy)
+        self.failure = Failure(
+            reason=reason,
+            dataset=dataset,
+            scene_id=scene_id,
+            frame_id=frame_id,
+            found=found,
+            expected=expected,
+            remedy=remedy,
+        )
         super().__init__(self.failure.message)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # keyword-only arguments do not survive pickling between worker processes by themselves
+        # pickling between worker processes drops keyword-only arguments
         return (_restore, (self.failure,))
 
 
@@ -107,3 +124,41 @@ def _restore(failure: Failure) -> DataError:
         expected=failure.expected,
         remedy=failure.remedy,
     )
+
+
+class TooManyFailures(ValueError):
+    """More failures than allowed, or nothing left to write; the message says what to do.
+
+    Attributes:
+        counts: what was found, used and left out; its ``failures`` hold ``by_reason`` and
+            ``allowed``.
+        failures: every failure.
+    """
+
+    def __init__(
+        self,
+        counts: Mapping[str, Any],
+        failures: Sequence[Failure],
+        *,
+        left: str,
+        written: Path | None,
+        remedy: str = "repair the data or raise --max-failures, and run again",
+    ) -> None:
+        """``left`` says what could be made, ``written`` where the failures are listed."""
+        self.counts, self.failures = counts, failures
+        by_reason = counts["failures"]["by_reason"]
+        reasons = ", ".join(f"{n} {reason}" for reason, n in by_reason.items())
+        # show the most frequent kind: its consequences, such as too few views, tell less
+        most = max(by_reason, key=by_reason.get, default=None)
+        shown = next((f for f in failures if f.reason.value == most), None)
+        first = "the dataset is empty" if shown is None else f"first: {shown.message}"
+        where = f"all in {written}; " if written and failures else ""
+        super().__init__(
+            f"{plural(len(failures), 'failure')} ({reasons or 'none'}), "
+            f"{counts['failures']['allowed']} allowed, {left}; {first}; {where}{remedy}"
+        )
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 shard``, ``2 shards``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""A frame's files become a ``View``: pinhole image, depth and mask of one size and one camera."""
+"""Turns a frame's files into a ``View``: image, depth and mask that share one pinhole camera."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_view(
 ) -> View:
     """The frame's pixels, undistorted, depth registered to colour, resized to ``hw`` if given.
 
-    Without ``with_depth`` no depth is read, and no pixel of the view has any.
+    Without ``with_depth`` no depth is read, and no pixel of the view has depth.
 
     Raises:
         DataError: a file is missing, unreadable or of a wrong size, or no depth is left.
@@ -47,7 +47,7 @@ def read_view(
 
 
 def read_image(frame: Frame, *, dataset: str, scene_id: str) -> NDArray[np.uint8]:
-    """The frame's (H, W, 3) picture alone, undistorted; works for frames without depth.
+    """The frame's (H, W, 3) image alone, undistorted; works for frames without depth.
 
     Raises:
         DataError: the image is missing, unreadable or of a wrong size.
@@ -61,12 +61,12 @@ def read_image(frame: Frame, *, dataset: str, scene_id: str) -> NDArray[np.uint8
 
 
 def view_xy(frame: Frame, xy: FloatArray, hw: tuple[int, int] | None = None) -> FloatArray:
-    """(N, 2) pixels in the view that ``read_view`` makes of pixels in the stored image.
+    """(N, 2) pixels of the stored image, mapped into the view that ``read_view`` gives.
 
-    NaN where a pixel does not make it into the view.
+    NaN where a pixel falls outside the view.
 
     Raises:
-        FileDefect: as of ``undistortion``.
+        FileDefect: as in ``undistortion``.
     """
     moved = undistortion.pinhole_xy(frame, xy)
     size = frame.camera.hw
@@ -81,7 +81,7 @@ def view_xy(frame: Frame, xy: FloatArray, hw: tuple[int, int] | None = None) -> 
 
 
 def resize_view(view: View, hw: tuple[int, int]) -> View:
-    """The view scaled to cover ``hw`` and cropped to it about the centre; the camera follows.
+    """The view scaled to cover ``hw`` and cropped about the centre; the camera changes with it.
 
     Depth is looked up at the new pixels' centres and never blended across an edge.
     """
@@ -146,7 +146,7 @@ def _read(frame: Frame, with_depth: bool) -> View:
 
 
 def _stored_xy(frame: Frame) -> FloatArray | None:
-    """Pixels in the stored image of the frame's pixels, or None where they are the same."""
+    """The stored image's pixel for each of the frame's pixels, or None where they are the same."""
     if frame.distortion is None or not undistortion.is_distorted(frame):
         return None
     return undistortion.stored_xy(frame.camera, frame.distortion)
@@ -174,7 +174,7 @@ def _stored_mask(frame: Frame) -> NDArray[np.bool_] | None:
 
 
 def _read_depth(frame: Frame, ref: DepthRef, xy: FloatArray | None) -> DepthMap:
-    """The frame's depth in the pixels of its (undistorted) image; ``xy`` as of ``stored_xy``."""
+    """The frame's depth in its (undistorted) image; ``xy`` is what ``_stored_xy`` gave."""
     image_hw = undistortion.stored_hw(frame)
     stored = depth_files.read_depth(ref)
     _check_hw(ref.path.name, stored.hw, ref.hw or image_hw)
@@ -195,7 +195,7 @@ def _to_color(
     image_hw: tuple[int, int],
     xy: FloatArray | None,
 ) -> DepthMap:
-    # depth that states the very camera of an undistorted image lies on its pixels
+    # depth with the same camera as an undistorted image needs no registration
     own_K = ref.camera_K is not None and not (
         xy is None and stored.hw == camera.hw and np.array_equal(ref.camera_K, camera.K)
     )
@@ -204,7 +204,7 @@ def _to_color(
         depth_K = cameras.resize(camera, stored.hw).K if ref.camera_K is None else ref.camera_K
         if ref.color_from_depth is not None and not np.array_equal(ref.color_from_depth, np.eye(4)):
             return registration.register(stored, depth_K, ref.color_from_depth, camera.K, camera.hw)
-        # one centre of projection: a pixel of colour is a pixel of depth, whatever its distance
+        # with one centre of projection, colour pixels map to depth pixels at any distance
         rays = cameras.unproject_to_camera(
             camera.K, cameras.query_xy(camera.hw), np.ones(camera.hw)
         )
@@ -225,7 +225,7 @@ def _scale_image(image: NDArray[np.uint8], hw: tuple[int, int]) -> NDArray[np.ui
 
 def _lookup_image(image: NDArray[np.uint8], xy: FloatArray) -> NDArray[np.uint8]:
     """The image at pixels (H, W, 2), bilinear; black where they are NaN."""
-    # OpenCV counts from pixel centres; −1e4 is far outside whatever the size
+    # OpenCV counts from pixel centres; −1e4 is far outside an image of any size
     index = np.nan_to_num(xy - 0.5, nan=-1e4).astype(np.float32)
     looked_up = cv2.remap(image, index, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     looked_up[np.isnan(xy[..., 0])] = 0

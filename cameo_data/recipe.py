@@ -1,7 +1,7 @@
-"""What a build does: one model for the YAML file, the command's flags and their validation.
+"""What a build does: one model that validates the YAML file and the command's flags.
 
-A recipe file and the flags give a plain mapping each (``recipe_file``); the model checks what they
-say together, and its canonical JSON is hashed to tell one build from another.
+The recipe file and the flags each give a plain mapping (``io.yaml_files``). The model checks both
+together, and the hash of its canonical JSON tells builds apart.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from cameo_data.io import boundary
+from cameo_data.io import boundary, parsing
 from cameo_data.io.local_paths import require_local
 from cameo_data.io.records import canonical_json
 from cameo_data.io.settings import Settings
@@ -32,22 +32,15 @@ from cameo_data.sources import Source, checked_options, open_source
 from cameo_data.sources.common.guarded import Guarded
 from cameo_data.sources.common.subset import subset
 
-# Fields that say when to stop, not what to make: a build may go on under other values of them.
+# These fields say when to stop, not what to make: a build may resume with other values for them.
 NOT_HASHED = frozenset({"max_failures"})
 
 
 def _size_text(value: Any) -> Any:
-    """``WIDTHxHEIGHT`` of a number (a square), a text, or None."""
+    """``WIDTHxHEIGHT`` from a number (a square) or a text; None stays None."""
     if value is None:
         return None
-    if isinstance(value, bool):
-        raise ValueError("expected 512, 640x480 (width x height) or nothing")
-    found = re.fullmatch(r"(\d{1,5})(?:[x×](\d{1,5}))?", str(value).strip().lower())
-    if found is None:
-        raise ValueError("expected 512, 640x480 (width x height) or nothing")
-    width, height = int(found[1]), int(found[2] or found[1])
-    if min(width, height) < 16 or max(width, height) > 8192:
-        raise ValueError("expected sides from 16 to 8192 pixels")
+    height, width = parsing.parse_hw(str(value))
     return f"{width}x{height}"
 
 
@@ -69,34 +62,35 @@ def allowance(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    """One text as a list of one."""
+    """A single text as a list with one item."""
     return [value] if isinstance(value, str) else value
 
 
 class SourceRecipe(Settings):
-    """Where the scenes come from.
-
-    Attributes:
-        name: a format, see ``cameo-data sources``.
-        root: the dataset's folder, relative to the current directory.
-        options: the format's own options, checked by its model; ``split`` among them where the
-            format has splits.
-        scenes: patterns (``*``, ``?``, ``[ab]``) of the scenes to use; all without any.
-        limit: at most so many scenes, the first in the source's order.
-        depth: a folder that ``cameo-data depth`` wrote, whose depth takes the place of the
-            dataset's own.
-        depth_confidence: pixels of that depth with less confidence have none.
-    """
+    """Where the scenes come from."""
 
     _within: ClassVar[tuple[str, ...]] = ("source",)
 
-    name: str
-    root: str
-    options: dict[str, Any] = Field(default_factory=dict)
-    scenes: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
-    limit: int | None = Field(None, ge=1)
-    depth: str | None = None
-    depth_confidence: float = Field(0.0, ge=0, le=1)
+    name: str = Field(description="Format of the dataset; `cameo-data sources` lists them.")
+    root: str = Field(description="Folder of the dataset, relative to the current directory.")
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of the format; `cameo-data sources NAME` lists them.",
+    )
+    scenes: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (),
+        description="Only scenes with such an id (`*` stands for anything); repeat the flag.  "
+        "[default: all]",
+    )
+    limit: int | None = Field(None, ge=1, description="Only the first N scenes.  [default: all]")
+    depth: str | None = Field(
+        None,
+        description="Folder that `cameo-data depth` wrote, to use its depth.  "
+        "[default: the dataset's own depth]",
+    )
+    depth_confidence: float = Field(
+        0.0, ge=0, le=1, description="Least confidence of a pixel taken from that depth, 0 to 1."
+    )
 
     @field_validator("root", "depth", mode="before")
     @classmethod
@@ -106,7 +100,7 @@ class SourceRecipe(Settings):
 
     @model_validator(mode="after")
     def _options(self) -> SourceRecipe:
-        # all of the format's options with their values: the resolved recipe says everything
+        # keep every option of the format with its value, so that the resolved recipe is complete
         options = checked_options(self.name, self.options)
         object.__setattr__(self, "options", options.model_dump(mode="json"))
         return self
@@ -123,53 +117,82 @@ class SourceRecipe(Settings):
             chosen = subset(whole, self.scenes, self.limit)
             if self.depth is None:
                 return Guarded(chosen)
-            # depth methods know recipes, not vice versa
+            # imported here because depth methods import recipes
             from cameo_data.sources.attached_depth.source import attach
 
             return Guarded(attach(chosen, Path(self.depth), self.depth_confidence))
 
 
 class Recipe(Settings):
-    """Everything that decides the bytes of a build.
-
-    Attributes:
-        views: V, views per sample.
-        strategy: ``video`` (consecutive, bounded random gaps), ``uniform`` (any views that
-            overlap) or ``balanced`` (evenly over ``rotation_bins``).
-        groups_per_scene: None makes about frames / V, so that each frame serves about once, and
-            more until every frame that overlaps with enough others is in a group.
-        min_overlap: each view shares at least this with another of its group, as the smaller of
-            the two directions' shares of VISIBLE queries.
-        max_frame_gap: of ``video``, in candidate frames.
-        rotation_bins: edges in degrees, of ``balanced``.
-        frame_step: every n-th frame of a scene is a candidate.
-        max_frames: at most so many candidates per scene, spread evenly over it.
-        strides: query grids stored by ``corr: token``.
-        size: ``WIDTHxHEIGHT`` (or one number) to resize and centre-crop to; None keeps the files.
-        image_format, image_quality: of images that must be encoded anew; png loses nothing and
-            weighs over three times as much as jpg of quality 95.
-        restrict_to_mask: only foreground pixels are matched, where the source has masks.
-        max_failures: a count, or a share of the frames found; more than that fails the build.
-    """
+    """Everything that decides the bytes of a build."""
 
     source: SourceRecipe
-    views: int = Field(4, ge=2, le=32)
-    strategy: Literal["video", "uniform", "balanced"] = "balanced"
-    groups_per_scene: int | None = Field(None, ge=1)
-    min_overlap: float = Field(0.1, ge=0, le=1)
-    max_frame_gap: int = Field(10, ge=1)
-    rotation_bins: tuple[float, ...] = (0, 15, 30, 60, 90, 120, 180)
-    frame_step: int = Field(1, ge=1)
-    max_frames: int = Field(512, ge=2, le=4096)
-    strides: tuple[Annotated[int, Field(ge=1, le=256)], ...] = (8, 16)
-    corr: Literal["token", "full", "none"] = "token"
-    size: Annotated[str | None, BeforeValidator(_size_text)] = None
-    image_format: Literal["png", "jpg", "webp"] = "jpg"
-    image_quality: int = Field(95, ge=1, le=100)
-    restrict_to_mask: bool = False
-    seed: int = Field(0, ge=0, lt=2**63)
-    samples_per_shard: int = Field(32, ge=1, le=100_000)
-    max_failures: Annotated[int | float, BeforeValidator(allowance)] = 0.1
+    views: int = Field(4, ge=2, le=32, description="Views per sample.")
+    strategy: Literal["video", "uniform", "balanced"] = Field(
+        "balanced",
+        description="How views are chosen: video (consecutive, with bounded random gaps), "
+        "uniform (any views that overlap) or balanced (evenly over the rotation bins).",
+    )
+    groups_per_scene: int | None = Field(
+        None,
+        ge=1,
+        description="Samples per scene.  [default: as many as use every frame that overlaps with "
+        "others]",
+    )
+    min_overlap: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Least share of VISIBLE queries, both ways, between a view and another of "
+        "its group.",
+    )
+    max_frame_gap: int = Field(
+        10,
+        ge=1,
+        description="Largest gap between the views of strategy video, in candidate frames.",
+    )
+    rotation_bins: tuple[float, ...] = Field(
+        (0, 15, 30, 60, 90, 120, 180),
+        description="Edges of the rotation bins of strategy balanced, in degrees; repeat the flag.",
+    )
+    frame_step: int = Field(1, ge=1, description="Make every n-th frame of a scene a candidate.")
+    max_frames: int = Field(
+        512,
+        ge=2,
+        le=4096,
+        description="Maximum number of candidate frames per scene, spread evenly over it.",
+    )
+    strides: tuple[Annotated[int, Field(ge=1, le=256)], ...] = Field(
+        (8, 16), description="Query grid to store, as a distance in pixels; repeat the flag."
+    )
+    corr: Literal["token", "full", "none"] = Field(
+        "token",
+        description="Correspondences to store: token (at the strides), full (at every pixel) or "
+        "none (depth and pose only).",
+    )
+    size: Annotated[str | None, BeforeValidator(_size_text)] = Field(
+        None,
+        description="Size to resize and centre-crop to, in pixels: 512 or 640x480 (width x "
+        "height).  [default: as the files are]",
+    )
+    image_format: Literal["png", "jpg", "webp"] = Field(
+        "jpg",
+        description="Format of images that cannot be kept byte for byte; png loses nothing and "
+        "weighs over three times as much as jpg of quality 95.",
+    )
+    image_quality: int = Field(
+        95, ge=1, le=100, description="Quality of jpg and webp images, 1 to 100."
+    )
+    restrict_to_mask: bool = Field(
+        False, description="Match only the foreground, where the source has masks."
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random choices.")
+    samples_per_shard: int = Field(
+        32, ge=1, le=100_000, description="Samples per shard, which is one tar file."
+    )
+    max_failures: Annotated[int | float, BeforeValidator(allowance)] = Field(
+        0.1, description="Failures allowed: a number (5) or a share of the frames found (10%)."
+    )
 
     @field_validator("rotation_bins")
     @classmethod
@@ -189,10 +212,7 @@ class Recipe(Settings):
     @property
     def hw(self) -> tuple[int, int] | None:
         """``size`` as (height, width)."""
-        if self.size is None:
-            return None
-        width, height = self.size.split("x")
-        return int(height), int(width)
+        return None if self.size is None else parsing.parse_hw(self.size)
 
     @property
     def stored_strides(self) -> tuple[int, ...]:
@@ -200,7 +220,7 @@ class Recipe(Settings):
         return {"token": self.strides, "full": (1,), "none": ()}[self.corr]
 
     def hash(self) -> str:
-        """SHA-256 of what decides the bytes, in hexadecimal."""
+        """Hexadecimal SHA-256 of everything that decides the bytes."""
         values = {k: v for k, v in self.record().items() if k not in NOT_HASHED}
         return hashlib.sha256(canonical_json(values)).hexdigest()
 
@@ -209,15 +229,15 @@ class Recipe(Settings):
         return self.model_dump(mode="json")
 
     def yaml(self) -> str:
-        """The resolved recipe as a file that ``recipe_file.load`` reads back."""
+        """The resolved recipe as YAML that ``yaml_files.load`` reads back."""
         return yaml.safe_dump(self.record(), sort_keys=False, allow_unicode=True)
 
 
 def spelled_as(recorded: Mapping[str, Any] | None, source: SourceRecipe) -> SourceRecipe:
-    """``source`` in the spelling of a record of it; itself where that is of other data.
+    """``source`` as a record spells it, or unchanged where the record is about other data.
 
     ``rec``, ``./rec/``, ``/data/rec`` and a link to it are one folder: work that began under one
-    spelling goes on under any other, and ends in the same bytes.
+    spelling resumes under any other and gives the same bytes.
     """
     if recorded is None:
         return source
@@ -248,10 +268,10 @@ def make(values: Mapping[str, Any]) -> Recipe:
 
 
 def source_recipe(values: Mapping[str, Any]) -> SourceRecipe:
-    """As ``make``, of a recipe's ``source`` alone."""
+    """Like ``make``, for a recipe's ``source`` alone."""
     return SourceRecipe.checked(values)
 
 
 def allowed(max_failures: int | float, frames_found: int) -> int:
-    """The allowance as a number of failures; a share is of the frames found, rounded down."""
+    """The number of failures allowed; a share of the frames found is rounded down."""
     return max_failures if isinstance(max_failures, int) else int(max_failures * frames_found)

@@ -10,8 +10,8 @@ FloatArray = NDArray[np.float64]
 # OpenGL cameras look along −z with y up, OpenCV cameras along +z with y down.
 OPENCV_FROM_OPENGL: FloatArray = np.diag([1.0, -1.0, -1.0, 1.0])
 
-# Largest entry of |R Rᵀ − I| still read as a rotation: poses printed with four decimals reach 1e-4
-# per entry, 7-Scenes' tracker drifts to about 1e-3.
+# Largest entry of |R Rᵀ − I| that still counts as a rotation: poses printed with four decimals
+# reach 1e-4 per entry, and 7-Scenes' tracker drifts to about 1e-3.
 ROTATION_TOLERANCE = 5e-3
 
 
@@ -70,8 +70,8 @@ def apply(b_from_a: ArrayLike, p_a: ArrayLike) -> FloatArray:
 def rotation_angle_deg(b_from_a: ArrayLike) -> FloatArray:
     """Angle of the rotation part in degrees, in [0, 180], shape (...).
 
-    By ``atan2`` of the quaternion's two parts, written without square-root cancellation: exact to
-    rounding near 0° and near 180°, where ``arccos`` of the trace is not.
+    Uses ``atan2`` of the quaternion's two parts, written without square-root cancellation. It is
+    exact to rounding near 0° and 180°, where ``arccos`` of the trace is not.
     """
     r = np.asarray(b_from_a, np.float64)[..., :3, :3]
     axis = np.stack(
@@ -89,7 +89,7 @@ def rotation_angle_deg(b_from_a: ArrayLike) -> FloatArray:
 
 
 def relative_rotation_deg(cam_from_world: ArrayLike) -> FloatArray:
-    """(V, V) rotation angles between all views, from (V, 4, 4)."""
+    """(V, V) rotation angles in degrees between all views, from (V, 4, 4) transforms."""
     m = np.asarray(cam_from_world, np.float64)[:, :3, :3]
     relative = np.einsum("aij,bkj->abik", m, m)
     angles = rotation_angle_deg(relative)
@@ -103,8 +103,9 @@ def from_quaternion(xyzw: ArrayLike, translation: ArrayLike) -> FloatArray:
     Raises:
         ValueError: the quaternion has no length or is not finite.
     """
+    # not scipy: other last bits, which shards store (docs/decisions/008)
     q = np.asarray(xyzw, np.float64)
-    with np.errstate(all="ignore"):  # absurd entries: inf, no direction
+    with np.errstate(all="ignore"):  # huge entries overflow to inf, which has no direction
         norm = np.linalg.norm(q)
     if not np.isfinite(norm) or norm < 1e-12:
         raise ValueError(f"quaternion {q.tolist()} has no direction")
@@ -120,7 +121,7 @@ def from_quaternion(xyzw: ArrayLike, translation: ArrayLike) -> FloatArray:
 
 
 def look_at(eye: ArrayLike, target: ArrayLike, up: ArrayLike = (0.0, 0.0, 1.0)) -> FloatArray:
-    """``cam_from_world`` of an OpenCV camera at ``eye`` that looks at ``target``; ``up`` is up.
+    """``cam_from_world`` of an OpenCV camera at ``eye`` looking at ``target``, with ``up`` upwards.
 
     Raises:
         ValueError: the viewing direction is zero or parallel to ``up``.
@@ -142,7 +143,7 @@ def look_at(eye: ArrayLike, target: ArrayLike, up: ArrayLike = (0.0, 0.0, 1.0)) 
 def rotation_defect(b_from_a: ArrayLike) -> str | None:
     """What keeps a 4×4 matrix from being a rigid transform, in words, or None.
 
-    Names non-finite entries, a wrong shape or last row, a scale, a reflection, a non-rotation.
+    Reports non-finite entries, a wrong shape or last row, a scale, a reflection, a non-rotation.
     """
     m = np.asarray(b_from_a, np.float64)
     if m.shape != (4, 4):
@@ -152,7 +153,7 @@ def rotation_defect(b_from_a: ArrayLike) -> str | None:
     if not np.allclose(m[3], [0, 0, 0, 1], atol=1e-6):
         return f"matrix with last row {m[3].tolist()}"
     rotation = m[:3, :3]
-    with np.errstate(over="ignore", invalid="ignore"):  # absurd entries: inf or NaN, no rotation
+    with np.errstate(over="ignore", invalid="ignore"):  # huge entries give inf or NaN
         determinant = float(np.linalg.det(rotation))
         defect = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
     if not defect <= ROTATION_TOLERANCE:
@@ -161,9 +162,9 @@ def rotation_defect(b_from_a: ArrayLike) -> str | None:
 
 
 def uniform_scale(b_from_a: ArrayLike) -> float | None:
-    """The factor s > 0 of a 3×3 part that is s times a rotation; None of any other.
+    """The factor s > 0 of a 3×3 part that is s times a rotation; None for any other.
 
-    The same tolerance as in ``rotation_defect``, relative to s.
+    The tolerance is that of ``rotation_defect``, relative to s.
     """
     m = np.asarray(b_from_a, np.float64)[:3, :3]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -178,6 +179,7 @@ def uniform_scale(b_from_a: ArrayLike) -> float | None:
 def nearest_rotation(b_from_a: ArrayLike) -> FloatArray:
     """The rigid transform nearest to a nearly rigid one (polar decomposition of its 3×3 part)."""
     m = np.array(b_from_a, np.float64)
+    # not scipy: other last bits, as in from_quaternion
     u, _, vt = np.linalg.svd(m[:3, :3])
     m[:3, :3] = u @ vt
     return m

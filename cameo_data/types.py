@@ -1,13 +1,13 @@
-"""The data that passes between parts: frozen records, validated once, arrays in NumPy.
+"""The data that modules exchange: frozen records of NumPy arrays, validated once.
 
 Conventions (axes, pixels, names): ``docs/conventions.md``. Shape letters: V views, H, W.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -17,26 +17,42 @@ from numpy.typing import NDArray
 from cameo_data import transforms
 from cameo_data.errors import Failure
 
-FloatArray = NDArray[np.float64]
+FloatArray = transforms.FloatArray  # float64
+# A callback for the progress of a long command: stage, done, total.
+Progress = Callable[[str, int, int], None]
 Unit = Literal["metre", "arbitrary"]
-# What is done with a picture whose EXIF asks viewers to turn it; ``by_size``: whichever of stored
-# and displayed pixels has the aspect of the camera, whose size is stated apart from the file.
+# How to read an image whose EXIF orientation asks viewers to turn it; ``by_size`` takes the stored
+# or the displayed pixels, whichever have the aspect of the camera, whose size is stated elsewhere.
 ExifRule = Literal["refuse", "stored", "displayed", "by_size"]
-# No camera's focal length or principal point is larger, no focal length smaller than its inverse;
-# such numbers make K singular in float64.
+# No real focal length or principal point is larger, and no real focal length is smaller than the
+# inverse; such numbers make K singular in float64.
 MOST_PIXELS = 1e9
 
 
 class Verdict(IntEnum):
-    """What became of a query of view 0 in view 1: the first that holds, exactly one per query.
+    """The result of a query of view 0 in view 1: the first that holds, exactly one per query.
 
-    The values are the uint8 codes in shards.
+    The values are the uint8 codes in shards, so those in use never change.
+
+    A new verdict takes the next code. ``tests/test_verdicts.py`` fails until these know it:
+
+    - ``correspondence/kernel.py``: its code, and the branch that gives it;
+    - ``correspondence/reference.py``, the slow twin: the same branch;
+    - ``report/palette.py``: its colour and its meaning in a few words;
+    - ``docs/conventions.md`` and ``docs/shards.md``: a row in each table.
+
+    No test can tell whether these also need a change:
+
+    - ``geometry/raycast.py``, the exact answer in rendered scenes;
+    - ``report/matches.py`` and ``report/overlay.py``, which treat every code from OCCLUDED on as a
+      judged place with a confidence;
+    - ``shards/layout.py``: older readers reject an unknown code, so the format gets a new version.
     """
 
-    NO_DEPTH = 0  # view 0 knows no depth at the query (or the mask excludes it)
+    NO_DEPTH = 0  # view 0 has no depth at the query (or the mask excludes it)
     BEHIND = 1  # the point lies behind camera 1
     OUTSIDE = 2  # it lands outside image 1
-    UNKNOWN = 3  # it lands where view 1 knows nothing, or contradicts view 0
+    UNKNOWN = 3  # view 1 has no depth there, or contradicts view 0
     OCCLUDED = 4  # view 1 sees something nearer there
     VISIBLE = 5  # view 1 sees this very point
 
@@ -60,7 +76,7 @@ class Camera:
     cam_from_world: FloatArray = field(default_factory=lambda: np.eye(4))
 
     def __post_init__(self) -> None:
-        # copies: a frozen record must not change when the caller's array does
+        # copy: a frozen record must not change when the caller's array does
         object.__setattr__(self, "K", np.array(self.K, np.float64))
         object.__setattr__(self, "cam_from_world", np.array(self.cam_from_world, np.float64))
         object.__setattr__(self, "hw", (int(self.hw[0]), int(self.hw[1])))
@@ -79,8 +95,8 @@ class Camera:
         return transforms.invert(self.cam_from_world)
 
 
-# In focal lengths: there the image would begin 0.006° from a right angle to the optical axis, and
-# homographies of two such cameras are singular in float64.
+# In focal lengths. An image so far from the axis would begin 0.006° from a right angle to it, and
+# homographies between two such cameras are singular in float64.
 FARTHEST_PRINCIPAL_POINT = 1e4
 
 
@@ -104,7 +120,7 @@ def intrinsics_defect(K: NDArray[Any]) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class DepthMap:
-    """z-depth along the optical axis in scene units, with its own validity.
+    """z-depth along the optical axis in scene units, with a validity mask.
 
     Attributes:
         z: (H, W) float32; 0 where invalid.
@@ -116,7 +132,7 @@ class DepthMap:
 
     @classmethod
     def from_array(cls, z: NDArray[Any]) -> DepthMap:
-        """Zero, negative, NaN and infinite values become invalid."""
+        """A depth map in which zero, negative, NaN and infinite values are invalid."""
         values = np.asarray(z, np.float32)
         if values.ndim != 2:
             raise ValueError(f"depth has shape {values.shape}; expected (H, W)")
@@ -133,10 +149,10 @@ class EstimatedDepth:
     """One frame's depth.
 
     Attributes:
-        depth: of the size that ``DepthScene.camera`` states.
+        depth: has the size that ``DepthScene.camera`` states.
         confidence: (H, W) float32 in [0, 1], 0 where there is no depth; None where the method has
             none.
-        facts: how it was made: plain JSON values.
+        facts: how the depth was made, as plain JSON values.
     """
 
     depth: DepthMap
@@ -144,27 +160,58 @@ class EstimatedDepth:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+class DepthCodec(StrEnum):
+    """How a file encodes depth; ``io.depth_files`` holds the reader of each.
+
+    The values are those of the option ``depth_codec`` and of recipes.
+    """
+
+    UINT16 = "uint16"
+    UINT16_SWAPPED = "uint16_swapped"
+    SUN_ROTATED = "sun_rotated"
+    NYU_DISPARITY = "nyu_disparity"
+    FLOAT16_PNG = "float16_png"
+    FLOAT = "float"
+    NPY = "npy"
+    UINT8 = "uint8"
+    PFM = "pfm"
+    NPZ = "npz"
+    HDF5 = "hdf5"
+    MEGADEPTH = "megadepth"
+    DTU = "dtu"
+    COLMAP = "colmap"
+
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        raise ValueError(f"unknown depth codec {value!r}; expected one of {', '.join(cls)}")
+
+
 @dataclass(frozen=True, eq=False)
 class DepthRef:
-    """Where a frame's depth lies and how to read it (see ``depth_io``).
+    """Where a frame's depth is stored and how to read it (see ``io.depth_files``).
 
     Attributes:
-        codec: name in ``depth_io.CODECS``.
+        codec: the encoding.
         scale: depth in scene units = decoded value × scale.
-        invalid: decoded values that mean "none", besides zero, negative, NaN and infinity.
+        invalid: decoded values that mean "none"; zero, negative, NaN and infinity always do.
         camera_K, hw: intrinsics and size of the depth camera where they differ from the image's.
         color_from_depth: (4, 4) rigid transform between the two cameras where they differ.
         source: what the depth is: ``sensor``, ``exact``, or a method's name.
         along_ray: the values are distances to the camera's centre, not z; needs ``camera_K``.
-        stereo: of disparities, (focal length × baseline, cx1 − cx0): depth is the first divided by
-            the sum of disparity and the second. Disparity 0 is then far, not none.
-        mask_path: image of the depth's size; pixels that are 0 in it have no depth.
-        shift_px: depth pixels by which the depth map lies right of and below the image.
-        least_confidence: pixels of less, in the array ``confidence`` beside the depth, have none.
+        stereo: (focal length × baseline, cx1 − cx0) where the values are disparities: depth is
+            the first divided by the sum of disparity and the second. Disparity 0 then means
+            far, not none.
+        mask_path: an image of the depth's size; pixels that are 0 in it have no depth.
+        shift_px: offset of the depth map to the right of and below the image, in depth pixels.
+        least_confidence: pixels below it, in the array ``confidence`` beside the depth, have no
+            depth.
+
+    Raises:
+        ValueError: there is no such codec.
     """
 
     path: Path
-    codec: str
+    codec: DepthCodec
     scale: float
     camera_K: FloatArray | None = None
     hw: tuple[int, int] | None = None
@@ -177,15 +224,19 @@ class DepthRef:
     shift_px: float = 0.0
     least_confidence: float = 0.0
 
+    def __post_init__(self) -> None:
+        # sources in other packages may be untyped: a wrong name fails here, not when depth is read
+        object.__setattr__(self, "codec", DepthCodec(self.codec))
+
 
 @dataclass(frozen=True)
 class Lens:
-    """The camera that stored an image where that image is no pinhole image.
+    """The camera of a stored image that is not a pinhole image.
 
     Attributes:
         model: COLMAP's name, e.g. ``OPENCV_FISHEYE`` (``undistortion`` maps every one of them).
         params: in COLMAP's order, in pixels, the top-left pixel's centre at (0.5, 0.5).
-        hw: of the stored image; the pinhole image made of it may be of another size.
+        hw: size of the stored image; the pinhole image made from it may have another size.
     """
 
     model: str
@@ -195,21 +246,21 @@ class Lens:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One posed image of a scene: where its files are and what its camera is; no pixels.
+    """One posed image of a scene: the paths of its files and its camera, without pixels.
 
     Attributes:
         frame_id: unique in the scene, in the dataset's own spelling.
         camera: pinhole camera of the image as it leaves the reader (after undistortion).
         distortion: OpenCV coefficients (k1, k2, p1, p2[, k3 …]) of the stored image about
             ``camera.K``, or a lens of any model, or None; the reader undistorts image, depth and
-            mask alike.
-        mask_threshold: least share of white (255) in the mask that counts as foreground; None is
-            half of the file's own white.
+            mask.
+        mask_threshold: least share of white (255) in the mask that counts as foreground; None
+            means half of the file's own white.
         timestamp: seconds, where the dataset has them; frames are in capture order regardless.
-        image_index: which image of ``image_path`` it is where that file holds many: (frame,) of a
-            video, (scene, frame) of a ``.torch`` chunk; counted from 0 (``image_containers``).
-        exif_orientation: what is done where image or mask have an EXIF orientation (see
-            ``orientation``); ``displayed`` turns them before anything else.
+        image_index: the image's place where ``image_path`` holds many images: (frame,) in a
+            video, (scene, frame) in a ``.torch`` chunk; counted from 0 (``image_containers``).
+        exif_orientation: how to read an image or mask with an EXIF orientation (see
+            ``orientation``); ``displayed`` turns it before anything else.
     """
 
     frame_id: str
@@ -237,19 +288,19 @@ class SparseMatches:
 
 
 class MatchTable(Protocol):
-    """A scene's matches that do not come from depth: tracks, or a table (see ``matches``)."""
+    """A scene's matches from tracks or a table, not depth (see ``geometry.sparse_matches``)."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files that they come from: a build begins anew where these change."""
+        """The files that hold the matches; a build starts again when they change."""
 
     def between(self, frame_id0: str, frame_id1: str) -> SparseMatches:
-        """Matches of two frames in pixels of the images as stored, distorted where those are."""
+        """Matches of two frames, in pixels of the images as stored, before undistortion."""
 
 
 @dataclass(frozen=True)
 class Unused:
-    """Files of a scene's folder that no frame uses, which is not a failure but is counted.
+    """Files in a scene's folder that no frame uses; they are counted, but are not failures.
 
     Attributes:
         what: the kind of file and why it is not used, in the plural: ``pictures that the model
@@ -268,10 +319,10 @@ class Scene:
     """Posed frames that share one world, in capture order.
 
     Attributes:
-        failures: what listing rejected: frames found = ``frames`` + frame-level failures.
-        matches: stand in for depth where none of the frames has any.
-        notes: sentences on what the source did to the data or ignored in it, each stated once per
-            scene: poses that were normalised, keys that are not read.
+        failures: what listing rejected; frames found = ``frames`` + frame-level failures.
+        matches: matches that replace depth where no frame has depth.
+        notes: sentences on what the source changed or ignored in the data, each stated once per
+            scene, such as poses that were normalised or keys that are not read.
         unused: files that belong to no frame.
     """
 
@@ -299,10 +350,10 @@ class View:
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        encoded: the file's own bytes, when the pixels are exactly the file's; else None.
+        encoded: the file's own bytes where the pixels are exactly the file's; else None.
         mask: (H, W) bool, True on the foreground, or None.
         depth_source: what the depth is, e.g. ``sensor``, ``exact``, a method's name; ``none`` where
-            there is none and none was asked for.
+            no depth was read.
     """
 
     frame_id: str
@@ -320,10 +371,11 @@ class Correspondence:
 
     Attributes:
         xy1: (h, w, 2) float32 pixels of view 1; finite exactly where the point lands inside it,
-            whatever stands in front (UNKNOWN, OCCLUDED, VISIBLE), else NaN.
+            hidden or not (UNKNOWN, OCCLUDED, VISIBLE), else NaN.
         verdict: (h, w) uint8, a ``Verdict``.
-        confidence: (h, w) float32 in [0, 1], that an OCCLUDED or VISIBLE verdict is right; low
-            where the pixels around the landing place see different surfaces; 0 elsewhere.
+        confidence: (h, w) float32 in [0, 1], the confidence that an OCCLUDED or VISIBLE verdict
+            is right; low where the pixels around the landing place see different surfaces; 0
+            for other verdicts.
         stride: the query grid's step in pixels of view 0; cell (r, c) is queried at its centre
             ((c + 0.5)·stride, (r + 0.5)·stride); h = H0 // stride, w = W0 // stride.
     """
@@ -362,15 +414,15 @@ class Sample:
     Attributes:
         key: unique in the build; no dot.
         images: V decoded (H, W, 3) uint8 RGB images.
-        encoded: V image files to store as they are; empty once read back without them.
+        encoded: V image files to store unchanged; empty in a sample that was read without them.
         depths: V depth maps, exactly as stored (after 16-bit quantisation).
         masks: V masks or None each.
         correspondence: stride -> maps, at the strides that the build stores.
         rotation_deg, overlap: (V, V) float64; overlap[a, b] is the share of VISIBLE among all
             queries of a → b at ``overlap_stride``, 1 on the diagonal.
         restricted_to_mask: whether the masks restrict the correspondences' queries and targets.
-        matches: of pairs a < b of views, where the build stores sparse matches; else None. Where
-            no view has depth, ``overlap`` is the share of queries whose cell holds a match.
+        matches: sparse matches by pair a < b of views, where the build stores them; else None.
+            Where no view has depth, ``overlap`` is the share of queries whose cell holds a match.
         extra: further JSON values, e.g. grouping strategy; the same keys in all samples.
     """
 
@@ -395,5 +447,5 @@ class Sample:
 
     @property
     def sparse(self) -> bool:
-        """Whether matches stand in for depth, of which then no view has any."""
+        """Whether matches replace depth, so that no view has depth."""
         return self.matches is not None and not any(depth.valid.any() for depth in self.depths)

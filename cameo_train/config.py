@@ -26,88 +26,150 @@ Direction = Literal["ref-tgt", "tgt-ref", "tgt-tgt", "ref-ref"]
 
 
 class TrainConfig(Settings):
-    """Everything that decides a run.
+    """Everything that decides a run."""
 
-    Attributes:
-        shards: a finished build of ``cameo-data build-corr``.
-        model: a preset, see ``cameo_train.models``.
-        weights: folder or hub name of pretrained weights, where the preset takes them.
-        layer: the attention layer that is supervised, by the model's own numbering or by name;
-            None takes the preset's.
-        weight: of the correspondence loss beside the diffusion loss; 0 supervises nothing.
-        warmup_weight_steps: the weight rises linearly over so many steps.
-        weight_until: the weight is 0 from this step on; None for never.
-        head_mix: ``mlp`` (official: heads → 4 × heads → 1, GELU), ``linear`` or ``mean``.
-        target_kind: ``nearest``, ``bilinear`` or ``patch``, by the shards' verdicts; ``official``
-            for the loss of the official code, which looks at points alone (``official.py``).
-        targets: ``stored`` maps of the shards, or ``online`` from depth and pose.
-        directions: which pairs of views are supervised.
-        shuffle_matches: a control, matches dealt out to other queries.
-        max_rows: supervised (query, key view) rows per sample at most, drawn at random; None all.
-        references: least and most reference views, drawn per batch.
-        crop: side of a random square window in pixels of the shards, or None.
-        size: shorter side that images are scaled to after that, or None for as they are stored.
-        lr_warmup_steps, schedule: of the learning rate.
-        camera_dropout, reference_dropout: share of samples trained without, for guidance.
-        ema: decay, or 0 for none.
-        mixed_precision: ``no``, ``bf16`` or ``fp16``.
-        fsdp: cut model and optimiser over the processes instead of copying them to each.
-        validation: a finished build of held-out scenes, measured every ``validate_every`` steps on
-            ``validation_samples`` of its groups; see ``cameo_train.training.validation``.
-        max_damaged: damaged samples left out before the run stops.
-    """
+    shards: str = Field(description="Folder of a finished build of `cameo-data build-corr`.")
+    out: str = Field(description="Folder for checkpoints, metrics and pictures.")
+    model: str = Field(
+        "cat3d-tiny",
+        description="Model preset: cat3d, mvgenmaster or hunyuan-dit, -tiny or full size; see "
+        "docs/models.md.",
+    )
+    weights: str | None = Field(
+        None,
+        description="Folder or hub name of pretrained weights, where the preset takes them.  "
+        "[default: none]",
+    )
+    steps: int = Field(1000, ge=1, description="Number of optimiser steps.")
+    batch: int = Field(2, ge=1, description="Samples per process and micro-batch.")
+    accumulate: int = Field(1, ge=1, description="Micro-batches per optimiser step.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of all random choices.")
+    workers: int = Field(
+        2, ge=0, description="Processes that read shards; 0 reads them in the training process."
+    )
 
-    shards: str
-    out: str
-    model: str = "cat3d-tiny"
-    weights: str | None = None
-    steps: int = Field(1000, ge=1)
-    batch: int = Field(2, ge=1)
-    accumulate: int = Field(1, ge=1)
-    seed: int = Field(0, ge=0, lt=2**31)
-    workers: int = Field(2, ge=0)
+    layer: str | None = Field(
+        None,
+        description="Attention layer to supervise: its number, official:10, or part of its "
+        "name.  [default: the preset's]",
+    )
+    weight: float = Field(
+        0.02,
+        ge=0,
+        allow_inf_nan=False,
+        description="Weight of the correspondence loss beside the diffusion loss; 0 supervises "
+        "nothing.",
+    )
+    warmup_weight_steps: int = Field(
+        0, ge=0, description="Steps over which the correspondence weight rises linearly."
+    )
+    weight_until: int | None = Field(
+        None, ge=0, description="Step from which the correspondence weight is 0.  [default: never]"
+    )
+    head_mix: Literal["mlp", "linear", "mean"] = Field(
+        "mlp",
+        description="How the logits of all heads become one: mlp (official: heads → 4 × heads → "
+        "1, GELU), linear or mean.",
+    )
+    target_kind: Literal["nearest", "bilinear", "patch", "official"] = Field(
+        "nearest",
+        description="Target of a query: nearest, bilinear or patch, by the shards' verdicts; "
+        "official is the loss of the official code, which looks at points alone.",
+    )
+    targets: Literal["stored", "online"] = Field(
+        "stored",
+        description="Source of the matches: stored in the shards, or computed online from depth "
+        "and pose.",
+    )
+    directions: tuple[Direction, ...] = Field(
+        ("ref-tgt", "tgt-ref", "tgt-tgt", "ref-ref"),
+        description="Pairs of views to supervise, the query's view first; repeat the flag.",
+    )
+    shuffle_matches: bool = Field(
+        False, description="Give matches to other queries of the pair, as a control experiment."
+    )
+    max_rows: int | None = Field(
+        None,
+        ge=1,
+        description="Maximum number of supervised rows (query, key view) per sample, drawn at "
+        "random.  [default: all]",
+    )
 
-    layer: str | None = None
-    weight: float = Field(0.02, ge=0, allow_inf_nan=False)
-    warmup_weight_steps: int = Field(0, ge=0)
-    weight_until: int | None = Field(None, ge=0)
-    head_mix: Literal["mlp", "linear", "mean"] = "mlp"
-    target_kind: Literal["nearest", "bilinear", "patch", "official"] = "nearest"
-    targets: Literal["stored", "online"] = "stored"
-    directions: tuple[Direction, ...] = ("ref-tgt", "tgt-ref", "tgt-tgt", "ref-ref")
-    shuffle_matches: bool = False
-    max_rows: int | None = Field(None, ge=1)
+    references: tuple[int, int] | None = Field(
+        None,
+        description="Minimum and maximum number of reference views, drawn per batch.  [default: "
+        "1 to views − 1]",
+    )
+    crop: int | None = Field(
+        None,
+        ge=16,
+        description="Side of a random square window, in pixels of the shards.  [default: the "
+        "whole image]",
+    )
+    size: int | None = Field(
+        None,
+        ge=16,
+        description="Shorter side to scale images to after cropping, in pixels.  [default: as "
+        "stored]",
+    )
+    flip: bool = Field(True, description="Mirror half of all samples.")
+    shuffle_views: bool = Field(True, description="Shuffle the views of half of all samples.")
 
-    references: tuple[int, int] | None = None
-    crop: int | None = Field(None, ge=16)
-    size: int | None = Field(None, ge=16)
-    flip: bool = True
-    shuffle_views: bool = True
+    lr: Positive = Field(1e-4, description="AdamW learning rate.")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
+    lr_warmup_steps: int = Field(
+        0, ge=0, description="Steps over which the learning rate rises linearly."
+    )
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant", description="Learning-rate schedule."
+    )
+    clip: Positive = Field(1.0, description="Maximum gradient norm.")
+    ema: float = Field(0.0, ge=0, lt=1, description="Decay of the averaged weights; 0 keeps none.")
+    camera_dropout: float = Field(
+        0.1, ge=0, le=1, description="Share of samples trained without cameras, for guidance."
+    )
+    reference_dropout: float = Field(
+        0.1, ge=0, le=1, description="Share of samples trained without references, for guidance."
+    )
 
-    lr: Positive = 1e-4
-    weight_decay: float = Field(0.01, ge=0)
-    lr_warmup_steps: int = Field(0, ge=0)
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
-    clip: Positive = 1.0
-    ema: float = Field(0.0, ge=0, lt=1)
-    camera_dropout: float = Field(0.1, ge=0, le=1)
-    reference_dropout: float = Field(0.1, ge=0, le=1)
+    mixed_precision: Literal["no", "bf16", "fp16"] = Field(
+        "no", description="Number format that the network computes in."
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Recompute activations: less memory, a third more time."
+    )
+    compile: bool = Field(False, description="Compile the network with torch.compile.")
+    fsdp: bool = Field(
+        False,
+        description="Divide model and optimiser among the processes instead of copying them to "
+        "each.",
+    )
 
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
-    gradient_checkpointing: bool = False
-    compile: bool = False
-    fsdp: bool = False
-
-    log_every: int = Field(10, ge=1)
-    checkpoint_every: int = Field(500, ge=1)
-    keep_checkpoints: int = Field(2, ge=1)
-    sample_every: int = Field(0, ge=0)
-    sample_groups: int = Field(4, ge=1)
-    validation: str | None = None
-    validate_every: int = Field(100, ge=1)
-    validation_samples: int = Field(64, ge=1)
-    tracker: Literal["none", "tensorboard", "wandb", "mlflow"] = "none"
-    max_damaged: int = Field(0, ge=0)
+    log_every: int = Field(
+        10, ge=1, description="Steps between log lines, and between measurements of precision."
+    )
+    checkpoint_every: int = Field(500, ge=1, description="Steps between checkpoints.")
+    keep_checkpoints: int = Field(2, ge=1, description="Number of checkpoints to keep.")
+    sample_every: int = Field(
+        0, ge=0, description="Steps between pictures of sampled views; 0 draws none."
+    )
+    sample_groups: int = Field(4, ge=1, description="Number of groups to sample and compare.")
+    validation: str | None = Field(
+        None,
+        description="Folder of a finished build of held-out scenes to measure on.  [default: none]",
+    )
+    validate_every: int = Field(
+        100, ge=1, description="Steps between measurements on the held-out scenes."
+    )
+    validation_samples: int = Field(
+        64, ge=1, description="Number of held-out groups to measure on."
+    )
+    tracker: Literal["none", "tensorboard", "wandb", "mlflow"] = Field(
+        "none", description="Experiment tracker that also receives the metrics."
+    )
+    max_damaged: int = Field(
+        0, ge=0, description="Number of damaged samples to leave out before the run stops."
+    )
 
     @model_validator(mode="after")
     def _together(self) -> TrainConfig:

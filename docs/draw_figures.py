@@ -1,7 +1,7 @@
 """Draws the figures of the documentation from a rendered scene: ``python docs/draw_figures.py``.
 
 The pictures come from our own renderer, matcher and report code, so they show what the software
-does. Same code, same bytes.
+does. The same code gives the same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cameo_data.report import matches, overlay, palette
 from cameo_data.transforms import rotation_angle_deg
 from cameo_data.types import Camera, Correspondence, DepthMap, Verdict
 
-MAX_BYTES = 300_000  # the documentation loads on a slow line
+MAX_BYTES = 300_000  # so that pages load on a slow connection
 INK, SOFT = "#23272f", "#7d8796"
 AXES = (("x", "#d43d2a"), ("y", "#1f9d4c"), ("z", "#2c62d6"))
 HW = (384, 512)
@@ -45,7 +45,7 @@ def view_b(hw: tuple[int, int] = HW) -> Camera:
 
 
 def matched(a: Shot, b: Shot, stride: int = 1) -> Correspondence:
-    """A matched to B."""
+    """The correspondence from A to B."""
     return correspond(a.depth, a.camera, b.depth, b.camera, stride=stride)
 
 
@@ -56,13 +56,13 @@ def draw_matches() -> NDArray[np.uint8]:
 
 
 def draw_queries() -> NDArray[np.uint8]:
-    """The query grid at stride 16 and where B sees its cells."""
+    """The query grid at stride 16, and where B sees its points."""
     a, b = shoot(view_a()), shoot(view_b())
     return matches.token_grid(a.image, b.image, matched(a, b, 16))
 
 
 def draw_verdicts() -> Figure:
-    """All six verdicts at once: B stands among the things, and part of its depth is missing."""
+    """All six verdicts at once: B is among the objects, and part of its depth is missing."""
     a = shoot(view_a())
     b = shoot(camera((1.0, -1.3, 1.25), (-2.4, 0.25, 0.45), HW, 0.6))
     z, valid = b.depth.z, b.depth.valid.copy()
@@ -179,13 +179,13 @@ def draw_chain() -> Figure:
 
 
 def _cancelling(ax: Axes, y: float) -> None:
-    """``cam1_from_cam0 = cam1_from_world @ world_from_cam0``, the inner names struck out."""
+    """Writes ``cam1_from_cam0 = cam1_from_world @ world_from_cam0``, inner names struck out."""
     parts = (
         ("cam1", "#2c62d6"), ("_from_", INK), ("cam0", "#d43d2a"), (" = ", INK),
         ("cam1", "#2c62d6"), ("_from_", INK), ("world", SOFT), (" @ ", INK),
         ("world", SOFT), ("_from_", INK), ("cam0", "#d43d2a"),
     )  # fmt: skip
-    width = 0.135  # of a monospace character at this size
+    width = 0.135  # width of a monospace character at this size
     x = 5 - width * sum(len(text) for text, _ in parts) / 2
     for text, colour in parts:
         for letter in text:
@@ -293,10 +293,10 @@ FIGURES: dict[str, Callable[[], NDArray[np.uint8] | Figure]] = {
 
 
 def encode(drawing: NDArray[np.uint8] | Figure) -> bytes:
-    """A PNG of at most ``MAX_BYTES``: in the fewest steps of grey level that fit.
+    """A PNG of at most ``MAX_BYTES``, with the finest steps of grey level that fit.
 
     Raises:
-        ValueError: it does not fit even in steps of 16 levels, which begin to show.
+        ValueError: it does not fit even in steps of 16 levels, where steps become visible.
     """
     if isinstance(drawing, Figure):
         buffer = io.BytesIO()
@@ -309,7 +309,7 @@ def encode(drawing: NDArray[np.uint8] | Figure) -> bytes:
         Image.fromarray(coarse).save(out, format="PNG", optimize=True)
         if out.tell() <= MAX_BYTES:
             return out.getvalue()
-    raise ValueError(f"{out.tell()} bytes; expected at most {MAX_BYTES}; draw it smaller")
+    raise ValueError(f"PNG of {out.tell()} bytes; expected at most {MAX_BYTES}; draw it smaller")
 
 
 def main() -> None:

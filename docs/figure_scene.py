@@ -1,4 +1,4 @@
-"""The scene of the figures: a small stage with everything that makes matching hard."""
+"""The scene of the figures: a small stage with everything that makes matching difficult."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from cameo_data.synth.stage import Sky, Stage, Surface
 from cameo_data.types import Camera, DepthMap
 
 UP = (0.0, 0.0, 1.0)
-_UPRIGHT = np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])  # a rect's normal to −y
-_SIDEWAYS = np.array([[0, 0, 1.0], [1.0, 0, 0], [0, 1.0, 0]])  # a rect's normal to +x
+_UPRIGHT = np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])  # turns a rect's normal to −y
+_SIDEWAYS = np.array([[0, 0, 1.0], [1.0, 0, 0], [0, 1.0, 0]])  # turns a rect's normal to +x
 _SURFACES = {
     "floor": Surface("bricks", "earth", 0.62, 4),
     "wall": Surface("bricks", "pale", 0.75, 20),
@@ -77,7 +77,7 @@ def camera(
     hw: tuple[int, int],
     focal: float = 0.9,
 ) -> Camera:
-    """A camera at ``eye`` that looks at ``target``; ``focal`` in image widths."""
+    """A camera at ``eye`` that looks at ``target``; ``focal`` is in image widths."""
     pixels = focal * hw[1]
     K = np.array([[pixels, 0, hw[1] / 2], [0, pixels, hw[0] / 2], [0, 0, 1.0]])
     return Camera(K, hw, transforms.look_at(eye, target, UP))

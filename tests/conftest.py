@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 if TYPE_CHECKING:
+    from plugin_packages import Install
+
     from cameo_data.build import BuildResult
 
 REALDATA = Path(__file__).resolve().parents[2] / "shared" / "realdata"
@@ -43,3 +46,12 @@ def tiny_build(
 
     out = tmp_path_factory.mktemp("tiny") / "shards"
     return out, build(recipe(tiny_scenes), out)
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Install]":
+    """Makes a package of one module with entry points, found as installed ones are."""
+    from plugin_packages import installer
+
+    with installer(tmp_path / "site", monkeypatch) as install:
+        yield install

@@ -43,7 +43,7 @@ MEANINGFUL = [
 
 @pytest.fixture
 def scene_ids(tiny_scenes, monkeypatch):
-    monkeypatch.setitem(sources._BUILTIN, "trapped", "trapped_source")
+    monkeypatch.setitem(sources._BUILTIN, "trapped", "trapped_source:SPEC")
     monkeypatch.setattr(trapped_source, "RAISES", {})
     return sorted(path.name for path in tiny_scenes.iterdir())
 

@@ -34,7 +34,7 @@ def one_line(result, code):
 
 @pytest.fixture
 def talkative(monkeypatch):
-    monkeypatch.setitem(sources._BUILTIN, "trapped", "trapped_source")
+    monkeypatch.setitem(sources._BUILTIN, "trapped", "trapped_source:SPEC")
     monkeypatch.setattr(trapped_source, "NOTES", ["poses were normalised"])
     monkeypatch.setattr(
         trapped_source, "UNUSED", [Unused("pictures without a pose", 4, ("a.png", "b.png"))]

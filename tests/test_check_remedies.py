@@ -164,3 +164,11 @@ def test_a_mistake_that_does_not_mend_has_no_apply_line(tmp_path: Path) -> None:
 def test_every_mistake_is_described_once() -> None:
     descriptions = [mistake.description for mistake in MISTAKES.values()]
     assert len(set(descriptions)) == len(descriptions) == len(Suspect)
+
+
+def test_the_page_lists_every_mistake_by_its_name() -> None:
+    page = (Path(__file__).parents[1] / "docs/check.md").read_text("utf-8")
+    table = page.split("| `name` | mistake |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| `([a-z0-9_]+)` \| (.+) \|$", table, re.M)
+    assert dict(rows) == {str(name): mistake.description for name, mistake in MISTAKES.items()}
+    assert len(rows) == len(Suspect)

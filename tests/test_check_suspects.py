@@ -43,6 +43,12 @@ def rotated_bits(w: Written) -> Written:
     return replace(w, stored=bits, options={**w.options, "depth_scale": "0.001"})
 
 
+def float16_bits(w: Written) -> Written:
+    """Metres as float16 in a PNG, as CO3D stores them, read as integers."""
+    bits = tuple(shot.z.astype(np.float16).view(np.uint16) for shot in shots())
+    return replace(w, stored=bits, options={**w.options, "depth_scale": "1"})
+
+
 def of_another_size(w: Written) -> Written:
     """K of pictures half as large; ``rgbd`` itself refuses one whose centre is the very middle."""
     K_true = K + np.array([[0, 0, 9.0], [0, 0, -7.0], [0, 0, 0]])
@@ -120,6 +126,21 @@ PLANTS: dict[str, tuple[Plant, list[str], dict[str, str] | None]] = {
         lambda w: replace(rotated_bits(w), options=w.options),
         ["depth_codec"],
         {"depth_codec": "sun_rotated", "depth_scale": "0.001"},
+    ),
+    "float16 read as integers": (
+        float16_bits,
+        ["depth_codec"],
+        {"depth_codec": "float16_png"},
+    ),
+    "float16 in another unit": (
+        lambda w: replace(float16_bits(w), options=w.options),
+        ["depth_codec"],
+        {"depth_codec": "float16_png", "depth_scale": "1"},
+    ),
+    "integers read as float16": (
+        lambda w: replace(w, options={**w.options, "depth_codec": "float16_png"}),
+        ["depth_codec"],
+        {"depth_codec": "uint16"},
     ),
     "half a pixel": (
         lambda w: replace(w, K=w.K - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]),

@@ -51,7 +51,7 @@ def scenes(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _copy_method(monkeypatch):
-    monkeypatch.setitem(methods._BUILTIN, "copy", __name__)
+    monkeypatch.setitem(methods._BUILTIN, "copy", f"{__name__}:SPEC")
 
 
 def call(*args):
@@ -107,7 +107,7 @@ def test_a_stopped_run_goes_on_and_ends_in_the_same_bytes(scenes, tmp_path, monk
     assert result.exit_code == 75
     assert not (stopped / "depth.json").exists()
     monkeypatch.undo()
-    monkeypatch.setitem(methods._BUILTIN, "copy", __name__)
+    monkeypatch.setitem(methods._BUILTIN, "copy", f"{__name__}:SPEC")
     estimated = []
     monkeypatch.setattr(
         work_files, "keep", lambda path, found: estimated.append(path)

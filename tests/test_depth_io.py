@@ -14,7 +14,7 @@ import rgbd_recordings as recordings
 from cameo_data.errors import Reason
 from cameo_data.io import depth_files
 from cameo_data.io.files import FileDefect
-from cameo_data.types import DepthRef
+from cameo_data.types import DepthCodec, DepthRef
 
 VALUES = (np.arange(12 * 16).reshape(12, 16) * 331 % 65536).astype(np.uint16)
 METRES = (VALUES / 1000).astype(np.float32)
@@ -104,7 +104,13 @@ def test_nan_infinity_and_negative_depth_are_invalid(tmp_path: Path) -> None:
 
 def test_unknown_codec_is_a_callers_mistake(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown depth codec 'x'; expected one of uint16, "):
-        depth_files.read_depth(DepthRef(tmp_path / "d.png", "x", 1.0))
+        DepthRef(tmp_path / "d.png", "x", 1.0)  # type: ignore[arg-type]
+
+
+def test_every_codec_has_one_reader() -> None:
+    assert set(depth_files.CODECS) == set(DepthCodec)
+    by_name = DepthRef(Path("d.png"), "float16_png", 1.0)  # type: ignore[arg-type]
+    assert by_name.codec is DepthCodec.FLOAT16_PNG
 
 
 def pickled() -> bytes:

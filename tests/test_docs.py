@@ -6,6 +6,7 @@ import ast
 import doctest
 import importlib
 import re
+import runpy
 from pathlib import Path
 
 import click
@@ -106,6 +107,12 @@ def test_doctests(path):
     result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
     assert result.attempted
     assert not result.failed
+
+
+def test_options_are_described_as_the_models_describe_them():
+    written = runpy.run_path(str(ROOT / "docs" / "write_options.py"))
+    remedy = "run python docs/write_options.py"
+    assert (ROOT / "docs" / "options.md").read_text("utf-8") == written["page"](), remedy
 
 
 def test_figures_are_small_and_all_of_them_shown():

@@ -1,20 +1,18 @@
 """The example package works as it would once installed: found, listed, read, built, verified.
 
-It is not installed: what an installer writes, a ``dist-info`` folder with the entry points of its
-``pyproject.toml``, is put on the path beside it, where Python's own discovery finds it.
+It is not installed: ``plugin_packages`` lays down what an installer writes.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from plugin_packages import example_package
 
 from cameo_data import sources
 from cameo_data.cli import main
@@ -29,22 +27,11 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "examples" / "turntable
 @pytest.fixture
 def captures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with one capture, while the package can be found."""
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text("utf-8"))["project"]
-    info = tmp_path / "site" / f"turntable_source-{project['version']}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0\n")
-    lines = []
-    for group, points in project["entry-points"].items():
-        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
-    (info / "entry_points.txt").write_text("\n".join(lines))
-    monkeypatch.syspath_prepend(str(info.parent))
-    monkeypatch.syspath_prepend(str(EXAMPLE))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # in the documentation's folder
-    import turntable_source
+    with example_package(EXAMPLE, tmp_path / "site", monkeypatch):
+        import turntable_source
 
-    turntable_source.write_example(tmp_path / "captures" / "box")
-    yield tmp_path / "captures"
-    del sys.modules["turntable_source"]
+        turntable_source.write_example(tmp_path / "captures" / "box")
+        yield tmp_path / "captures"
 
 
 def test_without_the_package_the_format_is_unknown() -> None:

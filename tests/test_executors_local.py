@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import cv2
 import pytest
@@ -36,6 +38,32 @@ def test_a_killed_worker_is_reported():
 
 def _kill_self(_number):
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+UNGUARDED = """
+from pathlib import Path
+from cameo_data.build import build
+from cameo_data.recipe import Recipe
+recipe = Recipe.model_validate(
+    {"source": {"name": "synthetic", "root": "SCENES"}, "groups_per_scene": 1, "strides": [16]}
+)
+build(recipe, Path("OUT"), workers=2)
+"""
+
+
+def test_a_script_without_a_guard_is_told_so(tiny_scenes, tmp_path):
+    script = tmp_path / "script.py"
+    text = UNGUARDED.replace("SCENES", str(tiny_scenes)).replace("OUT", str(tmp_path / "out"))
+    script.write_text(text, "utf-8")
+    ended = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode == 1
+    assert "called while a worker process was starting" in ended.stderr
+    last = ended.stderr.strip().splitlines()[-1]
+    assert last.startswith("ValueError: a worker process ended by itself; the reason is above.")
+    assert "if __name__ == '__main__':" in last
+    assert "memory" not in ended.stderr
 
 
 def test_nothing_to_run():

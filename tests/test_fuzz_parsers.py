@@ -185,7 +185,7 @@ def read_co3d_frames(path: Path) -> None:
     found = co3d_index.FrameIndex(path)
     for sequence in list(found.spans)[:3]:
         for values in found.read(sequence):
-            co3d_annotations.parse(co3d_annotations.FrameRecord, values, "x")
+            co3d_annotations.parse(co3d_annotations.Co3dFrameRecord, values, "x")
 
 
 def read_co3d_sequences(path: Path) -> None:

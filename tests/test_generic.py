@@ -18,7 +18,7 @@ from cameo_data.correspondence import correspond
 from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.frames import read_view
 from cameo_data.sources import open_source, source_spec
-from cameo_data.sources.generic.records import Defaults, FrameRecord, SceneRecord
+from cameo_data.sources.generic.records import Defaults, GenericFrameRecord, GenericSceneRecord
 from cameo_data.transforms import OPENCV_FROM_OPENGL
 from cameo_data.types import Scene, Verdict, View
 
@@ -407,7 +407,11 @@ def test_roots_that_are_none(tmp_path: Path) -> None:
 def test_the_page_names_every_key_and_no_other() -> None:
     table = re.findall(r"^\| (`.+?) \|", PAGE.read_text("utf-8"), re.M)
     named = {key for cell in table for key in re.findall(r"`(\w+)`", cell)}
-    known = {*SceneRecord.model_fields, *FrameRecord.model_fields, *Defaults.model_fields}
+    known = {
+        *GenericSceneRecord.model_fields,
+        *GenericFrameRecord.model_fields,
+        *Defaults.model_fields,
+    }
     assert named == known
 
 

@@ -67,7 +67,7 @@ def test_an_allowance_is_a_count_or_a_share(text, value):
         ({"view": 4}, "unknown key 'view'; did you mean 'views'?"),
         ({"views": 1}, "views: 1: input should be greater than or equal to 2"),
         ({"views": "four"}, "views: 'four': input should be a valid integer"),
-        ({"size": "5x"}, "size: '5x': expected 512, 640x480 (width x height) or nothing"),
+        ({"size": "5x"}, "size: '5x': expected 512 or 640x480 (width x height)"),
         ({"size": 4}, "size: 4: expected sides from 16 to 8192 pixels"),
         ({"size": True}, "size: True: expected 512"),
         ({"strides": []}, "strides: []: expected at least one stride; use corr: none"),

@@ -220,8 +220,8 @@ def test_a_foreign_folder_in_a_scenes_place_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--size", "big"), "'big'; expected 256 or 320x240"),
-        (("--size", "8"), "expected sides of 16 to 4096 pixels"),
+        (("--size", "big"), "'big'; expected 512 or 640x480"),
+        (("--size", "8"), "expected sides from 16 to 8192 pixels"),
         (("--rotation-range", "0"), "0<x<=180"),
         (("--kind", "cave"), "'cave' is not one of"),
         (("--scenes", "0"), "x>=1"),

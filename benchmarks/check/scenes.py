@@ -18,7 +18,7 @@ from cameo_data.geometry.raycast import placed
 from cameo_data.geometry.sparse_matches import Tracks
 from cameo_data.synth import generate, render
 from cameo_data.synth.stage import Sky, Stage, Surface
-from cameo_data.types import Camera, DepthRef, FloatArray, Frame, Scene
+from cameo_data.types import Camera, DepthCodec, DepthRef, FloatArray, Frame, Scene
 
 HW = (150, 200)
 FRAMES = 10
@@ -60,7 +60,7 @@ class Capture:
     shoot: Callable[[Camera], Shot]
     tracks: dict[str, tuple[NDArray[np.int64], FloatArray]] | None = None
     encode: Callable[[NDArray[Any]], NDArray[np.uint16]] = lambda z: stored(z)
-    codec: str = "uint16"
+    codec: DepthCodec = DepthCodec.UINT16
     scale: float = DEPTH_UNIT
 
 

@@ -7,10 +7,11 @@
 * *finish*: the companions, and ``index.json`` last.
 """
 
-from cameo_data.build.result import BuildResult, TooManyFailures
+from cameo_data.build.result import BuildResult
 from cameo_data.build.status import BuildStatus, build_status
 from cameo_data.build.task import run_task
 from cameo_data.build.whole_build import build, dry_run, finish
+from cameo_data.errors import TooManyFailures
 
 __all__ = [
     "BuildResult",

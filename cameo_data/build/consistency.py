@@ -5,28 +5,27 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
 from cameo_data.build.folder import Folder, identity
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.catalog import open_scene, open_source
-from cameo_data.errors import DataError
+from cameo_data.errors import DataError, plural
 from cameo_data.executors import local
 from cameo_data.inspection.overview import evenly
 from cameo_data.io import boundary
 from cameo_data.io.records import canonical_json
 from cameo_data.io.work_folder import read_json, write_json
 from cameo_data.recipe import Recipe, SourceRecipe
+from cameo_data.types import Progress
 
 # Scenes looked at, and views and pairs of each: some seconds in all, however large the build. Gross
 # mistakes (inverted poses, another unit, OpenGL axes) show in any pair of views.
 SCENES, VIEWS, PAIRS = 3, 6, 8
 # Raised whenever the same scenes may be judged otherwise.
 RULES = 2
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
 
 
 def look(
@@ -120,7 +119,7 @@ def _warning(scene: Mapping[str, Any], command: str) -> str:
 def summary(found: Mapping[str, Any]) -> str:
     """``check: 2 of 3 scenes looked at are consistent, 1 undecided``."""
     verdicts = [scene["verdict"] for scene in found["scenes"]]
-    scenes = f"{len(verdicts)} scene{'' if len(verdicts) == 1 else 's'}"
+    scenes = plural(len(verdicts), "scene")
     line = f"check: {verdicts.count('consistent')} of {scenes} looked at consistent"
     for other in (_BAD, "undecided"):
         line += f", {count} {other}" if (count := verdicts.count(other)) else ""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cameo_data.build.folder import Folder
-from cameo_data.build.plan import Plan
+from cameo_data.build.plan import BuildPlan
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.errors import DataError
 from cameo_data.io.records import canonical_json
@@ -68,7 +68,7 @@ def compared(folder: Folder) -> bool:
 
 
 def changes(
-    folder: Folder, plan: Plan, surveys: Sequence[SceneSurvey], failure_lines: bytes
+    folder: Folder, plan: BuildPlan, surveys: Sequence[SceneSurvey], failure_lines: bytes
 ) -> list[str]:
     """How the input differs from what the build was made of, each difference in a few words."""
     saved: Mapping[str, Any] = read_json(folder.plan) or {}
@@ -100,7 +100,7 @@ def without(counts: Any) -> Any:
 
 
 def _scene_changes(
-    saved: Mapping[str, Any], plan: Plan, surveys: Sequence[SceneSurvey]
+    saved: Mapping[str, Any], plan: BuildPlan, surveys: Sequence[SceneSurvey]
 ) -> Iterator[str]:
     before = _inputs(saved.get("tasks", ()))
     now = _inputs([asdict(task) for task in plan.tasks])

@@ -13,7 +13,7 @@ from cameo_data.build.counts import count, image_counts
 from cameo_data.build.folder import identity
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.catalog import slug
-from cameo_data.errors import DataError, Failure, Reason
+from cameo_data.errors import DataError, Failure, Reason, plural
 from cameo_data.io.records import canonical_json
 from cameo_data.recipe import Recipe
 
@@ -64,7 +64,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuildPlan:
     """All shards to make, and what became of everything that was found.
 
     Attributes:
@@ -87,7 +87,7 @@ def make_plan(
     dataset: str,
     surveys: Sequence[SceneSurvey],
     dataset_failures: Sequence[Failure] = (),
-) -> Plan:
+) -> BuildPlan:
     """The plan of a build; the order of ``surveys`` does not matter.
 
     Raises:
@@ -107,7 +107,7 @@ def make_plan(
     failures.sort(key=_failure_order)
     counts = count(recipe, surveys, groups, dataset_failures, failures)
     counts["images"] = image_counts(used, groups, _image_ext(recipe, used))
-    return Plan(tuple(tasks), counts, tuple(failures))
+    return BuildPlan(tuple(tasks), counts, tuple(failures))
 
 
 def _groups(recipe: Recipe, survey: SceneSurvey) -> list[grouping.Group]:
@@ -138,13 +138,13 @@ def _no_group(recipe: Recipe, dataset: str, survey: SceneSurvey) -> Failure | No
         return None
     if usable < recipe.views:
         return Failure(
-            Reason.TOO_FEW_VIEWS,
-            dataset,
-            survey.scene_id,
-            None,
-            f"{usable} usable view{'' if usable == 1 else 's'} of {survey.found} frames",
-            f"at least {recipe.views} for one group",
-            "repair the scene's failed frames, or ask for fewer --views",
+            reason=Reason.TOO_FEW_VIEWS,
+            dataset=dataset,
+            scene_id=survey.scene_id,
+            frame_id=None,
+            found=f"{plural(usable, 'usable view')} of {survey.found} frames",
+            expected=f"at least {recipe.views} for one group",
+            remedy="repair the scene's failed frames, or ask for fewer --views",
         )
     remedy = "lower --min-overlap, or check poses and depth scale with `cameo-data inspect`"
     if recipe.restrict_to_mask and survey.masked:
@@ -153,14 +153,14 @@ def _no_group(recipe: Recipe, dataset: str, survey: SceneSurvey) -> Failure | No
             f"foreground): correct them, or leave out --restrict-to-mask; else {remedy}"
         )
     return Failure(
-        Reason.NO_OVERLAP,
-        dataset,
-        survey.scene_id,
-        None,
-        f"no {recipe.views} of {usable} views overlap by {recipe.min_overlap:g} or more "
+        reason=Reason.NO_OVERLAP,
+        dataset=dataset,
+        scene_id=survey.scene_id,
+        frame_id=None,
+        found=f"no {recipe.views} of {usable} views overlap by {recipe.min_overlap:g} or more "
         f"as strategy {recipe.strategy} asks",
-        "views that see the same surfaces",
-        remedy,
+        expected="views that see the same surfaces",
+        remedy=remedy,
     )
 
 
@@ -212,7 +212,15 @@ def _tasks(
         scenes = sorted({sample.scene_id for sample in part})
         name = f"{slug(dataset, _DATASET_LENGTH)}-{number:06d}.tar"
         hashes = {scene: inputs[scene] for scene in scenes}
-        yield Task(name, part, ext, masked, hashes, matches, dense)
+        yield Task(
+            shard=name,
+            samples=part,
+            image_ext=ext,
+            masked=masked,
+            inputs=hashes,
+            matches=matches,
+            dense=dense,
+        )
 
 
 def _image_ext(recipe: Recipe, surveys: Sequence[SceneSurvey]) -> str:

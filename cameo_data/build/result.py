@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from cameo_data import commands
-from cameo_data.build.plan import Plan
-from cameo_data.errors import Reason
+from cameo_data.build.plan import BuildPlan
+from cameo_data.errors import Reason, TooManyFailures
 from cameo_data.recipe import Recipe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildResult:
     """A finished build.
 
     Attributes:
-        counts: see ``plan.Plan``; ``check`` among them where scenes were checked.
+        counts: see ``plan.BuildPlan``; ``check`` among them where scenes were checked.
         made, kept: shards made by this run, and found finished.
         notes: what this run found out about what was in the folder before.
         warnings: scenes whose geometry looks wrong, a line each.
@@ -39,29 +39,15 @@ class BuildResult:
         return int(self.counts["failures"]["total"])
 
 
-class TooManyFailures(ValueError):
-    """More was left out than the recipe allows, or nothing is left; the message says what to do.
-
-    Attributes:
-        counts: see ``plan.Plan``.
-    """
-
-    def __init__(self, plan: Plan, written: Path | None, recipe: Recipe) -> None:
-        self.counts = plan.counts
-        self.failures = plan.failures
-        by_reason = plan.counts["failures"]["by_reason"]
-        reasons = ", ".join(f"{n} {r}" for r, n in by_reason.items())
-        # of the most frequent kind: what follows from it, such as too few views, says less
-        most = max(by_reason, key=by_reason.get, default=None)
-        shown = next((f for f in plan.failures if f.reason.value == most), None)
-        first = "the dataset is empty" if shown is None else f"first: {shown.message}"
-        count = len(plan.failures)
-        where = f"all in {written}; " if written and plan.failures else ""
-        remedy = "repair the data or raise --max-failures, and run again"
-        if most == Reason.NO_DEPTH and recipe.source.depth is None:
-            remedy = commands.make_depth(recipe.source)
-        super().__init__(
-            f"{count} failure{'' if count == 1 else 's'} ({reasons or 'none'}), "
-            f"{plan.counts['failures']['allowed']} allowed, {plan.counts['samples']} samples; "
-            f"{first}; {where}{remedy}"
+def too_many_failures(plan: BuildPlan, written: Path | None, recipe: Recipe) -> TooManyFailures:
+    """The error of a plan with more failures than allowed; where depth is all that is missing, it
+    says how to make some."""
+    by_reason = plan.counts["failures"]["by_reason"]
+    left = f"{plan.counts['samples']} samples"
+    most = max(by_reason, key=by_reason.get, default=None)
+    if most == Reason.NO_DEPTH and recipe.source.depth is None:
+        remedy = commands.make_depth(recipe.source)
+        return TooManyFailures(
+            plan.counts, plan.failures, left=left, written=written, remedy=remedy
         )
+    return TooManyFailures(plan.counts, plan.failures, left=left, written=written)

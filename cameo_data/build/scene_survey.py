@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data.build.folder import identity
-from cameo_data.errors import Failure, Reason
+from cameo_data.errors import Failure
 from cameo_data.io.records import canonical_json
 from cameo_data.io.work_folder import mark_of_files, mark_of_frames, write_bytes
 from cameo_data.recipe import Recipe
@@ -24,7 +24,7 @@ from cameo_data.types import Frame, Scene, Unit, Unused
 MARK_DIGITS = 16
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class SceneSurvey:
     """A scene's N usable views.
 
@@ -127,7 +127,7 @@ def load(path: Path, inputs: str) -> SceneSurvey | None:
     if (kept := _open(path)) is None or kept[0]["inputs"] != inputs:
         return None
     plain, arrays = kept
-    failures = tuple(Failure(**{**f, "reason": Reason(f["reason"])}) for f in plain["failures"])
+    failures = tuple(map(Failure.of_record, plain["failures"]))
     return SceneSurvey(
         **{
             **plain,

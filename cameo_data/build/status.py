@@ -15,7 +15,7 @@ from cameo_data.io.work_folder import read_json
 from cameo_data.shards.index import read_index
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildStatus:
     """What a build's folder holds.
 
@@ -44,22 +44,46 @@ def build_status(root: Path) -> BuildStatus:
         DataError: its index is damaged.
     """
     folder = Folder(root)
-    quoted = path_word(root)
-    resume = f"cameo-data build-corr --manifest {path_word(folder.recipe)} --out {quoted}"
+    resume = f"cameo-data build-corr --manifest {path_word(folder.recipe)} --out {path_word(root)}"
     if folder.index.exists():
-        index = read_index(root)
-        total = len(index.shards)
-        if damage := finished.damage(folder, index):
-            done = total - sum(what.startswith("shards/") for what in damage)
-            return BuildStatus(root, "damaged", done, total, index.samples, index.counts, resume)
-        verify = f"cameo-data verify {quoted}"
-        return BuildStatus(root, "finished", total, total, index.samples, index.counts, verify)
+        return _finished(root, folder, resume)
     if not folder.identity.exists():
         raise ValueError(f"{root} holds no build; expected a folder that `build-corr --out` made")
     if not folder.plan.exists():
-        return BuildStatus(root, "surveying", 0, 0, None, None, resume)
+        return BuildStatus(
+            root=root,
+            state="surveying",
+            done=0,
+            total=0,
+            samples=None,
+            counts=None,
+            next_command=resume,
+        )
     recipe, tasks = load_plan(folder)
     done = sum(finished_record(folder, recipe, task, i) is not None for i, task in enumerate(tasks))
     counts = (read_json(folder.plan) or {}).get("counts")
     samples = sum(len(task.samples) for task in tasks)
-    return BuildStatus(root, "building", done, len(tasks), samples, counts, resume)
+    return BuildStatus(
+        root=root,
+        state="building",
+        done=done,
+        total=len(tasks),
+        samples=samples,
+        counts=counts,
+        next_command=resume,
+    )
+
+
+def _finished(root: Path, folder: Folder, resume: str) -> BuildStatus:
+    index = read_index(root)
+    total = len(index.shards)
+    damage = finished.damage(folder, index)
+    return BuildStatus(
+        root=root,
+        state="damaged" if damage else "finished",
+        done=total - sum(what.startswith("shards/") for what in damage),
+        total=total,
+        samples=index.samples,
+        counts=index.counts,
+        next_command=resume if damage else f"cameo-data verify {path_word(root)}",
+    )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cameo_data.build import matched, scene_survey
 from cameo_data.build.scene_survey import SceneSurvey
+from cameo_data.camera import hw_within
 from cameo_data.catalog import open_scene
 from cameo_data.correspondence import PreparedView, correspond_prepared, prepare
 from cameo_data.errors import DataError, Failure, Reason
@@ -136,7 +137,7 @@ class _Usable:
 
 
 def _reduced(recipe: Recipe, view: View, place: int) -> _Usable:
-    small = resize_view(view, _survey_hw(view.camera.hw))
+    small = resize_view(view, hw_within(view.camera.hw, SURVEY_SIDE))
     mask = small.mask if recipe.restrict_to_mask else None
     ext = view.encoded.ext if view.encoded else None
     prepared = prepare(small.depth, small.camera, mask)
@@ -161,11 +162,6 @@ def _refuse_size(
             expected=f"{common[0]}×{common[1]} like most frames of the scene",
             remedy="give --size to bring all to one size",
         )
-
-
-def _survey_hw(hw: tuple[int, int]) -> tuple[int, int]:
-    scale = min(1.0, SURVEY_SIDE / max(hw))
-    return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
 
 
 def _overlaps(
@@ -212,5 +208,16 @@ def _empty(scene_id: str, failure: Failure) -> SceneSurvey:
     none = np.zeros(0, np.int64)
     poses, overlap = np.zeros((0, 4, 4)), np.zeros((0, 0), np.float32)
     return SceneSurvey(
-        scene_id, "arbitrary", 0, (), none, poses, overlap, (), None, False, (failure,), ""
+        scene_id=scene_id,
+        unit="arbitrary",
+        found=0,
+        frame_ids=(),
+        position=none,
+        cam_from_world=poses,
+        overlap=overlap,
+        image_exts=(),
+        hw=None,
+        masked=False,
+        failures=(failure,),
+        inputs="",
     )

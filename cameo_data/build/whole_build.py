@@ -13,21 +13,20 @@ from cameo_data import __version__, commands
 from cameo_data.build import consistency, finished
 from cameo_data.build import plan as plans
 from cameo_data.build.folder import Folder, as_recorded, claimed, sweep
-from cameo_data.build.plan import Plan
-from cameo_data.build.result import BuildResult, TooManyFailures
+from cameo_data.build.plan import BuildPlan
+from cameo_data.build.result import BuildResult, too_many_failures
 from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.build.survey import SurveyJob, survey_scene
 from cameo_data.build.task import finished_record, load_plan, run_task
 from cameo_data.catalog import forget_sources, open_source, slug
-from cameo_data.errors import DataError, Failure, UsageError
+from cameo_data.errors import DataError, UsageError
 from cameo_data.executors import local
-from cameo_data.io.records import canonical_json
+from cameo_data.io.records import failure_lines
 from cameo_data.io.work_folder import write_bytes, write_json
 from cameo_data.recipe import Recipe
 from cameo_data.shards.index import write_index
 from cameo_data.shards.writer import ShardRecord
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from cameo_data.types import Progress
 
 # Reasons named for building a finished build again.
 MAX_REASONS = 5
@@ -76,6 +75,7 @@ def build(
     """
     _check(recipe, workers)
     root = Path(root)
+    local.refuse_unguarded_script()
     forget_sources()
     recipe = as_recorded(root, recipe)
     with claimed(root, recipe) as folder:
@@ -124,7 +124,7 @@ class _Run:
                 raise
             self.note(f"its input was not compared: {error}")
             return self._was_finished(before)
-        lines = _failure_lines(plan.failures)
+        lines = failure_lines(plan.failures)
         if before is not None:
             changed = finished.changes(self.folder, plan, surveys, lines)
             if whole and not changed:
@@ -132,11 +132,11 @@ class _Run:
             self._say_why(before, changed)
             if plan.allowance_exceeded:
                 self.note("the finished build was left as it is")
-                raise TooManyFailures(plan, None, self.recipe)
+                raise too_many_failures(plan, None, self.recipe)
             self.folder.index.unlink()
         write_bytes(self.folder.failures, lines)
         if plan.allowance_exceeded:
-            raise TooManyFailures(plan, self.folder.failures, self.recipe)
+            raise too_many_failures(plan, self.folder.failures, self.recipe)
         return self._make(plan, surveys)
 
     def _say_why(self, before: finished.Finished, changed: Sequence[str]) -> None:
@@ -151,7 +151,7 @@ class _Run:
             "what is affected is built again"
         )
 
-    def _make(self, plan: Plan, surveys: Sequence[SceneSurvey]) -> BuildResult:
+    def _make(self, plan: BuildPlan, surveys: Sequence[SceneSurvey]) -> BuildResult:
         recipe, folder = self.recipe, self.folder
         # tasks read it, and it may have been edited since a finished build wrote it
         write_bytes(folder.recipe, recipe.yaml().encode())
@@ -184,12 +184,18 @@ class _Run:
         if surveys and self.check and "check" not in counts:
             plan_tasks = load_plan(self.folder)[1]
             found = self._checked(counts, surveys)
-            plan = Plan(plan_tasks, {**counts, "check": found}, ())
+            plan = BuildPlan(plan_tasks, {**counts, "check": found}, ())
             return self._told(finish(self.folder.root, self.recipe, plan, len(plan_tasks)))
         index = before.index
         shards = len(index.shards)
         result = BuildResult(
-            self.folder.root, index.samples, shards, index.bytes, counts, made=0, kept=shards
+            root=self.folder.root,
+            samples=index.samples,
+            shards=shards,
+            bytes=index.bytes,
+            counts=counts,
+            made=0,
+            kept=shards,
         )
         return self._told(result)
 
@@ -199,7 +205,7 @@ class _Run:
         return replace(result, notes=tuple(self.notes), warnings=tuple(lines))
 
 
-def _with_check(plan: Plan, found: Mapping[str, Any] | None) -> Plan:
+def _with_check(plan: BuildPlan, found: Mapping[str, Any] | None) -> BuildPlan:
     return plan if found is None else replace(plan, counts={**plan.counts, "check": found})
 
 
@@ -223,7 +229,7 @@ def geometry_warnings(recipe: Recipe, found: Mapping[str, Any]) -> list[str]:
 
 def dry_run(
     recipe: Recipe, *, workers: int = 1, progress: Progress = _silent, check: bool = False
-) -> Plan:
+) -> BuildPlan:
     """The plan that a build would follow; every frame is read, nothing is written."""
     _check(recipe, workers)
     forget_sources()
@@ -236,7 +242,7 @@ def dry_run(
 
 def _survey_and_plan(
     recipe: Recipe, folder: Folder | None, workers: int, progress: Progress
-) -> tuple[Plan, list[SceneSurvey]]:
+) -> tuple[BuildPlan, list[SceneSurvey]]:
     source = open_source(recipe.source)
     scene_ids = source.scene_ids()
     threads = max(1, workers // max(1, len(scene_ids)))
@@ -262,7 +268,9 @@ def _cache(folder: Folder | None, scene_id: str) -> Path | None:
     return None if folder is None else folder.survey(slug(scene_id, 80))
 
 
-def _run_tasks(recipe: Recipe, folder: Folder, plan: Plan, workers: int, progress: Progress) -> int:
+def _run_tasks(
+    recipe: Recipe, folder: Folder, plan: BuildPlan, workers: int, progress: Progress
+) -> int:
     """Makes the shards that are not there yet; how many were."""
     todo = [
         index
@@ -285,7 +293,7 @@ def _run_tasks(recipe: Recipe, folder: Folder, plan: Plan, workers: int, progres
     return kept
 
 
-def finish(root: Path, recipe: Recipe, plan: Plan, kept: int = 0) -> BuildResult:
+def finish(root: Path, recipe: Recipe, plan: BuildPlan, kept: int = 0) -> BuildResult:
     """Writes the companions and, last, ``index.json``, once all tasks have run.
 
     Raises:
@@ -310,9 +318,11 @@ def finish(root: Path, recipe: Recipe, plan: Plan, kept: int = 0) -> BuildResult
     )
     made = len(records) - kept
     return BuildResult(
-        root, index_record.samples, len(records), index_record.bytes, plan.counts, made, kept
+        root=root,
+        samples=index_record.samples,
+        shards=len(records),
+        bytes=index_record.bytes,
+        counts=plan.counts,
+        made=made,
+        kept=kept,
     )
-
-
-def _failure_lines(failures: Sequence[Failure]) -> bytes:
-    return b"".join(canonical_json(failure.record()) + b"\n" for failure in failures)

@@ -10,11 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cameo_data import transforms
-
-FloatArray = NDArray[np.float64]
+from cameo_data.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from cameo_data.check.views import CheckedView, choose_by_pose, choose_places, r
 from cameo_data.errors import DataError, Failure
 from cameo_data.types import Scene
 
-Verdict = Literal["consistent", "inconsistent", "undecided"]
+SceneVerdict = Literal["consistent", "inconsistent", "undecided"]
 
 VIEWS, PAIRS = 16, 40
 # Fewest pairs that can convince.
@@ -25,7 +25,7 @@ LEAST_PAIRS = 3
 FEW_PAIRS = 6
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SceneCheck:
     """What was found of one scene.
 
@@ -39,7 +39,7 @@ class SceneCheck:
     """
 
     scene_id: str
-    verdict: Verdict
+    verdict: SceneVerdict
     views: int
     pairs: int
     figures: Figures | None
@@ -59,27 +59,34 @@ def check_scene(
     if base is None or len(matched) < min(LEAST_PAIRS, len(read) - 1) or not matched:
         few = f"{len(matched)} pairs of {len(read)} views share features"
         return SceneCheck(
-            scene.scene_id, "undecided", len(read), len(matched), None, (), (few,), tuple(failures)
+            scene_id=scene.scene_id,
+            verdict="undecided",
+            views=len(read),
+            pairs=len(matched),
+            figures=None,
+            mistakes=(),
+            complaints=(few,),
+            failures=tuple(failures),
         )
     found = search(context, base)
     before = found.before.figures
     complaints = found.before.complaints
-    verdict: Verdict = "consistent"
+    verdict: SceneVerdict = "consistent"
     if found.mistakes or complaints:
         verdict = "inconsistent"
     elif before.epipolar_px is None and before.tracks_px is None and before.depth_within is None:
         verdict = "undecided"
         complaints = ("neither features nor depth to compare",)
     return SceneCheck(
-        scene.scene_id,
-        verdict,
-        len(read),
-        len(matched),
-        before,
-        found.mistakes,
-        complaints,
-        tuple(failures),
-        found.partial,
+        scene_id=scene.scene_id,
+        verdict=verdict,
+        views=len(read),
+        pairs=len(matched),
+        figures=before,
+        mistakes=found.mistakes,
+        complaints=complaints,
+        failures=tuple(failures),
+        partial=found.partial,
     )
 
 

@@ -242,13 +242,13 @@ def _dense(
     ratio = np.array(views[b].rgb.shape[1::-1]) / np.array(small_hw[::-1])
     same = _colour_at(views[b].rgb, at[inside] * ratio)
     return Dense(
-        len(z),
-        depth_b is not None,
-        residual,
-        cycle,
-        np.abs(there - here).mean(1),
-        np.abs(same - here).mean(1),
-        np.stack([here.mean(1), there.mean(1)]),
+        queries=len(z),
+        has_other_depth=depth_b is not None,
+        residual=residual,
+        cycle_px=cycle,
+        colour=np.abs(there - here).mean(1),
+        in_place=np.abs(same - here).mean(1),
+        grey=np.stack([here.mean(1), there.mean(1)]),
     )
 
 

@@ -11,7 +11,7 @@ from cameo_data.check.fixes import MISTAKES, Fix, current_options, fix_of, named
 from cameo_data.check.judge import SceneCheck
 from cameo_data.check.states import Named
 from cameo_data.check.suspects import Suspect
-from cameo_data.errors import DataError, Failure
+from cameo_data.errors import DataError, Failure, plural
 from cameo_data.recipe import SourceRecipe
 from cameo_data.sources import Source
 from cameo_data.sources.common.subset import unwrapped
@@ -92,7 +92,7 @@ class Report:
     def lines(self) -> list[str]:
         """For people."""
         part = f", {len(self.checks)} of them looked at" if len(self.checks) < self.scenes else ""
-        scenes = f"{self.scenes} scene{'' if self.scenes == 1 else 's'}"
+        scenes = plural(self.scenes, "scene")
         out = [f"{self.source.dataset} (format {self.recipe.name}): {scenes}{part}"]
         for check in self.checks:
             out += ["", *self._scene_lines(check)]
@@ -106,8 +106,8 @@ class Report:
         return out
 
     def _scene_lines(self, check: SceneCheck) -> Iterator[str]:
-        pairs = "pair" if check.pairs == 1 else "pairs"
-        yield f"{check.scene_id}: {check.verdict} ({check.views} views, {check.pairs} {pairs})"
+        pairs = plural(check.pairs, "pair")
+        yield f"{check.scene_id}: {check.verdict} ({check.views} views, {pairs})"
         if check.figures is not None:
             yield from (f"  {line}" for line in _figure_lines(check.figures))
         for complaint in check.complaints:

@@ -16,7 +16,7 @@ from cameo_data.check import score
 from cameo_data.check.figures import MOST_EPIPOLAR
 from cameo_data.check.judgement import judge, measured_pairs
 from cameo_data.check.measure import Reading
-from cameo_data.check.states import Found, Named, State
+from cameo_data.check.states import Named, SearchResult, State
 from cameo_data.check.suspects import (
     CAMERA_SUSPECTS,
     COLOUR_SUSPECTS,
@@ -42,16 +42,16 @@ LEAST_TRIED = 6
 AS_GOOD = 0.3
 
 
-def search(context: Context, base: Reading) -> Found:
+def search(context: Context, base: Reading) -> SearchResult:
     """The mistakes in a reading, as far as the suspects explain it."""
     start = State(base, score.pair_scores(measured_pairs(context, base)), judge(context, base))
     searcher = _Searcher(context, start.scores)
     best = searcher.explanation(start)
     if best is not None:
         best = searcher.refined(best)
-        return Found(start.judgement, best.mistakes)
+        return SearchResult(start.judgement, best.mistakes)
     partial = () if start.judgement.good else searcher.partial(start)
-    return Found(start.judgement, (), partial)
+    return SearchResult(start.judgement, (), partial)
 
 
 class _Searcher:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from cameo_data.check.figures import Figures
 from cameo_data.check.judgement import Judgement
 from cameo_data.check.measure import Reading
 from cameo_data.check.score import Gain
 from cameo_data.check.suspects import Suspect
+from cameo_data.check.suspects.base import Evidence
 from cameo_data.types import FloatArray
 
 # A reading with more mistakes undone must be this much better to be preferred.
@@ -26,7 +26,7 @@ class Named:
     """
 
     suspect: Suspect
-    values: dict[str, Any]
+    values: Evidence
     gain: Gain
     after: Figures
 
@@ -56,7 +56,7 @@ class State:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class SearchResult:
     """What a search found.
 
     Attributes:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cameo_data.camera import hw_within
 from cameo_data.errors import DataError, Failure
 from cameo_data.frames import read_image, read_view, resize_view
 from cameo_data.io import boundary
@@ -110,7 +111,7 @@ def _read(scene: Scene, frame: Frame, place: int) -> CheckedView:
     else:
         view = read_view(frame, dataset=scene.dataset, scene_id=scene.scene_id)
         rgb = view.image
-        reduced = resize_view(view, _hw_within(view.camera.hw, DENSE_SIDE))
+        reduced = resize_view(view, hw_within(view.camera.hw, DENSE_SIDE))
         small, depth = reduced.image, reduced.depth
     xy, descriptors = features(rgb)
     return CheckedView(frame, place, small, depth, xy, descriptors)
@@ -129,13 +130,8 @@ def read_depth_again(scene: Scene, view: CheckedView, frame: Frame) -> DepthMap 
         return None
 
 
-def _hw_within(hw: tuple[int, int], side: int) -> tuple[int, int]:
-    scale = min(1.0, side / max(hw))
-    return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
-
-
 def _shrunk(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    h, w = _hw_within((rgb.shape[0], rgb.shape[1]), side)
+    h, w = hw_within((rgb.shape[0], rgb.shape[1]), side)
     if (h, w) == rgb.shape[:2]:
         return rgb
     return np.asarray(cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA), np.uint8)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from cameo_data import recipe as recipes
-from cameo_data.build import BuildResult, TooManyFailures, build, consistency, dry_run
+from cameo_data.build import BuildResult, build, consistency, dry_run
 from cameo_data.build.whole_build import geometry_warnings
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
+from cameo_data.cli.model_flags import model_flags
 from cameo_data.commands import path_word
+from cameo_data.errors import TooManyFailures, plural
 from cameo_data.executors.local import default_workers
 from cameo_data.io import yaml_files
 from cameo_data.recipe import Recipe
-
-F = TypeVar("F", bound=Callable[..., Any])
+from cameo_data.types import Progress
 
 EPILOG = """
 \b
@@ -35,16 +36,8 @@ changed. Frames that cannot be used are left out, counted, and written to failur
 """
 
 
-def _flag(name: str, field: str, help: str, **kwargs: Any) -> Callable[[F], F]:
-    """A flag that sets a key of the recipe; the recipe's default, its file and its checks hold."""
-    default = Recipe.model_fields[field].default
-    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-    note = "" if shown in (None, False) else f"  [default: {shown}]"
-    return click.option(f"--{name}", field, default=None, help=f"{help}{note}", **kwargs)
-
-
-def _choice(field: str) -> click.Choice[str]:
-    return click.Choice(Recipe.model_json_schema()["properties"][field]["enum"])
+# flags that are repeated are called by the singular
+FLAG_NAMES = {"rotation_bins": "rotation-bin", "strides": "stride"}
 
 
 @click.command("build-corr", cls=Command, epilog=EPILOG)
@@ -59,61 +52,7 @@ def _choice(field: str) -> click.Choice[str]:
 @common.source_options
 @common.subset_options
 @common.depth_options
-@_flag("views", "views", "Views per sample.", type=int)
-@_flag("strategy", "strategy", "How views are chosen.", type=_choice("strategy"))
-@_flag(
-    "min-overlap",
-    "min_overlap",
-    "Least share of VISIBLE, both ways, between a view and another of its group.",
-    type=float,
-)
-@_flag(
-    "groups-per-scene",
-    "groups_per_scene",
-    "Samples per scene.  [default: as many as use every frame that overlaps with others]",
-    type=int,
-)
-@_flag(
-    "max-frame-gap",
-    "max_frame_gap",
-    "Largest gap for --strategy video, in candidate frames.",
-    type=int,
-)
-@_flag(
-    "rotation-bin",
-    "rotation_bins",
-    "Edges in degrees of --strategy balanced; repeat it.",
-    type=float,
-    multiple=True,
-)
-@_flag("frame-step", "frame_step", "Every n-th frame is a candidate.", type=int)
-@_flag("max-frames", "max_frames", "Most candidates per scene, spread evenly.", type=int)
-@_flag("stride", "strides", "Query grids to store; repeat it.", type=int, multiple=True)
-@_flag("corr", "corr", "Which correspondences are stored.", type=_choice("corr"))
-@_flag(
-    "size",
-    "size",
-    "Resize and centre-crop to 512 or 640x480 (width x height).  [default: as the files are]",
-)
-@_flag(
-    "image-format",
-    "image_format",
-    "Format of images that cannot be kept byte for byte.",
-    type=_choice("image_format"),
-)
-@_flag("image-quality", "image_quality", "Quality of jpg and webp images, 1 to 100.", type=int)
-@_flag(
-    "restrict-to-mask/--no-restrict-to-mask",
-    "restrict_to_mask",
-    "Match only the foreground, where the source has masks.",
-)
-@_flag("seed", "seed", "Seed of all random choices.", type=int)
-@_flag("samples-per-shard", "samples_per_shard", "Samples in one tar.", type=int)
-@_flag(
-    "max-failures",
-    "max_failures",
-    "Failures allowed: a number (5) or a share of the frames found (10%).",
-)
+@model_flags(Recipe, names=FLAG_NAMES, without=("source",))
 @click.option(
     "--workers", type=click.IntRange(1), help="Processes.  [default: one per processor core]"
 )
@@ -201,7 +140,7 @@ def _build(
     recipe: Recipe,
     out: Path,
     workers: int,
-    progress: common.Progress,
+    progress: Progress,
     check: bool,
     as_json: bool,
 ) -> BuildResult:
@@ -258,7 +197,7 @@ def _chosen(recipe: Recipe, counts: Mapping[str, Any]) -> list[str]:
     if recipe.size is not None:
         lines.append(f"images: resized to {recipe.size}")
     if left_out := counts["frames"]["left_out"]:
-        lines.append(f"left out: {common.plural(left_out, 'frame')}; {_why_left_out(recipe)}")
+        lines.append(f"left out: {plural(left_out, 'frame')}; {_why_left_out(recipe)}")
     return lines
 
 
@@ -272,7 +211,7 @@ def _why_left_out(recipe: Recipe) -> str:
 
 
 def _size(samples: int, shards: int) -> str:
-    return f"{common.plural(samples, 'sample')} in {common.plural(shards, 'shard')}"
+    return f"{plural(samples, 'sample')} in {plural(shards, 'shard')}"
 
 
 def count_lines(counts: Mapping[str, Any]) -> list[str]:

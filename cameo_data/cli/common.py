@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from tqdm import tqdm
 
-from cameo_data.errors import DataError, UsageError
+from cameo_data.errors import DataError, UsageError, plural
 from cameo_data.io import os_errors
 from cameo_data.io.yaml_files import parse_option
 
 if TYPE_CHECKING:
     from cameo_data.recipe import SourceRecipe
+    from cameo_data.types import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
-Progress = Callable[[str, int, int], None]  # stage, done, total
 
 
 class ExitCode(IntEnum):
@@ -147,7 +147,7 @@ def source_options(command: F) -> F:
         multiple=True,
         metavar="KEY=VALUE",
         callback=parse_options,
-        help="An option of the format; may be given several times. See `cameo-data sources`.",
+        help=f"{_of_source('options')} Repeat the flag.",
     )(command)
 
 
@@ -155,13 +155,8 @@ def subset_options(command: F) -> F:
     """``--scenes``, ``--limit`` and ``--split``: which scenes; see ``source_values``."""
     for option in (
         click.option("--split", help="Only this split, of formats that have splits."),
-        click.option("--limit", type=click.IntRange(1), help="Only the first N scenes."),
-        click.option(
-            "--scenes",
-            multiple=True,
-            metavar="GLOB",
-            help="Only scenes called like this (`*` stands for anything); may be repeated.",
-        ),
+        click.option("--limit", type=click.IntRange(1), metavar="N", help=_of_source("limit")),
+        click.option("--scenes", multiple=True, metavar="GLOB", help=_of_source("scenes")),
     ):
         command = option(command)
     return command
@@ -174,18 +169,25 @@ def depth_options(command: F) -> F:
             "--depth-confidence",
             type=click.FloatRange(0, 1),
             metavar="C",
-            help="Least confidence of a pixel taken from --depth.",
+            help=_of_source("depth_confidence"),
         ),
         click.option(
             "--depth",
             "depth",
             type=click.Path(path_type=Path),
             metavar="D",
-            help="Depth that `cameo-data depth` wrote, instead of the dataset's own.",
+            help=_of_source("depth"),
         ),
     ):
         command = option(command)
     return command
+
+
+def _of_source(key: str) -> str | None:
+    """The description of a key of a recipe's ``source``."""
+    from cameo_data.recipe import SourceRecipe
+
+    return SourceRecipe.model_fields[key].description
 
 
 def depth_values(depth: Path | None, confidence: float | None) -> dict[str, Any]:
@@ -246,7 +248,16 @@ def chosen_scenes(command: Callable[..., Any]) -> Callable[..., Any]:
         depth_confidence: float | None,
         **others: Any,
     ) -> Any:
-        chosen = Chosen(source, root, options, scenes, limit, split, depth, depth_confidence)
+        chosen = Chosen(
+            source=source,
+            root=root,
+            options=options,
+            scenes=scenes,
+            limit=limit,
+            split=split,
+            depth=depth,
+            depth_confidence=depth_confidence,
+        )
         return command(chosen, **others)
 
     with_flags = source_options(subset_options(depth_options(with_chosen)))
@@ -372,11 +383,6 @@ def unused_line(what: str, count: int, examples: Sequence[str]) -> str:
     """A kind of files that no frame uses, with some names."""
     names = f" ({', '.join(examples)})" if examples else ""
     return f"not used ({count}): {what}{names}"
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 shard``, ``2 shards``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -103,11 +103,12 @@ def _run(step: list[str], as_json: bool) -> Any:
     """
     from cameo_data.cli import main
 
+    shared = ["--traceback"] if click.get_current_context().find_root().params["traceback"] else []
     said = io.StringIO()
     capture = contextlib.redirect_stdout(said) if as_json else contextlib.nullcontext()
     with capture:
         code = main.main(
-            [*step, *(["--json"] if as_json else [])], "cameo-data", standalone_mode=False
+            [*shared, *step, *(["--json"] if as_json else [])], "cameo-data", standalone_mode=False
         )
     if code:
         raise click.exceptions.Exit(ExitCode(code))

@@ -13,8 +13,9 @@ from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 from cameo_data.depth import computation
+from cameo_data.errors import TooManyFailures, plural
 from cameo_data.executors.local import default_workers
-from cameo_data.recipe import SourceRecipe, source_recipe
+from cameo_data.recipe import Recipe, SourceRecipe, source_recipe
 
 EPILOG = """
 \b
@@ -65,7 +66,7 @@ def _list_methods(ctx: click.Context, _parameter: click.Parameter, value: bool) 
     "--max-failures",
     default="10%",
     show_default=True,
-    help="Failures allowed: a number (5) or a share of the frames found (10%).",
+    help=Recipe.model_fields["max_failures"].description,
 )
 @click.option(
     "--workers",
@@ -125,7 +126,7 @@ def command(
                 max_failures=allowance,
                 progress=progress,
             )
-        except computation.TooManyDepthFailures as error:
+        except TooManyFailures as error:
             if as_json:
                 common.echo_json({"finished": False, "out": str(out), "counts": dict(error.counts)})
             raise
@@ -153,10 +154,10 @@ def _record(result: computation.DepthResult) -> dict[str, Any]:
 def _lines(result: computation.DepthResult, source: SourceRecipe) -> list[str]:
     counts, share = result.counts, result.known_share
     some = result.kept and result.made
-    kept = f", {common.plural(result.kept, 'scene')} from before" if some else ""
+    kept = f", {plural(result.kept, 'scene')} from before" if some else ""
     done = "was finished already: " if not result.made else ""
     lines = [
-        f"{result.root}: {done}depth of {common.plural(counts['frames']['used'], 'frame')} by "
+        f"{result.root}: {done}depth of {plural(counts['frames']['used'], 'frame')} by "
         f"{result.method}{kept}; on average {100 * (share or 0):.0f} % of the pixels known"
     ]
     for what in ("scenes", "frames"):
@@ -180,6 +181,6 @@ def _say_plan(out: Path, method: str, plan: dict[str, Any], as_json: bool) -> No
     kept = f" ({plan['frames_kept']} are there already)" if plan["frames_kept"] else ""
     lost = f"; {len(failures)} cannot be used, first: {failures[0]['message']}" if failures else ""
     click.echo(
-        f"would write depth of {common.plural(plan['frames'], 'frame')} of "
-        f"{common.plural(plan['scenes'], 'scene')} by {method} to {out}{kept}{lost}"
+        f"would write depth of {plural(plan['frames'], 'frame')} of "
+        f"{plural(plan['scenes'], 'scene')} by {method} to {out}{kept}{lost}"
     )

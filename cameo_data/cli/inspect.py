@@ -12,6 +12,7 @@ from cameo_data import commands
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
+from cameo_data.errors import plural
 
 if TYPE_CHECKING:
     from cameo_data.errors import Failure
@@ -74,7 +75,7 @@ def command(
 def _text(title: str, found: Overview, recipe: SourceRecipe) -> str:
     about = "" if found.complete else "about "
     looked = "" if found.complete else f"; {len(found.rows)} scenes looked into"
-    scenes, frames = common.plural(found.scenes, "scene"), found.estimated_frames
+    scenes, frames = plural(found.scenes, "scene"), found.estimated_frames
     lines = [f"{title}: {scenes}, {about}{frames} frames{looked}", ""]
     header = (
         "scene",
@@ -128,10 +129,7 @@ def _alike(failures: Sequence[Failure]) -> list[tuple[str, int]]:
 
 def _totals(record: dict[str, Any], recipe: SourceRecipe) -> list[str]:
     lines = []
-    sizes = [
-        f"{s['hw'][1]}×{s['hw'][0]} ({common.plural(s['frames'], 'frame')})"
-        for s in record["sizes"]
-    ]
+    sizes = [f"{s['hw'][1]}×{s['hw'][0]} ({plural(s['frames'], 'frame')})" for s in record["sizes"]]
     if sizes:
         lines.append(f"sizes: {', '.join(sizes[:4])}{' …' if sizes[4:] else ''}")
     if (turned := record["largest_rotation_deg"]) is not None:
@@ -143,7 +141,7 @@ def _totals(record: dict[str, Any], recipe: SourceRecipe) -> list[str]:
         pixels = "" if known is None else f"; {100 * known:.0f} % of the pixels read"
         lines.append(f"depth: {100 * share:.0f} % of the frames{pixels}")
         if sparse := record["scenes_with_sparse_matches"]:
-            scenes = common.plural(sparse, "scene")
+            scenes = plural(sparse, "scene")
             lines.append(
                 f"{scenes} with sparse matches, which a build stores in place of dense ones"
             )

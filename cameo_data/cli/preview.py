@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from cameo_data.cli.command import Command
-from cameo_data.cli.common import echo_json, errors_in_one_line, json_option, progress
+from cameo_data.cli.common import echo_json, json_option, progress
+from cameo_data.errors import plural
 
 EXAMPLE = """
 \b
@@ -50,10 +51,9 @@ def command(
     colour difference, verdicts and confidence. The page needs nothing but itself.
     """
     from cameo_data.report import agreement, build_page
-    from cameo_data.report.reading import counted
 
     out = out or build_dir / "preview.html"
-    with errors_in_one_line(), progress(quiet=as_json) as report_progress:
+    with progress(quiet=as_json) as report_progress:
         if dry_run:
             keys = build_page.choose_keys(build_dir, samples, seed, report_progress)
         else:
@@ -62,7 +62,7 @@ def command(
         if as_json:
             echo_json({"page": str(out), "dry_run": True, "groups": keys})
         else:
-            click.echo(f"would show {counted(len(keys), 'group')} in {out}: {', '.join(keys)}")
+            click.echo(f"would show {plural(len(keys), 'group')} in {out}: {', '.join(keys)}")
         return
     size = out.stat().st_size
     doubt = agreement.doubt(page.agreement)
@@ -79,7 +79,7 @@ def command(
         )
         return
     left_out = f", {page.groups_left_out} left out for its size" if page.groups_left_out else ""
-    groups, pairs = counted(page.groups, "group"), counted(page.pairs, "pair")
+    groups, pairs = plural(page.groups, "group"), plural(page.pairs, "pair")
     click.echo(f"{groups} and {pairs} of views{left_out} ({size / 1e6:.1f} MB)")
     if doubt is not None:
         click.echo(doubt)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cameo_data.cli.command import Command
-from cameo_data.cli.common import echo_json, errors_in_one_line, json_option, progress
+from cameo_data.cli.common import echo_json, json_option, progress
 
 EXAMPLE = """
 \b
@@ -50,20 +50,19 @@ def command(
     from cameo_data.report import agreement, plots, reading, selection, summary, text
     from cameo_data.shards.reader import ShardReader
 
-    with errors_in_one_line():
-        if out is not None:
-            plots.format_of(out)
-        with progress(quiet=as_json) as report_progress:
-            reader = ShardReader(build_dir)
-            frames = reading.frame_count(reader)
-            build, largest = reading.read_numbers(reader, report_progress)
-            chosen = selection.groups(largest, colours, seed)
-            samples = reading.chosen_samples(reader, chosen, "colours", report_progress)
-            bins = agreement.by_rotation(samples, summary.ROTATION_BINS_DEG) if chosen else []
-        written = out is not None and not dry_run
-        if out is not None and written:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            plots.save(out, build, frames, reader.index.name)
+    if out is not None:
+        plots.format_of(out)
+    with progress(quiet=as_json) as report_progress:
+        reader = ShardReader(build_dir)
+        frames = reading.frame_count(reader)
+        build, largest = reading.read_numbers(reader, report_progress)
+        chosen = selection.groups(largest, colours, seed)
+        samples = reading.chosen_samples(reader, chosen, "colours", report_progress)
+        bins = agreement.by_rotation(samples, summary.ROTATION_BINS_DEG) if chosen else []
+    written = out is not None and not dry_run
+    if out is not None and written:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        plots.save(out, build, frames, reader.index.name)
     doubt = agreement.doubt(sum(bins, agreement.Agreement()))
     if as_json:
         record: dict[str, Any] = {

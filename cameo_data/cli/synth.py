@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import echo_json, json_option, progress
+from cameo_data.io import parsing
 
 EXAMPLE = """
 \b
@@ -22,13 +22,10 @@ Example, then shards of it:
 
 def _parse_size(_ctx: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
     """(height, width) of ``512`` or ``640x480`` (width by height, as in ``build-corr --size``)."""
-    match = re.fullmatch(r"(\d+)(?:[x×](\d+))?", value)
-    if match is None:
-        raise click.BadParameter(f"{value!r}; expected 256 or 320x240 (width x height)")
-    hw = int(match[2] or match[1]), int(match[1])
-    if not all(16 <= side <= 4096 for side in hw):
-        raise click.BadParameter(f"{value!r}; expected sides of 16 to 4096 pixels")
-    return hw
+    try:
+        return parsing.parse_hw(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r}; {error}") from None
 
 
 @click.command(cls=Command, epilog=EXAMPLE)

@@ -9,6 +9,7 @@ import click
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
+from cameo_data.errors import plural
 
 
 def _parse_groups(_ctx: click.Context, _parameter: click.Parameter, value: str) -> int | None:
@@ -56,16 +57,14 @@ def command(build: Path, groups: int | None, seed: int, as_json: bool) -> None:
         for note in report.notes:
             click.echo(f"{report.build}: {note}")
         if report.ok:
-            shards = common.plural(report.shards, "shard")
-            samples = common.plural(report.samples, "sample")
-            checked = common.plural(report.groups, "sample")
+            shards = plural(report.shards, "shard")
+            samples = plural(report.samples, "sample")
+            checked = plural(report.groups, "sample")
             click.echo(
                 f"{report.build}: {shards}, {samples}, {report.bytes / 1e6:.1f} MB as written; "
                 f"matches of {checked} derived again, identical. Index {report.index_sha256}"
             )
         else:
-            click.echo(
-                f"{report.build}: {common.plural(len(report.problems), 'problem')}", err=True
-            )
+            click.echo(f"{report.build}: {plural(len(report.problems), 'problem')}", err=True)
     if not report.ok:
         raise click.exceptions.Exit(ExitCode.FAILED)

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
+from cameo_data.types import Verdict
+
 # Margin of zeros: stencils reach three pixels beyond the four around a landing place.
 PAD = 3
 
@@ -71,7 +73,13 @@ FAR_CONFIDENCE = 0.25
 UNMEASURED_NOISE = 0.02
 UNMEASURED_CONFIDENCE = 0.5
 
-NO_DEPTH, BEHIND, OUTSIDE, UNKNOWN, OCCLUDED, VISIBLE = 0, 1, 2, 3, 4, 5
+# Compiled code takes plain integers.
+NO_DEPTH = int(Verdict.NO_DEPTH)
+BEHIND = int(Verdict.BEHIND)
+OUTSIDE = int(Verdict.OUTSIDE)
+UNKNOWN = int(Verdict.UNKNOWN)
+OCCLUDED = int(Verdict.OCCLUDED)
+VISIBLE = int(Verdict.VISIBLE)
 # Of a pixel around the landing place: what it shows, compared with the point
 EMPTY, AGREES, NEARER, FAR_NEARER, FARTHER, VAGUE, MAYBE_NEARER = 0, 1, 2, 3, 4, 5, 6
 # Of a cell between four pixels

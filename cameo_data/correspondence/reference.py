@@ -38,14 +38,13 @@ from cameo_data.correspondence.kernel import (
     UNMEASURED_NOISE,
     UNSEEN_SLOPE,
 )
-from cameo_data.types import Camera, Correspondence, Verdict
+from cameo_data.types import Camera, Correspondence, FloatArray, Verdict
 
-FloatArray = NDArray[np.float64]
 CORNERS = ((0, 0), (1, 0), (0, 1), (1, 1))  # (x, y) of the four pixels around a place
 
 
 @dataclass(frozen=True)
-class Surface:
+class LocalSurface:
     """Inverse depth as a quadratic around a pixel, without the mixed term."""
 
     value: float
@@ -141,14 +140,14 @@ class InverseDepth:
         """The step in inverse depth at inverse depth ``w``."""
         return self.steps[0] + self.steps[1] * w * w
 
-    def surface(self, x: int, y: int) -> Surface:
+    def surface(self, x: int, y: int) -> LocalSurface:
         """The surface through pixel (x, y)."""
         fits = [
             _axis([self(x + i * dx, y + i * dy) for i in range(-2, 3)])
             for dx, dy in ((1, 0), (0, 1))
         ]
         value = self(x, y)
-        return Surface(
+        return LocalSurface(
             value,
             (fits[0][0], fits[1][0]),
             (0.5 * fits[0][1], 0.5 * fits[1][1]),
@@ -202,7 +201,7 @@ class InverseDepth:
         bend_y = (1 - fx) * bend[2] + fx * bend[3]
         return linear - 0.25 * (fx * (1 - fx) * bend_x + fy * (1 - fy) * bend_y)
 
-    def lookup(self, x: float, y: float) -> tuple[float, float, Surface | None]:
+    def lookup(self, x: float, y: float) -> tuple[float, float, LocalSurface | None]:
         """(value, share, surface) at pixel (x, y) of what most of the four pixels around see."""
         column, row = math.floor(x - 0.5), math.floor(y - 0.5)
         fx, fy = x - 0.5 - column, y - 0.5 - row
@@ -315,7 +314,7 @@ class Pair:
             return np.full(3, np.nan)
         return np.array([*(K1 @ p_cam / p_cam[2])[:2], 1 / p_cam[2]])
 
-    def plane(self, x: float, y: float, surface: Surface) -> FloatArray:
+    def plane(self, x: float, y: float, surface: LocalSurface) -> FloatArray:
         """n with n · p = 1 on the tangent plane, p in camera 0."""
         gx, gy = surface.slope
         linear = np.array([gx, gy, surface.value - gx * x - gy * y])
@@ -466,7 +465,7 @@ def _query(
         else:
             found = pair.one.lookup(u, v)[2]
             assert found is not None
-            surface = Surface(w0, found.slope, found.half_second, found.doubt)
+            surface = LocalSurface(w0, found.slope, found.half_second, found.doubt)
         verdict, confidence = _judge(pair, column, row, fx, fy, w0, w1, u, v, surface)
     elif abs(seen - w1) <= same:
         verdict, confidence = Verdict.VISIBLE, UNMEASURED_CONFIDENCE if pair.loose else 1.0
@@ -491,7 +490,7 @@ def _judge(
     w1: float,
     u: float,
     v: float,
-    surface0: Surface,
+    surface0: LocalSurface,
 ) -> tuple[Verdict, float]:
     """The rules for a landing place whose four pixels may see different surfaces."""
     weight = {(i, j): (fx if i else 1 - fx) * (fy if j else 1 - fy) for i, j in CORNERS}
@@ -532,7 +531,7 @@ def _judge(
                 if abs(pixel[c] - on_plane) <= same:
                     agreeing.add(c)
                     nearer.discard(c)
-                    surface[c] = Surface(pixel[c], tilt, (0.0, 0.0), 0.0)
+                    surface[c] = LocalSurface(pixel[c], tilt, (0.0, 0.0), 0.0)
     if not known and pair.two.sparse:
         ring = [(i, j) for j in range(-1, 3) for i in range(-1, 3)]
         return _from_afar(pair.two, column, row, fx, fy, w1, same, ring)
@@ -604,7 +603,7 @@ def _coverage(
     fx: float,
     fy: float,
     a: tuple[int, int],
-    surface: Surface,
+    surface: LocalSurface,
     n: tuple[int, int],
 ) -> float:
     """Share of a place's surroundings that a nearer surface covers."""

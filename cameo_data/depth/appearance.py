@@ -25,7 +25,7 @@ ROW = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class SmoothedView:
     """Another view: its smoothed picture, and what it is sure of.
 
     Attributes:
@@ -39,11 +39,11 @@ class View:
     w: NDArray[np.float32]
 
 
-def view(own: Camera, camera: Camera, image: NDArray[np.uint8], sure: DepthMap) -> View:
+def view(own: Camera, camera: Camera, image: NDArray[np.uint8], sure: DepthMap) -> SmoothedView:
     """A view to hold planes of the view ``own`` against."""
     A, b = sweep.epipolar(own, camera)
     w = np.where(sure.valid, 1 / np.where(sure.valid, sure.z, 1), 0)
-    return View(A, b, smoothed(image), w.astype(np.float32))
+    return SmoothedView(A, b, smoothed(image), w.astype(np.float32))
 
 
 def smoothed(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -52,7 +52,10 @@ def smoothed(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def share_different(
-    pixels: NDArray[np.int64], w: FloatArray, picture: NDArray[np.float32], views: Sequence[View]
+    pixels: NDArray[np.int64],
+    w: FloatArray,
+    picture: NDArray[np.float32],
+    views: Sequence[SmoothedView],
 ) -> float:
     """Share of the pixels that look different where they are seen, over all views; 1 if nowhere."""
     seen = bad = 0
@@ -67,7 +70,7 @@ def same_colour(
     pixels: NDArray[np.int64],
     w: FloatArray,
     picture: NDArray[np.float32],
-    views: Sequence[View],
+    views: Sequence[SmoothedView],
     needed: int,
 ) -> Mask:
     """(N,) whether enough views show the same there, and no more of them look through it."""
@@ -91,7 +94,7 @@ class Look:
 
 
 def look(
-    pixels: NDArray[np.int64], w: FloatArray, picture: NDArray[np.float32], other: View
+    pixels: NDArray[np.int64], w: FloatArray, picture: NDArray[np.float32], other: SmoothedView
 ) -> Look:
     """(N, 2) pixels, row and column, of the smoothed ``picture`` at inverse depths w (N,)."""
     homogeneous = np.stack([pixels[:, 1] + 0.5, pixels[:, 0] + 0.5, np.ones(len(pixels))], 1)

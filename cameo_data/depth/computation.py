@@ -16,20 +16,18 @@ from cameo_data.catalog import forget_sources, open_source
 from cameo_data.depth import method_spec, task
 from cameo_data.depth.method import MethodOptions
 from cameo_data.depth.task import DepthJob, SceneState
-from cameo_data.errors import DataError, Failure, UsageError
+from cameo_data.errors import DataError, Failure, TooManyFailures, UsageError
 from cameo_data.executors import local
-from cameo_data.io.records import canonical_json
+from cameo_data.io.records import failure_lines
 from cameo_data.io.work_folder import read_bytes_or_none, read_json, write_bytes
 from cameo_data.recipe import SourceRecipe, allowance, allowed, spelled_as
 from cameo_data.sources.attached_depth import folder as folders
 from cameo_data.sources.attached_depth.folder import (
     DepthFolder,
     DepthIndex,
-    FailureEntry,
     SceneEntry,
 )
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from cameo_data.types import Progress
 
 # Scenes whose work is shared out together: enough to keep all processes busy, few enough that what
 # is kept on disk between the steps stays small.
@@ -62,29 +60,6 @@ class DepthResult:
         return int(self.counts["failures"]["total"])
 
 
-class TooManyDepthFailures(ValueError):
-    """More failed than is allowed, or nothing is left; the message says what to do.
-
-    Attributes:
-        counts: as of ``DepthResult``.
-    """
-
-    def __init__(self, counts: Mapping[str, Any], failures: Sequence[Failure], path: Path) -> None:
-        self.counts = counts
-        by_reason = counts["failures"]["by_reason"]
-        reasons = ", ".join(f"{n} {reason}" for reason, n in by_reason.items())
-        most = max(by_reason, key=by_reason.get, default=None)
-        shown = next((f for f in failures if f.reason.value == most), None)
-        first = "the dataset is empty" if shown is None else f"first: {shown.message}"
-        frames = counts["frames"]
-        super().__init__(
-            f"{len(failures)} failure{'' if len(failures) == 1 else 's'} ({reasons or 'none'}), "
-            f"{counts['failures']['allowed']} allowed, depth for {frames['used']} of "
-            f"{frames['found']} frames; {first}; all in {path}; "
-            "repair the data or raise --max-failures, and run again"
-        )
-
-
 def method_options(name: str, values: Mapping[str, Any]) -> MethodOptions:
     """The checked options of a method.
 
@@ -112,11 +87,12 @@ def estimate(
 
     Raises:
         UsageError: unknown method or option.
-        TooManyDepthFailures: more failures than allowed, or not one depth map.
+        TooManyFailures: more failures than allowed, or not one depth map.
         ValueError: the folder holds something else or is in use.
         DataError: the dataset as a whole cannot be read.
         OSError: the folder cannot be written.
     """
+    local.refuse_unguarded_script()
     forget_sources()
     source = as_recorded(root, source)
     resolved = method_options(method, options)
@@ -140,9 +116,10 @@ def estimate(
         entries = [folders.read_scene(root, task.scene_name(scene_id)) for scene_id in scene_ids]
         failures = [*opened.failures, *_failures(entries)]
         counts = _counts(entries, opened.failures, failures, max_failures)
-        write_bytes(folder.failures, _failure_lines(failures))
+        write_bytes(folder.failures, failure_lines(failures))
         if len(failures) > counts["failures"]["allowed"] or not counts["frames"]["used"]:
-            raise TooManyDepthFailures(counts, failures, folder.failures)
+            left = f"depth for {counts['frames']['used']} of {counts['frames']['found']} frames"
+            raise TooManyFailures(counts, failures, left=left, written=folder.failures)
         _write_index(folder, identity, counts, entries)
         kept = sum(state.finished for state in states)
         return DepthResult(root, method, counts, len(states) - kept, kept, _known_share(entries))
@@ -162,14 +139,10 @@ def _finished(
         return None
     entries = [folders.read_scene(job.root, index.scenes[scene_id]) for scene_id in scene_ids]
     failures = [*listing, *_failures(entries)]
-    if read_bytes_or_none(folder.failures) != _failure_lines(failures):
+    if read_bytes_or_none(folder.failures) != failure_lines(failures):
         return None
     share = _known_share(entries)
     return DepthResult(job.root, job.method, index.counts, 0, len(entries), share)
-
-
-def _failure_lines(failures: Sequence[Failure]) -> bytes:
-    return b"".join(canonical_json(failure.record()) + b"\n" for failure in failures)
 
 
 def as_recorded(root: Path, source: SourceRecipe) -> SourceRecipe:
@@ -262,11 +235,7 @@ def _described(item: str | tuple[str, int]) -> str:
 
 
 def _failures(entries: Sequence[SceneEntry]) -> list[Failure]:
-    return [Failure(**_plain(entry)) for scene in entries for entry in scene.failures]
-
-
-def _plain(entry: FailureEntry) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in FailureEntry.model_fields}
+    return [failure for scene in entries for failure in scene.failures]
 
 
 def _counts(

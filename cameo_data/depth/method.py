@@ -63,7 +63,8 @@ class DepthScene:
     def camera(self, number: int) -> Camera:
         """The frame's camera, at the size of the depth map to be made."""
         camera = self.frame(number).camera
-        return cameras.resize(camera, reduced_hw(camera.hw, self._side))
+        hw = camera.hw if self._side is None else cameras.hw_within(camera.hw, self._side)
+        return cameras.resize(camera, hw)
 
     def image(self, number: int) -> NDArray[np.uint8]:
         """(H, W, 3) RGB of ``camera(number).hw``.
@@ -86,14 +87,6 @@ class DepthScene:
         with boundary.reading(dataset, scene_id, frame.frame_id):
             view = read_view(frame, dataset=dataset, scene_id=scene_id, with_depth=with_depth)
             return resize_view(view, self.camera(number).hw)
-
-
-def reduced_hw(hw: tuple[int, int], side: int | None) -> tuple[int, int]:
-    """``hw`` scaled down, if need be, so that the longer side is ``side``."""
-    if side is None or max(hw) <= side:
-        return hw
-    scale = side / max(hw)
-    return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
 
 
 MatchRow = tuple[str, str, NDArray[np.float64], NDArray[np.float64]]

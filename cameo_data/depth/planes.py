@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cameo_data.depth import appearance
-from cameo_data.depth.appearance import Mask, View
+from cameo_data.depth.appearance import Mask, SmoothedView
 from cameo_data.types import FloatArray
 
 # A pixel is blank where the smoothed picture changes by less than this many of 255 grey levels per
@@ -63,7 +63,7 @@ def blank_regions(image: NDArray[np.float32]) -> Iterator[Mask]:
 
 
 def complete(
-    image: NDArray[np.uint8], z: FloatArray, views: Sequence[View], needed: int
+    image: NDArray[np.uint8], z: FloatArray, views: Sequence[SmoothedView], needed: int
 ) -> FloatArray:
     """(H, W) depth of blank surfaces that lie on planes; 0 elsewhere.
 
@@ -93,7 +93,7 @@ def _plane_of(
     region: Mask,
     w: FloatArray,
     picture: NDArray[np.float32],
-    views: Sequence[View],
+    views: Sequence[SmoothedView],
     rng: np.random.Generator,
 ) -> Plane | None:
     """The one plane that what is known of the region and around it, and the views, speak for."""
@@ -203,7 +203,10 @@ def fit_planes(
 
 
 def _looks_right(
-    plane: Plane, pixels: NDArray[np.int64], picture: NDArray[np.float32], views: Sequence[View]
+    plane: Plane,
+    pixels: NDArray[np.int64],
+    picture: NDArray[np.float32],
+    views: Sequence[SmoothedView],
 ) -> bool:
     """Whether the region looks the same in other views if it is there, and not if it is far."""
     w = plane.at(_design(pixels, picture.shape[:2]))

@@ -21,7 +21,7 @@ from cameo_data.check.matching import mutual
 from cameo_data.check.views import features
 from cameo_data.depth import neighbours as nearby
 from cameo_data.depth.method import DepthScene
-from cameo_data.errors import DataError, Reason
+from cameo_data.errors import DataError, Reason, plural
 from cameo_data.io.files import FileDefect
 from cameo_data.types import FloatArray
 
@@ -101,7 +101,7 @@ def survey(scene: DepthScene, neighbours: int) -> SparseScene:
     if count < 2:
         raise FileDefect(
             Reason.TOO_FEW_VIEWS,
-            f"{count} posed view{'' if count == 1 else 's'}",
+            plural(count, "posed view"),
             "at least 2 that see the same things from different places",
             "add views, or use `cameo-data depth model`",
         )
@@ -164,13 +164,13 @@ def _fit(scene: DepthScene, pair: tuple[int, int], xy_a: FloatArray, xy_b: Float
     good = np.isfinite(z_a) & np.isfinite(z_b) & (angle >= LEAST_ANGLE_DEG)
     return _Pair(
         *pair,
-        len(fits),
-        fitting,
-        _helpfulness(angle[good]),
-        xy_a[good],
-        xy_b[good],
-        1 / z_a[good],
-        1 / z_b[good],
+        matched=len(fits),
+        fitting=fitting,
+        score=_helpfulness(angle[good]),
+        xy_a=xy_a[good],
+        xy_b=xy_b[good],
+        w_a=1 / z_a[good],
+        w_b=1 / z_b[good],
     )
 
 

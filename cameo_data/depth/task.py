@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import io
 import shutil
@@ -189,7 +188,7 @@ def finish_scene(job: DepthJob, scene_id: str) -> SceneEntry:
     entries: list[FrameEntry] = []
     for number, frame in enumerate(scene.frames):
         if (failed := read_json(work_files.failed_path(work, number))) is not None:
-            failures.append(Failure(**{**failed, "reason": Reason(failed["reason"])}))
+            failures.append(Failure.of_record(failed))
             continue
         checked = read_json(work_files.checked_path(work, number))
         if checked is None:
@@ -248,7 +247,7 @@ def _write_record(
         inputs=inputs,
         found=len(scene.frames) + rejected,
         frames=tuple(entries),
-        failures=tuple(folders.FailureEntry(**dataclasses.asdict(f)) for f in failures),
+        failures=tuple(failures),
         matches=matches,
     )
     if folder.scene(name).is_dir():
@@ -267,7 +266,7 @@ def _unopened(scene_id: str, failure: Failure) -> SceneEntry:
         inputs="",
         found=0,
         frames=(),
-        failures=(folders.FailureEntry(**dataclasses.asdict(failure)),),
+        failures=(failure,),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -21,6 +22,12 @@ _THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "NUMBA_NUM_THREADS",
+)
+
+
+_GUARD = (
+    "A script that starts workers must make its calls under `if __name__ == '__main__':`, because "
+    "every worker imports the script first"
 )
 
 
@@ -45,8 +52,9 @@ def run(
         described: an item in a few words, to say what a killed worker was at.
 
     Raises:
-        ValueError: a worker was killed from outside.
+        ValueError: a worker was killed from outside, or could not start.
     """
+    refuse_unguarded_script()
     workers = min(workers, len(items))
     if workers <= 1:
         with _single_threaded():
@@ -58,9 +66,14 @@ def run(
             workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
         )
         pending: dict[Future[Result], int] = {}
+        processes: list[BaseProcess] = []
         try:
-            yield from _results(pool, function, items, workers, pending)
+            yield from _results(pool, function, items, workers, pending, processes)
         except BrokenProcessPool:
+            if any((process.exitcode or 0) > 0 for process in processes):
+                raise ValueError(
+                    "a worker process ended by itself; the reason is above. " + _GUARD
+                ) from None
             # in the order they were handed out: the first are those being worked on
             at_work = [items[index] for index in sorted(pending.values())[:workers]]
             what = " or ".join(described(item) for item in at_work) if described else ""
@@ -75,18 +88,33 @@ def run(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def refuse_unguarded_script() -> None:
+    """Call before the first write of anything that may start workers.
+
+    Raises:
+        ValueError: this process is a worker that is only importing the script which started it.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ValueError(f"called while a worker process was starting. {_GUARD}")
+
+
 def _results(
     pool: ProcessPoolExecutor,
     function: Callable[[Item], Result],
     items: Sequence[Item],
     workers: int,
     pending: dict[Future[Result], int],
+    processes: list[BaseProcess],
 ) -> Generator[tuple[int, Result]]:
-    """Keeps two items per worker in the queue: a million tasks need no million futures."""
+    """Keeps two items per worker in the queue: a million tasks need no million futures.
+
+    ``processes`` receives the workers: a broken pool forgets them.
+    """
     todo = iter(enumerate(items))
     while True:
         while len(pending) < 2 * workers and (entry := next(todo, None)) is not None:
             pending[pool.submit(function, entry[1])] = entry[0]
+        processes[:] = (pool._processes or {}).values() or processes
         if not pending:
             return
         done, _ = wait(pending, return_when=FIRST_COMPLETED)

@@ -16,9 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from cameo_data import camera as cameras
 from cameo_data import transforms
-from cameo_data.types import Camera, Correspondence, Verdict
+from cameo_data.types import Camera, Correspondence, FloatArray, Verdict
 
-FloatArray = NDArray[np.float64]
 Kind = Literal["box", "sphere", "cylinder", "rect"]
 KINDS: tuple[Kind, ...] = ("box", "sphere", "cylinder", "rect")
 

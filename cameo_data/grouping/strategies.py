@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data.grouping.views import Group, Rules, Views, followers, frontier, least, pick
+from cameo_data.grouping.views import Group, Rules, SceneViews, followers, frontier, least, pick
 
 
 class Proposer(Protocol):
@@ -21,7 +21,7 @@ class Proposer(Protocol):
         """A group that holds the view; None where the rules allow none."""
 
 
-def proposer(views: Views, rules: Rules, wanted: int, rng: random.Random) -> Proposer:
+def proposer(views: SceneViews, rules: Rules, wanted: int, rng: random.Random) -> Proposer:
     """That of the rules' strategy, which is to propose ``wanted`` groups."""
     if rules.strategy == "video":
         return Video(views, rules, wanted, rng)
@@ -31,7 +31,7 @@ def proposer(views: Views, rules: Rules, wanted: int, rng: random.Random) -> Pro
 class Video:
     """Consecutive linked views, gaps random up to ``max_frame_gap``; starts spread evenly."""
 
-    def __init__(self, views: Views, rules: Rules, wanted: int, rng: random.Random) -> None:
+    def __init__(self, views: SceneViews, rules: Rules, wanted: int, rng: random.Random) -> None:
         count = len(views.position)
         self.length, self.wanted, self.rng = rules.views, wanted, rng
         self.after = [followers(views, i, rules.max_frame_gap) for i in range(count)]
@@ -77,7 +77,7 @@ class Video:
 class Uniform:
     """Views that served least first, each linked to one chosen before."""
 
-    def __init__(self, views: Views, rules: Rules, rng: random.Random) -> None:
+    def __init__(self, views: SceneViews, rules: Rules, rng: random.Random) -> None:
         self.views, self.rules, self.rng = views, rules, rng
         self.served = np.zeros(len(views.position), np.int64)
 
@@ -105,7 +105,7 @@ class Balanced:
     for it; when all are full, all begin again.
     """
 
-    def __init__(self, views: Views, rules: Rules, rng: random.Random) -> None:
+    def __init__(self, views: SceneViews, rules: Rules, rng: random.Random) -> None:
         self.views, self.rules, self.rng = views, rules, rng
         self.filled = np.zeros(len(rules.rotation_bins) - 1, np.int64)
         self.served = np.zeros(len(views.position), np.int64)

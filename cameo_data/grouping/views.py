@@ -27,7 +27,7 @@ class Rules:
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
+class SceneViews:
     """The N views of a scene.
 
     Attributes:
@@ -45,7 +45,7 @@ class Views:
 
 def make_views(
     position: NDArray[Any], rotation_deg: NDArray[Any], overlap: NDArray[Any], rules: Rules
-) -> Views:
+) -> SceneViews:
     mutual = np.minimum(overlap, np.transpose(overlap))
     linked = mutual >= rules.min_overlap
     np.fill_diagonal(linked, False)
@@ -55,7 +55,7 @@ def make_views(
     bins[~linked | (bins >= len(edges) - 1)] = -1
     _, component = csgraph.connected_components(csr_array(linked), directed=False)
     rich = np.bincount(component, minlength=1)[component] >= rules.views
-    return Views(np.asarray(position, np.int64), linked, bins.astype(np.int64), rich)
+    return SceneViews(np.asarray(position, np.int64), linked, bins.astype(np.int64), rich)
 
 
 def generator(seed: int, scene_id: str) -> random.Random:
@@ -74,12 +74,12 @@ def least(options: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np.int64]
     return chosen
 
 
-def followers(views: Views, i: int, max_gap: int) -> NDArray[np.int64]:
+def followers(views: SceneViews, i: int, max_gap: int) -> NDArray[np.int64]:
     gap = views.position - views.position[i]
     return np.flatnonzero(views.linked[i] & (gap > 0) & (gap <= max_gap))
 
 
-def frontier(views: Views, group: list[int]) -> NDArray[np.int64]:
+def frontier(views: SceneViews, group: list[int]) -> NDArray[np.int64]:
     """Views linked to one of the group and not in it."""
     reached = np.logical_or.reduce(views.linked[group])
     reached[group] = False

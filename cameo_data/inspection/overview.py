@@ -6,7 +6,7 @@ However large the dataset, a bounded number of scenes is opened and memory holds
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,10 +20,9 @@ from cameo_data.inspection import foreground
 from cameo_data.io import boundary
 from cameo_data.sources import Source
 from cameo_data.sources.common.unused_totals import merged, scenes_by_note
-from cameo_data.types import FloatArray, Frame, Scene, Unused
+from cameo_data.types import FloatArray, Frame, Progress, Scene, Unused
 
 Spread = tuple[float, float, float]  # least, median, largest
-Progress = Callable[[str, int, int], None]  # stage, done, total
 
 # Rotations are compared between so many frames of a scene, spread evenly: 2016 pairs.
 ROTATION_FRAMES = 64

@@ -1,4 +1,4 @@
-"""Depth codecs: one function per on-disk encoding, ``CODECS`` by name.
+"""One reader for each ``DepthCodec``, in ``CODECS``.
 
 Each returns the stored values as (H, W) float32, not yet scaled to scene units; 0 means none.
 """
@@ -17,7 +17,7 @@ from cameo_data.errors import Reason
 from cameo_data.io import array_files, colmap_files, exr_files, files, image_files, npy_header
 from cameo_data.io.depth_defects import reading, unreadable
 from cameo_data.io.files import FileDefect
-from cameo_data.types import DepthMap, DepthRef
+from cameo_data.types import DepthCodec, DepthMap, DepthRef
 
 FloatImage = NDArray[np.float32]
 
@@ -134,24 +134,24 @@ def read_colmap(path: Path) -> FloatImage:
 
 # Encodings that share one kind of file, an image of one 16-bit channel: any of them can be read as
 # any other, so which of them it is has to be right (``check`` tries them all).
-CODECS_OF_16_BITS: dict[str, Callable[[Path], FloatImage]] = {
-    "uint16": read_uint16,
-    "uint16_swapped": read_uint16_swapped,
-    "sun_rotated": read_sun_rotated,
-    "nyu_disparity": read_nyu_disparity,
-    "float16_png": read_float16_png,
+CODECS_OF_16_BITS: dict[DepthCodec, Callable[[Path], FloatImage]] = {
+    DepthCodec.UINT16: read_uint16,
+    DepthCodec.UINT16_SWAPPED: read_uint16_swapped,
+    DepthCodec.SUN_ROTATED: read_sun_rotated,
+    DepthCodec.NYU_DISPARITY: read_nyu_disparity,
+    DepthCodec.FLOAT16_PNG: read_float16_png,
 }
-CODECS: dict[str, Callable[[Path], FloatImage]] = {
+CODECS: dict[DepthCodec, Callable[[Path], FloatImage]] = {
     **CODECS_OF_16_BITS,
-    "float": read_float,
-    "npy": read_npy,
-    "uint8": read_uint8,
-    "pfm": read_pfm,
-    "npz": read_npz,
-    "hdf5": read_hdf5,
-    "megadepth": read_megadepth,
-    "dtu": read_dtu,
-    "colmap": read_colmap,
+    DepthCodec.FLOAT: read_float,
+    DepthCodec.NPY: read_npy,
+    DepthCodec.UINT8: read_uint8,
+    DepthCodec.PFM: read_pfm,
+    DepthCodec.NPZ: read_npz,
+    DepthCodec.HDF5: read_hdf5,
+    DepthCodec.MEGADEPTH: read_megadepth,
+    DepthCodec.DTU: read_dtu,
+    DepthCodec.COLMAP: read_colmap,
 }
 
 
@@ -160,12 +160,8 @@ def read_depth(depth: DepthRef) -> DepthMap:
 
     Raises:
         FileDefect: missing, damaged, too large, of another encoding.
-        ValueError: no such codec, or distances along rays without ``camera_K``.
+        ValueError: distances along rays without ``camera_K``.
     """
-    if depth.codec not in CODECS:
-        raise ValueError(
-            f"unknown depth codec {depth.codec!r}; expected one of {', '.join(CODECS)}"
-        )
     values = CODECS[depth.codec](depth.path)
     for marker in depth.invalid:
         values = np.where(values == np.float32(marker), np.float32(np.nan), values)
@@ -233,7 +229,7 @@ def _float32(array: NDArray[Any]) -> FloatImage:
         return array.astype(np.float32)
 
 
-def depth_hw(path: Path, codec: str) -> tuple[int, int]:
+def depth_hw(path: Path, codec: DepthCodec) -> tuple[int, int]:
     """Height and width from the header of a depth file of a codec.
 
     Raises:
@@ -265,23 +261,23 @@ def _float_hw(path: Path) -> tuple[int, int]:
 
 # Codecs of files that no decoder of pictures reads, by their endings.
 _ARRAY_CODECS = {
-    ".npy": "npy",
-    ".npz": "npz",
-    ".h5": "hdf5",
-    ".hdf5": "hdf5",
-    ".pfm": "pfm",
-    ".exr": "float",
+    ".npy": DepthCodec.NPY,
+    ".npz": DepthCodec.NPZ,
+    ".h5": DepthCodec.HDF5,
+    ".hdf5": DepthCodec.HDF5,
+    ".pfm": DepthCodec.PFM,
+    ".exr": DepthCodec.FLOAT,
 }
 # Of codecs that no picture is the file of.
-_SIZES: dict[str, Callable[[Path], tuple[int, int]]] = {
-    "float": _float_hw,
-    "npy": _npy_hw,
-    "pfm": array_files.pfm_hw,
-    "npz": array_files.npz_hw,
-    "hdf5": array_files.hdf5_hw,
-    "megadepth": array_files.hdf5_hw,
-    "dtu": array_files.pfm_hw,
-    "colmap": colmap_files.array_hw,
+_SIZES: dict[DepthCodec, Callable[[Path], tuple[int, int]]] = {
+    DepthCodec.FLOAT: _float_hw,
+    DepthCodec.NPY: _npy_hw,
+    DepthCodec.PFM: array_files.pfm_hw,
+    DepthCodec.NPZ: array_files.npz_hw,
+    DepthCodec.HDF5: array_files.hdf5_hw,
+    DepthCodec.MEGADEPTH: array_files.hdf5_hw,
+    DepthCodec.DTU: array_files.pfm_hw,
+    DepthCodec.COLMAP: colmap_files.array_hw,
 }
 
 

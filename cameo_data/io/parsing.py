@@ -27,6 +27,9 @@ MAX_JSON_VALUES = 5_000_000
 # An hour of poses at 100 Hz is 360 000 lines; a table of matches may be longer.
 MAX_LINES = 3_000_000
 
+# Sides of an image that a person asks for, in pixels.
+IMAGE_SIDES = (16, 8192)
+
 _STRUCTURE = (b"[", b"{", b",", b":")
 _LONG_INTEGER = re.compile(r"[0-9]{309}")
 _LONGEST_MESSAGE = 200
@@ -53,6 +56,24 @@ def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     text = "".join(c if c.isprintable() else "�" for c in text)
     return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
+
+
+def parse_hw(text: str, sides: tuple[int, int] = IMAGE_SIDES) -> tuple[int, int]:
+    """(height, width) of ``512`` (a square) or ``640x480``, width by height as people write it.
+
+    >>> parse_hw("640x480")
+    (480, 640)
+
+    Raises:
+        ValueError: neither, or a side that is not among ``sides``, least and most.
+    """
+    found = re.fullmatch(r"(\d{1,5})(?:[x×](\d{1,5}))?", text.strip().lower())
+    if found is None:
+        raise ValueError("expected 512 or 640x480 (width x height)")
+    hw = int(found[2] or found[1]), int(found[1])
+    if not sides[0] <= min(hw) <= max(hw) <= sides[1]:
+        raise ValueError(f"expected sides from {sides[0]} to {sides[1]} pixels")
+    return hw
 
 
 def check_json_size(data: bytes) -> None:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from cameo_data.errors import Failure
 from cameo_data.io.parsing import check_json_size
 
 
 def canonical_json(value: Any) -> bytes:
     """The same bytes for equal values: sorted keys, no spaces, ASCII, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def failure_lines(failures: Iterable[Failure]) -> bytes:
+    """``failures.jsonl``: a line for each, canonical."""
+    return b"".join(canonical_json(failure.record()) + b"\n" for failure in failures)
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -104,7 +104,9 @@ def exclusive(root: Path, lock: Path) -> Iterator[None]:
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as file:
         try:
-            # released by the system however the process ends
+            # Released by the system once this process and the workers forked from it have ended.
+            # filelock frees it in forked children: after kill -9 of the parent another run could
+            # begin while workers still write (docs/decisions/008).
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cameo_data.io.os_errors import naming
+from cameo_data.io.work_folder import write_bytes
 from cameo_data.report import page, reading, selection
 from cameo_data.report.page import Page
-from cameo_data.report.reading import Progress
 from cameo_data.shards.reader import ShardReader
+from cameo_data.types import Progress
 
 
 def write(build_dir: Path, out: Path, samples: int, seed: int, progress: Progress) -> Page:
@@ -30,11 +30,7 @@ def write(build_dir: Path, out: Path, samples: int, seed: int, progress: Progres
         reading.chosen_samples(reader, chosen, "draw", progress),
         seed=seed,
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    with naming(out):
-        temporary.write_text(made.html, encoding="utf-8")
-        temporary.replace(out)
+    write_bytes(out, made.html.encode("utf-8"))
     return made
 
 

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from cameo_data import camera as cameras
 from cameo_data.report import palette
-from cameo_data.types import Correspondence, SparseMatches, Verdict
+from cameo_data.types import Correspondence, FloatArray, SparseMatches, Verdict
 
 Image = NDArray[np.uint8]
-FloatArray = NDArray[np.float64]
 
 # Enough to see that all parts of a view are matched, few enough to follow each line.
 VISIBLE_DRAWN, HIDDEN_DRAWN = 24, 8

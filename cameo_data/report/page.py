@@ -15,7 +15,7 @@ import jinja2
 
 from cameo_data.report import agreement, palette, pictures, selection, summary, text
 from cameo_data.report.agreement import Agreement
-from cameo_data.report.pictures import PairPictures, Picture
+from cameo_data.report.pictures import EmbeddedPicture, PairPictures
 from cameo_data.report.summary import FrameCount, Summary
 from cameo_data.types import Sample, Verdict
 
@@ -40,7 +40,7 @@ class Page:
 @dataclass(frozen=True, eq=False)
 class _Group:
     sample: Sample
-    views: Sequence[Picture]
+    views: Sequence[EmbeddedPicture]
     pairs: Sequence[PairPictures]
 
     @property

@@ -24,7 +24,7 @@ _QUALITY = 82
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedPicture:
     """An image in a page.
 
     Attributes:
@@ -48,7 +48,7 @@ class PairPictures:
     b: int
     rotation_deg: float
     agreement: Agreement
-    matches: Picture
+    matches: EmbeddedPicture
     tiles: Tiles | None
 
 
@@ -56,18 +56,18 @@ class PairPictures:
 class Tiles:
     """Pictures of a matched at every pixel; ``target`` is a itself, to hold ``warped`` against."""
 
-    target: Picture
-    warped: Picture
-    difference: Picture
-    verdicts: Picture
-    confidence: Picture
+    target: EmbeddedPicture
+    warped: EmbeddedPicture
+    difference: EmbeddedPicture
+    verdicts: EmbeddedPicture
+    confidence: EmbeddedPicture
 
-    def all(self) -> tuple[Picture, ...]:
+    def all(self) -> tuple[EmbeddedPicture, ...]:
         """Every one of them."""
         return self.target, self.warped, self.difference, self.verdicts, self.confidence
 
 
-def picture(image: Image, side: int | None = None) -> Picture:
+def picture(image: Image, side: int | None = None) -> EmbeddedPicture:
     """The image shrunk to a long side of at most ``side`` pixels, never enlarged."""
     if side is not None:
         image = matches.resized(image, min(1.0, side / max(image.shape[:2])))
@@ -77,10 +77,10 @@ def picture(image: Image, side: int | None = None) -> Picture:
     if not good:  # only out of memory or above WebP's 16383 pixels, which ``side`` excludes
         raise ValueError(f"an image of shape {image.shape} cannot be encoded as WebP")
     uri = "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode()
-    return Picture(uri, image.shape[1], image.shape[0])
+    return EmbeddedPicture(uri, image.shape[1], image.shape[0])
 
 
-def of_views(sample: Sample) -> list[Picture]:
+def of_views(sample: Sample) -> list[EmbeddedPicture]:
     """Every view, small."""
     return [picture(image, VIEW_SIDE) for image in sample.images]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from cameo_data.errors import DataError, Reason
+from cameo_data.errors import DataError, Reason, plural
 from cameo_data.report.summary import (
     FrameCount,
     GroupRecord,
@@ -20,9 +20,7 @@ from cameo_data.shards import archive, layout, members
 from cameo_data.shards.index import BuildIndex
 from cameo_data.shards.reader import ShardReader
 from cameo_data.shards.unpack import read_meta
-from cameo_data.types import Sample
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from cameo_data.types import Progress, Sample
 
 
 def frame_count(reader: ShardReader) -> FrameCount:
@@ -77,7 +75,7 @@ def facts(index: BuildIndex, sample: Sample) -> dict[str, str]:
     found = {
         "dataset": sample.dataset,
         "scenes": f"{len(scenes)}",
-        "samples": f"{counted(index.samples, 'group')} of {len(sample.cameras)} views",
+        "samples": f"{plural(index.samples, 'group')} of {len(sample.cameras)} views",
         "image size": f"{width} × {height}",
         "strides": strides or "none stored",
         "depth": f"none: sparse matches, unit {sample.unit}"
@@ -89,11 +87,6 @@ def facts(index: BuildIndex, sample: Sample) -> dict[str, str]:
         "made by": f"cameo {index.tool_version}, recipe {index.recipe_hash[:8]}",
     }
     return {label: value for label, value in found.items() if value}
-
-
-def counted(number: int, thing: str) -> str:
-    """``1 group``, ``2 groups``."""
-    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def _records(reader: ShardReader) -> Iterator[GroupRecord]:

@@ -52,7 +52,7 @@ class FrameCount:
         return {**asdict(self), "reasons": dict(self.reasons), "adds_up": self.adds_up}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Summary:
     """Counts over all samples of a build.
 
@@ -220,9 +220,19 @@ def summarise(groups: Iterable[GroupRecord]) -> Summary:
         np.add.at(bin_pairs, bins, 1)
         np.add.at(verdicts, bins, group.verdicts[others])
     return Summary(
-        count, views, rotation, overlap, verdicts, bin_pairs, stride, recomputed, sparse, matches,
-        match_counts, tuple(sorted(sources)),
-    )  # fmt: skip
+        samples=count,
+        views=views,
+        rotation=rotation,
+        overlap=overlap,
+        verdicts=verdicts,
+        bin_pairs=bin_pairs,
+        stride=stride,
+        recomputed=recomputed,
+        sparse_samples=sparse,
+        matches=matches,
+        match_counts=match_counts,
+        depth_sources=tuple(sorted(sources)),
+    )
 
 
 def shares(counts: Counts) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
+from cameo_data.errors import plural
 from cameo_data.report import summary
 from cameo_data.report.agreement import Agreement
 from cameo_data.report.summary import FrameCount, Summary
@@ -94,7 +95,7 @@ def _frames(frames: FrameCount, unicode: bool) -> list[str]:
 
 def _matches(build: Summary, unicode: bool) -> list[str]:
     count = build.sparse_samples
-    some = f" in {count} sample{'s' * (count > 1)} without depth" if build.dense else ""
+    some = f" in {plural(count, 'sample')} without depth" if build.dense else ""
     head = f"Sparse matches between two views{some}, {build.matches} in all (pairs)"
     return [head, *bars(match_labels(), build.match_counts, unicode=unicode)]
 

@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from cameo_data.errors import DataError, Reason
 from cameo_data.io import records
 from cameo_data.io.parsing import MAX_JSON_BYTES
 from cameo_data.io.whole_files import file_sha256, remove_partials, write_file
 from cameo_data.shards import layout, side_files
+from cameo_data.shards.archive import damaged
 from cameo_data.shards.layout import SHARD_FOLDER
 from cameo_data.shards.writer import Count, Sha256, ShardEntry, ShardRecord
 
@@ -154,24 +154,24 @@ def read_index(build_dir: Path) -> BuildIndex:
     """
     path = build_dir / INDEX
     if not path.is_file():
-        raise _damaged(
+        raise damaged(
             build_dir,
             f"no {INDEX}",
             f"a finished build, which has {INDEX}",
             "run the build again to finish it, or check the path",
         )
     if (size := path.stat().st_size) > MAX_INDEX_BYTES:
-        raise _damaged(path, f"{size} bytes", f"at most {MAX_INDEX_BYTES}", _AGAIN)
+        raise damaged(path, f"{size} bytes", f"at most {MAX_INDEX_BYTES}", _AGAIN)
     data = path.read_bytes()
     try:
         index = records.parse(BuildIndex, data, "index")
     except ValueError as error:
-        raise _damaged(
+        raise damaged(
             path, str(error), "an index that this version of cameo wrote", _AGAIN
         ) from None
     unsigned = _with_digest(data, _UNSIGNED)
     if hashlib.sha256(unsigned).hexdigest() != index.sha256:
-        raise _damaged(path, "bytes that do not match its own sha256", index.sha256, _AGAIN)
+        raise damaged(path, "bytes that do not match its own sha256", index.sha256, _AGAIN)
     return index
 
 
@@ -186,9 +186,3 @@ def _with_digest(data: bytes, digest: str) -> bytes:
     """The index with its own digest, the last one in it, replaced."""
     pattern = rb'("sha256": ?")[0-9a-f]{64}("\s*\}\s*)\Z'
     return re.sub(pattern, rb"\g<1>" + digest.encode() + rb"\g<2>", data)
-
-
-def _damaged(path: Path, found: str, expected: str, remedy: str) -> DataError:
-    return DataError(
-        Reason.DAMAGED_SHARD, dataset=str(path), found=found, expected=expected, remedy=remedy
-    )

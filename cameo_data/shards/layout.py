@@ -6,7 +6,7 @@ The format is specified in ``docs/shards.md``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -37,6 +37,9 @@ MAX_VIEWS = 64
 MAX_PIXELS = 100_000_000
 
 
+_DEPTH = "depth.png16"
+
+
 def image_member(view: int, ext: str) -> str:
     """Of an image, e.g. ``0.jpg``."""
     return f"{view}.{ext}"
@@ -44,7 +47,16 @@ def image_member(view: int, ext: str) -> str:
 
 def depth_member(view: int) -> str:
     """Of a depth map, e.g. ``0.depth.png16``."""
-    return f"{view}.depth.png16"
+    return f"{view}.{_DEPTH}"
+
+
+def depth_views(members: Iterable[str]) -> int:
+    """How many of a sample's members are depth maps.
+
+    >>> depth_views(["0.jpg", "0.depth.png16", "1.depth.png16"])
+    2
+    """
+    return sum(name.endswith(f".{_DEPTH}") for name in members)
 
 
 def mask_member(view: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from cameo_data.errors import plural
 from cameo_data.shards.layout import SHARD_FOLDER
 from cameo_data.shards.writer import ShardRecord
 
@@ -132,7 +133,7 @@ def _remarks(counts: Mapping[str, Any]) -> str:
     ]
     for note in counts.get("notes", ()):
         number = note["scenes"]
-        lines.append(f"- {note['note']} ({number} scene{'' if number == 1 else 's'})")
+        lines.append(f"- {note['note']} ({plural(number, 'scene')})")
     lines += [f"- not used ({one['count']}): {one['what']}" for one in counts.get("unused", ())]
     if not lines:
         return ""

@@ -6,7 +6,7 @@ Needs nothing but the build: no source data and no network.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,7 @@ from cameo_data.shards.layout import SHARD_FOLDER
 from cameo_data.shards.rederive import differences
 from cameo_data.shards.unpack import image_exts, read_meta, unpack_sample
 from cameo_data.shards.writer import ShardEntry
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from cameo_data.types import Progress
 
 # What later commands put beside a finished build; anyone may make them again.
 DERIVED = frozenset({"preview.html", "stats.html", "stats.json", "stats.png", "stats.svg"})

@@ -7,35 +7,34 @@ a ``SourceSpec``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from cameo_data.errors import DataError, Reason, UsageError
+from cameo_data.errors import DataError, Reason
 from cameo_data.io import files
 from cameo_data.io.local_paths import require_local
+from cameo_data.plugins import Registry
 from cameo_data.sources.source import Source, SourceOptions, SourceSpec
 
-# name -> module holding a SourceSpec called SPEC
+# name -> where its SourceSpec is
 _BUILTIN = {
-    "synthetic": "cameo_data.sources.synthetic",
-    "rgbd": "cameo_data.sources.rgbd.source",
-    "nerfstudio": "cameo_data.sources.nerfstudio.source",
-    "colmap": "cameo_data.sources.colmap.source",
-    "scannetpp": "cameo_data.sources.scannetpp.source",
-    "realestate10k": "cameo_data.sources.realestate10k.source",
-    "blendedmvs": "cameo_data.sources.blendedmvs",
-    "dtu": "cameo_data.sources.dtu",
-    "hypersim": "cameo_data.sources.hypersim.source",
-    "megadepth": "cameo_data.sources.megadepth.source",
-    "middlebury": "cameo_data.sources.middlebury.source",
-    "co3d": "cameo_data.sources.co3d.source",
-    "wildrgbd": "cameo_data.sources.wildrgbd.source",
-    "generic": "cameo_data.sources.generic.source",
+    "synthetic": "cameo_data.sources.synthetic:SPEC",
+    "rgbd": "cameo_data.sources.rgbd.source:SPEC",
+    "nerfstudio": "cameo_data.sources.nerfstudio.source:SPEC",
+    "colmap": "cameo_data.sources.colmap.source:SPEC",
+    "scannetpp": "cameo_data.sources.scannetpp.source:SPEC",
+    "realestate10k": "cameo_data.sources.realestate10k.source:SPEC",
+    "blendedmvs": "cameo_data.sources.blendedmvs:SPEC",
+    "dtu": "cameo_data.sources.dtu:SPEC",
+    "hypersim": "cameo_data.sources.hypersim.source:SPEC",
+    "megadepth": "cameo_data.sources.megadepth.source:SPEC",
+    "middlebury": "cameo_data.sources.middlebury.source:SPEC",
+    "co3d": "cameo_data.sources.co3d.source:SPEC",
+    "wildrgbd": "cameo_data.sources.wildrgbd.source:SPEC",
+    "generic": "cameo_data.sources.generic.source:SPEC",
 }
 
-ENTRY_POINT_GROUP = "cameo_data.sources"
+REGISTRY = Registry("source", "cameo_data.sources", _BUILTIN)
 
 __all__ = [
     "Source",
@@ -49,26 +48,18 @@ __all__ = [
 
 
 def source_names() -> list[str]:
-    """Names of all formats, ours and those that other installed packages add."""
-    return sorted({*_BUILTIN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+    """Names of all formats, ours and those that other installed packages add; sorted."""
+    return sorted(REGISTRY.names())
 
 
 def source_spec(name: str) -> SourceSpec:
     """The format called ``name``.
 
     Raises:
-        UsageError: no such format; the message lists those there are.
+        UsageError: no such format; the message has the nearest, or all.
+        ValueError: the package that offers it is broken.
     """
-    if name in _BUILTIN:
-        spec = import_module(_BUILTIN[name]).SPEC
-        assert isinstance(spec, SourceSpec)
-        return spec
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        spec = point.load()
-        if not isinstance(spec, SourceSpec):
-            raise ValueError(f"entry point {point.value} of source {name!r} is no SourceSpec")
-        return spec
-    raise UsageError(f"unknown source {name!r}; expected one of {', '.join(source_names())}")
+    return REGISTRY.load(name, SourceSpec)
 
 
 def checked_options(name: str, values: Mapping[str, Any]) -> SourceOptions:

@@ -24,7 +24,7 @@ from cameo_data.sources.common.scene_folders import (
 )
 from cameo_data.sources.common.unused import unused_files
 from cameo_data.sources.source import PictureOptions, SourceSpec
-from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene, Unused
+from cameo_data.types import Camera, DepthCodec, DepthRef, ExifRule, Frame, Scene, Unused
 
 DATASET = "blendedmvs"
 IMAGES, CAMS, DEPTHS = "blended_images", "cams", "rendered_depth_maps"
@@ -113,7 +113,7 @@ def _frame(folder: Path, frame_id: str, cam_path: Path, image: Path, exif: ExifR
     depth = files.inside(folder, folder / DEPTHS / f"{frame_id}.pfm")
     ref = None
     if depth.is_file():
-        ref = DepthRef(depth, codec="pfm", scale=1.0, source="rendered mesh")
+        ref = DepthRef(depth, codec=DepthCodec.PFM, scale=1.0, source="rendered mesh")
     camera = Camera(cam.K, hw, cam.cam_from_world)
     return Frame(frame_id, camera, image, ref, exif_orientation=exif)
 
@@ -123,11 +123,16 @@ def _without_camera(folder: Path, scene_id: str, known: set[str]) -> list[Failur
     found = {image.name.removesuffix("_masked") for image in list_files(folder, f"{IMAGES}/*.jpg")}
     return [
         Failure(
-            Reason.UNASSOCIATED, DATASET, scene_id, name, f"no {name}_cam.txt", "a camera file",
-            "unpack it again",
+            reason=Reason.UNASSOCIATED,
+            dataset=DATASET,
+            scene_id=scene_id,
+            frame_id=name,
+            found=f"no {name}_cam.txt",
+            expected="a camera file",
+            remedy="unpack it again",
         )
         for name in sorted(found - known)
-    ]  # fmt: skip
+    ]
 
 
 def _has_depth(folder: Path) -> bool:

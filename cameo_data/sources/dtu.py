@@ -30,7 +30,7 @@ from cameo_data.sources.common.mvsnet_cameras import CamFile, check_center, read
 from cameo_data.sources.common.scene_folders import FolderSource, subfolders
 from cameo_data.sources.common.unused import unused_files
 from cameo_data.sources.source import PictureOptions, SourceSpec
-from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Scene, Unused
+from cameo_data.types import Camera, DepthCodec, DepthRef, ExifRule, Frame, Scene, Unused
 
 DATASET = "dtu"
 CAMERAS, IMAGES, DEPTHS = "Cameras/train", "Rectified", "Depths"
@@ -137,9 +137,13 @@ def _frame(root: Path, scene_id: str, frame_id: str, image: Path, exif: ExifRule
     depth_path = files.inside(root, root / DEPTHS / f"{scene_id}{SUFFIX}/depth_map_{view:04d}.pfm")
     depth, depth_hw = None, (hw[0] // 4, hw[1] // 4)
     if depth_path.is_file():
-        depth_hw = depth_files.depth_hw(depth_path, "dtu")
+        depth_hw = depth_files.depth_hw(depth_path, DepthCodec.DTU)
         depth = DepthRef(
-            depth_path, codec="dtu", scale=METRES_PER_UNIT, hw=depth_hw, source="structured light"
+            depth_path,
+            codec=DepthCodec.DTU,
+            scale=METRES_PER_UNIT,
+            hw=depth_hw,
+            source="structured light",
         )
     check_center(cam_path, cam.K, depth_hw)
     K = cam.K * np.array([[hw[1] / depth_hw[1]], [hw[0] / depth_hw[0]], [1.0]])

@@ -8,16 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from cameo_data.errors import Failure
 from cameo_data.io.settings import Settings
-from cameo_data.types import Scene
+from cameo_data.types import DepthCodec, Scene
 
 # A source may decide by sizes where ``refuse`` is given and they leave no doubt.
 ExifOption = Literal["refuse", "stored", "displayed"]
+
+
+def _known_codec(value: Any) -> Any:
+    if not isinstance(value, str) or value not in list(DepthCodec):
+        raise ValueError(f"expected one of {', '.join(DepthCodec)}")
+    return value
+
+
+# A depth codec in a file or an option; the error lists all of them.
+CodecOption = Annotated[DepthCodec, BeforeValidator(_known_codec)]
 
 
 def exif_field(default: ExifOption) -> Any:

@@ -16,8 +16,8 @@ from cameo_data.io.files import FileDefect
 from cameo_data.sources.common.scene_folders import nothing_found, subfolders
 from cameo_data.sources.common.unused import entry_files, frame_files, kinds_beside, unused_files
 from cameo_data.sources.source import SourceOptions, SourceSpec
-from cameo_data.synth.record import FILE_NAME, FORMAT, FrameRecord, read_frame, read_scene
-from cameo_data.types import DepthRef, Frame, Scene
+from cameo_data.synth.record import FILE_NAME, FORMAT, SyntheticFrameRecord, read_frame, read_scene
+from cameo_data.types import DepthCodec, DepthRef, Frame, Scene
 
 DATASET = "synthetic"
 
@@ -94,12 +94,14 @@ def _scene_folders(root: Path) -> tuple[list[Path], tuple[Failure, ...]]:
     return sorted(folder for folder in folders if (folder / FILE_NAME).is_file()), failures
 
 
-def _frame(folder: Path, record: FrameRecord, hw: tuple[int, int]) -> Frame:
+def _frame(folder: Path, record: SyntheticFrameRecord, hw: tuple[int, int]) -> Frame:
     return Frame(
         frame_id=record.frame_id,
         camera=record.camera(hw),
         image_path=_existing(folder, record.image),
-        depth=DepthRef(_existing(folder, record.depth), codec="npy", scale=1.0, source="exact"),
+        depth=DepthRef(
+            _existing(folder, record.depth), codec=DepthCodec.NPY, scale=1.0, source="exact"
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from cameo_data.errors import Reason
 from cameo_data.geometry import raycast
 from cameo_data.geometry.raycast import Primitive
 from cameo_data.io.files import FileDefect
-from cameo_data.synth.record import WRITE_AGAIN, SceneRecord, read_frame, read_scene
+from cameo_data.synth.record import WRITE_AGAIN, SyntheticSceneRecord, read_frame, read_scene
 from cameo_data.synth.stage import Sky, Stage, Surface
 from cameo_data.types import Camera, Correspondence, Verdict
 
@@ -56,7 +56,7 @@ def load(scene_dir: Path | str) -> tuple[Stage, dict[str, Camera]]:
         raise defect.at("synthetic", folder.name) from None
 
 
-def _stage_of(record: SceneRecord) -> Stage:
+def _stage_of(record: SyntheticSceneRecord) -> Stage:
     """The stage that a record describes.
 
     Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +18,11 @@ import numpy as np
 
 from cameo_data.io.files import FileDefect
 from cameo_data.synth import paths, record, render
-from cameo_data.synth.job import Job
+from cameo_data.synth.job import SceneJob
 from cameo_data.synth.layouts import LAYOUTS, MIXED
 from cameo_data.synth.record import SceneSettings
 from cameo_data.synth.stage import Stage
-from cameo_data.types import Camera
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from cameo_data.types import Camera, Progress
 
 # A path that comes too near a solid is drawn again; layouts keep their rings free, so one or two
 # draws do, and a layout that needs more is at fault.
@@ -121,13 +119,13 @@ def write_scenes(
     mended = tuple(s.scene_id for s in todo if (out / s.scene_id).exists())
     total = sum(s.frames for s in todo)
     done = 0
-    running: deque[Job] = deque()
+    running: deque[SceneJob] = deque()
     out.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(workers) as pool:
         try:
             for index, settings in enumerate(todo):
                 stride = oracle_stride or _oracle_stride(out / settings.scene_id)
-                running.append(Job.start(pool, out, settings, *make_scene(settings), stride))
+                running.append(SceneJob.start(pool, out, settings, *make_scene(settings), stride))
                 # one scene ahead of those being worked on keeps all workers busy
                 while running and (len(running) > workers + 1 or index == len(todo) - 1):
                     for future in running[0].futures:
@@ -189,7 +187,7 @@ def _oracle_stride(folder: Path) -> int | None:
 _PNG_END = b"IEND\xaeB`\x82"
 
 
-def _is_whole(folder: Path, scene: record.SceneRecord) -> bool:
+def _is_whole(folder: Path, scene: record.SyntheticSceneRecord) -> bool:
     """Whether every picture and array is there and not cut, seen without decoding them."""
     arrays = [folder / str(frame["depth"]) for frame in scene.frames]
     for xy in folder.glob("oracle-*-xy.npy"):

@@ -22,7 +22,7 @@ PNG_LEVEL = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class SceneJob:
     """A scene that is being written to its hidden folder."""
 
     out: Path
@@ -46,7 +46,7 @@ class Job:
         stage: Stage,
         views: list[Camera],
         stride: int | None,
-    ) -> Job:
+    ) -> SceneJob:
         """Begin to render all frames."""
         job = cls(out, settings, stage, views, [], stride)
         shutil.rmtree(job.partial, ignore_errors=True)
@@ -69,7 +69,7 @@ class Job:
         self.partial.rename(self.out / self.settings.scene_id)
 
 
-def _write_frame(job: Job, packed: PackedStage, view: Camera, frame_id: str) -> None:
+def _write_frame(job: SceneJob, packed: PackedStage, view: Camera, frame_id: str) -> None:
     picture = render.render_packed(packed, view, job.settings.samples)
     done, png = cv2.imencode(
         ".png", picture.image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL]
@@ -85,10 +85,10 @@ def _write_frame(job: Job, packed: PackedStage, view: Camera, frame_id: str) -> 
         np.save(depth_path, picture.z, allow_pickle=False)
 
 
-def _record(job: Job) -> record.SceneRecord:
+def _record(job: SceneJob) -> record.SyntheticSceneRecord:
     stage = job.stage
     frames = [
-        record.FrameRecord(
+        record.SyntheticFrameRecord(
             frame_id=_frame_id(i),
             image=_image_path(_frame_id(i)),
             depth=_depth_path(_frame_id(i)),
@@ -97,7 +97,7 @@ def _record(job: Job) -> record.SceneRecord:
         ).model_dump()
         for i, view in enumerate(job.views)
     ]
-    return record.SceneRecord(
+    return record.SyntheticSceneRecord(
         settings=job.settings,
         sky=record.SkyRecord(**vars(stage.sky)),
         surfaces=tuple(record.SurfaceRecord(**vars(surface)) for surface in stage.surfaces),

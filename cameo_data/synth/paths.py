@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from cameo_data import transforms
 from cameo_data.geometry import raycast
 from cameo_data.geometry.raycast import Primitive
 from cameo_data.synth.layouts import CameraSpace
-from cameo_data.types import Camera
+from cameo_data.types import Camera, FloatArray
 
-FloatArray = NDArray[np.float64]
 PATHS = ("orbit", "video")
 
 # No camera stands nearer than this to a solid: metres, seen in CLEARANCE_RAYS directions.

@@ -82,7 +82,7 @@ class PrimitiveRecord(_Record):
     surface: int
 
 
-class FrameRecord(_Record):
+class SyntheticFrameRecord(_Record):
     """One view; paths are relative to the scene's folder, matrices as in ``types.Camera``."""
 
     frame_id: str = Field(min_length=1)
@@ -110,7 +110,7 @@ class FrameRecord(_Record):
             ) from None
 
 
-class SceneRecord(_Record):
+class SyntheticSceneRecord(_Record):
     """The file. Frames are checked one by one, so that one bad frame costs only itself."""
 
     format: Literal["cameo-synthetic"] = "cameo-synthetic"
@@ -126,7 +126,7 @@ class SceneRecord(_Record):
 WRITE_AGAIN = "write the scene again with `cameo-data synth`"
 
 
-def read_scene(folder: Path) -> SceneRecord:
+def read_scene(folder: Path) -> SyntheticSceneRecord:
     """The record in ``folder/scene.json``.
 
     Raises:
@@ -139,19 +139,19 @@ def read_scene(folder: Path) -> SceneRecord:
     except ValueError as error:
         raise _bad(f"{FILE_NAME} is not JSON ({error})", "one JSON object") from None
     try:
-        return SceneRecord.model_validate(values)
+        return SyntheticSceneRecord.model_validate(values)
     except ValidationError as error:
         raise _bad(*_first_error(error, FILE_NAME)) from None
 
 
-def read_frame(values: dict[str, Any]) -> FrameRecord:
+def read_frame(values: dict[str, Any]) -> SyntheticFrameRecord:
     """One entry of ``frames``.
 
     Raises:
         FileDefect: fields that are unknown, missing or of another type.
     """
     try:
-        return FrameRecord.model_validate(values)
+        return SyntheticFrameRecord.model_validate(values)
     except ValidationError as error:
         raise _bad(*_first_error(error, f"a frame of {FILE_NAME}")) from None
 

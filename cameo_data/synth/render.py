@@ -23,7 +23,7 @@ DEFAULT_SAMPLES = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class RenderedPicture:
     """A rendered view.
 
     Attributes:
@@ -70,12 +70,14 @@ def pack(stage: Stage) -> PackedStage:
     )
 
 
-def render(stage: Stage, camera: Camera, samples: int = DEFAULT_SAMPLES) -> Picture:
+def render(stage: Stage, camera: Camera, samples: int = DEFAULT_SAMPLES) -> RenderedPicture:
     """Picture and depth of one view."""
     return render_packed(pack(stage), camera, samples)
 
 
-def render_packed(packed: PackedStage, camera: Camera, samples: int = DEFAULT_SAMPLES) -> Picture:
+def render_packed(
+    packed: PackedStage, camera: Camera, samples: int = DEFAULT_SAMPLES
+) -> RenderedPicture:
     """As ``render``, of a packed stage; releases the interpreter lock.
 
     Raises:
@@ -95,7 +97,7 @@ def render_packed(packed: PackedStage, camera: Camera, samples: int = DEFAULT_SA
         _offsets(samples), 1.0 / (camera.K[0, 0] * np.sqrt(samples)),
         image, z, primitive,
     )  # fmt: skip
-    return Picture(image, z, primitive)
+    return RenderedPicture(image, z, primitive)
 
 
 def _offsets(samples: int) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from tqdm import tqdm
@@ -17,12 +17,13 @@ from tqdm import tqdm
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
+from cameo_data.cli.model_flags import model_flags
+from cameo_data.errors import plural
 from cameo_train.config import TrainConfig, load
 
 if TYPE_CHECKING:
     from cameo_train.training.loop import TrainResult
 
-F = TypeVar("F", bound=Callable[..., Any])
 Report = Callable[[Mapping[str, Any]], None]
 
 EPILOG = """
@@ -41,101 +42,12 @@ A damaged sample is left out and another drawn in its place, up to --max-damaged
 then ends with exit code 3, and OUT/failures.jsonl names them.
 """
 
-# key of the configuration -> help; the order is that of --help
-HELP = {
-    "shards": "A finished build of `cameo-data build-corr`.",
-    "out": "Folder for checkpoints, metrics and pictures.",
-    "model": "A preset: cat3d, mvgenmaster or hunyuan-dit, -tiny or full size; see docs/models.md.",
-    "weights": "Folder or hub name of pretrained weights.",
-    "steps": "Optimiser steps.",
-    "batch": "Samples per process and micro-batch.",
-    "accumulate": "Micro-batches per step.",
-    "seed": "Seed of all random choices.",
-    "workers": "Processes that read shards.",
-    "layer": "Supervised attention layer: number, official:10, or part of its name.  [default: the "
-    "preset's]",
-    "weight": "Weight of the correspondence loss; 0 supervises nothing.",
-    "warmup_weight_steps": "Steps over which that weight rises.",
-    "weight_until": "Step from which that weight is 0.  [default: never]",
-    "head_mix": "How heads become one logit.",
-    "target_kind": "What a query is supervised with.",
-    "targets": "Matches stored in the shards, or computed from depth and pose.",
-    "directions": "Query's view and key's view; repeat it.",
-    "shuffle_matches": "Control experiment: give matches to other queries.",
-    "max_rows": "Supervised rows per sample at most, drawn at random.  [default: all]",
-    "references": "Least and most reference views, drawn per batch.  [default: 1 to views − 1]",
-    "crop": "Side of a random square window.  [default: the whole image]",
-    "size": "Shorter side that images are scaled to.  [default: as stored]",
-    "flip": "Mirror half of all samples.",
-    "shuffle_views": "Random order of views in half of all samples.",
-    "lr": "Learning rate.",
-    "weight_decay": "AdamW's weight decay.",
-    "lr_warmup_steps": "Steps over which the learning rate rises.",
-    "schedule": "Learning-rate schedule.",
-    "clip": "Largest norm of the gradient.",
-    "ema": "Decay of averaged weights, or 0 for none.",
-    "camera_dropout": "Share of samples trained without cameras, for guidance.",
-    "reference_dropout": "Share of samples trained without references.",
-    "mixed_precision": "Type that the network computes in.",
-    "gradient_checkpointing": "Less memory, a third more time.",
-    "compile": "torch.compile.",
-    "fsdp": "Cut model and optimiser over the processes instead of copying them to each.",
-    "log_every": "Steps between lines, and between measurements of precision.",
-    "checkpoint_every": "Steps between checkpoints.",
-    "keep_checkpoints": "Number of checkpoints to keep.",
-    "sample_every": "Steps between pictures of sampled views; 0 for none.",
-    "sample_groups": "Groups sampled and compared.",
-    "validation": "A finished build of held-out scenes to measure on.",
-    "validate_every": "Steps between measurements there.",
-    "validation_samples": "Groups measured on.",
-    "tracker": "Experiment tracker to log to as well.",
-    "max_damaged": "Damaged samples left out before the run stops.",
-}
-
-
-def _config_flags(command: F) -> F:
-    """One flag for each key; defaults, file and checks are the configuration's own."""
-    properties = TrainConfig.model_json_schema()["properties"]
-    for field in reversed(list(HELP)):
-        command = _flag(field, properties[field])(command)
-    return command
-
-
-def _flag(field: str, schema: Mapping[str, Any]) -> Callable[[F], F]:
-    # "number or nothing" is a number on the command line
-    kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
-    kind: Mapping[str, Any] = kinds[0]
-    name = field.replace("_", "-")
-    known: dict[str, Any] = {"integer": int, "number": float, "string": str}
-    settings: dict[str, Any] = {"type": known.get(kind.get("type", ""))}
-    if kind["type"] == "boolean":
-        name, settings = f"{name}/--no-{name}", {}
-    elif "enum" in kind:
-        settings = {"type": click.Choice(kind["enum"])}
-    elif "prefixItems" in kind:
-        settings = {"type": int, "nargs": len(kind["prefixItems"])}
-    elif kind["type"] == "array":
-        settings = {"type": click.Choice(kind["items"]["enum"]), "multiple": True}
-    return click.option(f"--{name}", field, default=None, help=_help(field), **settings)
-
-
-def _help(field: str) -> str:
-    key = TrainConfig.model_fields[field]
-    if key.is_required() or key.default is None:
-        return HELP[field]
-    shown = key.default
-    if isinstance(shown, bool):
-        shown = "on" if shown else "off"
-    elif isinstance(shown, tuple):
-        shown = " ".join(shown)
-    return f"{HELP[field]}  [default: {shown}]"
-
 
 @click.command("fit", cls=Command, epilog=EPILOG)
 @click.option(
     "--manifest", type=click.Path(path_type=Path), help="A configuration file; flags override it."
 )
-@_config_flags
+@model_flags(TrainConfig)
 @click.option(
     "--attention", is_flag=True, help="End with OUT/attention.png: attention before and after."
 )
@@ -202,11 +114,11 @@ def _echo_result(config: TrainConfig, result: TrainResult, pictures: Sequence[Pa
         click.echo(f"  {shlex.quote(str(path))}")
     unmatched = _unmatched(Path(config.out) / "metrics.jsonl")
     if unmatched:
-        count = common.plural(unmatched, "sample")
+        count = plural(unmatched, "sample")
         click.echo(f"{count} without a visible match trained the diffusion loss alone")
     if result.left_out:
         path = Path(config.out) / "failures.jsonl"
-        count = common.plural(result.left_out, "damaged sample")
+        count = plural(result.left_out, "damaged sample")
         click.echo(f"left out {count}: see {shlex.quote(str(path))}")
 
 
@@ -219,7 +131,7 @@ def _unmatched(metrics: Path) -> int:
 def _check_packages() -> None:
     missing = [
         name
-        for name in ("torch", "diffusers", "accelerate", "safetensors")
+        for name in ("torch", "diffusers", "accelerate", "safetensors", "torchmetrics")
         if importlib.util.find_spec(name) is None
     ]
     if missing:
@@ -261,7 +173,7 @@ def describe(row: Mapping[str, Any]) -> str:
     if "lpips" in row:
         parts.append(f"LPIPS {row['lpips']:.3f}")
     if row.get("unmatched"):
-        parts.append(f"{common.plural(row['unmatched'], 'sample')} without a visible match")
+        parts.append(f"{plural(row['unmatched'], 'sample')} without a visible match")
     if row.get("overflow"):
         parts.append("gradients overflowed, no step")
     return ", ".join(parts)

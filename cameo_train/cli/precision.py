@@ -12,10 +12,11 @@ from click.core import ParameterSource
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
+from cameo_data.errors import plural
 from cameo_data.io.work_folder import refuse_build
 
 if TYPE_CHECKING:
-    from cameo_data.cli.common import Progress
+    from cameo_data.types import Progress
     from cameo_train.precision.report.page import Outcome
     from cameo_train.precision.session import Failed, Session
 
@@ -221,9 +222,15 @@ def _by_rotation(
         pictures=given["pictures"], layers=given["perturb"],
     )  # fmt: skip
     outcome = precision_page.Outcome(
-        str(shards), session.reader.index.name, session.protocol, rows, failed,
-        len(session.work.samples), len(session.reader), extras,
-    )  # fmt: skip
+        shards=str(shards),
+        build=session.reader.index.name,
+        protocol=session.protocol,
+        rows=rows,
+        missing=failed,
+        samples=len(session.work.samples),
+        of_samples=len(session.reader),
+        extras=extras,
+    )
     paths = precision_page.write(outcome, session.work.out)
     return outcome.record(), table(outcome), failed, paths
 
@@ -260,7 +267,7 @@ def _say_plan(labels: list[str], facts: dict[str, str], samples: int, as_json: b
     if as_json:
         common.echo_json({"dry_run": True, "rows": labels, "samples": samples, "protocol": facts})
         return
-    click.echo(f"would measure {common.plural(samples, 'group')} by {', '.join(labels)}")
+    click.echo(f"would measure {plural(samples, 'group')} by {', '.join(labels)}")
     click.echo(common.table([[name, text] for name, text in facts.items()]))
 
 
@@ -283,7 +290,5 @@ def table(outcome: Outcome) -> str:
     facts = "\n".join(f"  {name}: {text}" for name, text in outcome.protocol.facts().items())
     title = f"precision within {outcome.protocol.thresholds[0].text}, by rotation"
     rest = len(outcome.rows) - len(told)
-    more = (
-        f"  {common.plural(rest, 'further row')} in results.csv and on the page\n" if rest else ""
-    )
+    more = f"  {plural(rest, 'further row')} in results.csv and on the page\n" if rest else ""
     return f"{title}\n{common.table(rows)}\n{more}{facts}"

@@ -11,6 +11,7 @@ import click
 from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
+from cameo_data.errors import plural
 from cameo_data.io.work_folder import refuse_build
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _say_plan(experiment: Any, as_json: bool) -> None:
         return
     arms = {job.arm.name: job for job in jobs}
     rows = [[name, f"{job.config.steps} steps", job.arm.meaning] for name, job in arms.items()]
-    click.echo(f"would train {common.plural(len(jobs), 'run')} in {experiment.out}:")
+    click.echo(f"would train {plural(len(jobs), 'run')} in {experiment.out}:")
     click.echo(common.table(rows))
 
 

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from cameo_data import ShardReader, correspond_group
 from cameo_data.correspondence import prepare
 from cameo_data.errors import DataError, Failure
+from cameo_data.shards.layout import depth_views
 from cameo_data.types import PairMaps, Sample
 from cameo_train.config import TrainConfig
 from cameo_train.data import augmentation
@@ -361,7 +362,7 @@ def batches(
         ValueError: the build does not fit the plan.
     """
     groups = Groups(build_dir, plan, seed)
-    views = sum(name.endswith(".depth.png16") for name in groups.reader.index.members)
+    views = depth_views(groups.reader.index.members)
     references = plan.references or (1, views - 1)
     if not 1 <= references[0] <= references[1] < views:
         raise ValueError(

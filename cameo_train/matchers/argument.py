@@ -33,6 +33,19 @@ class Argument:
             self._given[key] = value
         self._known: list[str] = []
 
+    def text(self, key: str, *choices: str) -> str | None:
+        """The value of an option as it was given, or None.
+
+        Raises:
+            UsageError: there are choices, and it is none of them.
+        """
+        self._known.append(key)
+        text = self._given.get(key)
+        if text is not None and choices and text not in choices:
+            expected = " or ".join(choices)
+            raise UsageError(f"{self.name}: {key} is {text!r}; expected {expected}")
+        return text
+
     def option(self, key: str, default: T, *, low: T | None = None, high: T | None = None) -> T:
         """The value of an option, of its default's type (yes or no if that is a bool).
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cameo_train import taps
 from cameo_train.matchers.dense import errors_of
-from cameo_train.matchers.group import Found, Group, Row, check_finite, on_grid
+from cameo_train.matchers.group import Found, MatcherGroup, Row, check_finite, on_grid
 from cameo_train.matchers.nearest import matched_tokens
 from cameo_train.matchers.queries import Queries
 from cameo_train.protocols.measurement import Protocol
@@ -25,7 +25,7 @@ from cameo_train.supervision.heads import HeadLinear, HeadMean
 from cameo_train.taps.layers import plain
 
 # Runs the model on groups whose target views are noised to a timestep.
-Run = Callable[[Sequence[Group], int], object]
+Run = Callable[[Sequence[MatcherGroup], int], object]
 # Logits (heads × rows × keys) of a chunk of a mixing head's rows.
 MIX_CHUNK = 1 << 20
 # Mixed logits nearer to the best than this share of the largest are compared in float64: many times
@@ -40,7 +40,7 @@ SELECTION = {
 
 
 @dataclass(frozen=True)
-class Reading:
+class AttentionReading:
     """One way to read one layer.
 
     Attributes:
@@ -70,7 +70,7 @@ class AttentionMatcher:
         self,
         model: nn.Module,
         run: Run,
-        readings: Sequence[Reading],
+        readings: Sequence[AttentionReading],
         timesteps: Sequence[int],
         protocol: Protocol,
         *,
@@ -78,7 +78,7 @@ class AttentionMatcher:
         name: str,
         step: int | None = None,
         mixes: Mapping[str, nn.Module] | None = None,
-        input_shape: Callable[[Sequence[Group]], tuple[int, tuple[int, int]]] | None = None,
+        input_shape: Callable[[Sequence[MatcherGroup]], tuple[int, tuple[int, int]]] | None = None,
     ) -> None:
         self.model, self.run, self.protocol = model, run, protocol
         self.readings, self.timesteps = list(readings), list(timesteps)
@@ -86,15 +86,23 @@ class AttentionMatcher:
         self.notes: list[str] = []
         self.rows: Sequence[Row] = [
             Row(
-                spec, name, SELECTION[reading.heads.split()[0]], "attention",
-                plain(reading.layer), reading.number, reading.heads, timestep, step, reading.main,
+                spec=spec,
+                name=name,
+                selection=SELECTION[reading.heads.split()[0]],
+                kind="attention",
+                layer=plain(reading.layer),
+                layer_number=reading.number,
+                heads=reading.heads,
+                timestep=timestep,
+                step=step,
+                main=reading.main,
             )
             for timestep in self.timesteps
             for reading in self.readings
-        ]  # fmt: skip
+        ]
 
     @torch.no_grad()
-    def found(self, groups: Sequence[Group]) -> Iterator[list[Found]]:
+    def found(self, groups: Sequence[MatcherGroup]) -> Iterator[list[Found]]:
         """Errors of all readings at all noise levels."""
         per_group: list[list[Found]] = [[] for _ in groups]
         for timestep in self.timesteps:
@@ -106,7 +114,7 @@ class AttentionMatcher:
         yield from per_group
 
     def _tapped(
-        self, groups: Sequence[Group], timestep: int
+        self, groups: Sequence[MatcherGroup], timestep: int
     ) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
         """Queries and keys by layer, for each group (V, h, K, d), scaled, on the layer's grid."""
         views = len(groups[0].images)
@@ -133,7 +141,7 @@ class AttentionMatcher:
                 )
         return out
 
-    def _on_grid(self, x: Tensor, grid: tuple[int, int], layer: str, group: Group) -> Tensor:
+    def _on_grid(self, x: Tensor, grid: tuple[int, int], layer: str, group: MatcherGroup) -> Tensor:
         """(V, h, cells, d) of (V, h, K, d)."""
         name = f"layer {plain(layer)}"
         check_finite(x, name, group)
@@ -148,7 +156,7 @@ class AttentionMatcher:
             self.notes.append(note)
         return maps.reshape(len(x), heads, d, -1).transpose(2, 3).contiguous()
 
-    def _read(self, reading: Reading, q: Tensor, k: Tensor, group: Group) -> Found:
+    def _read(self, reading: AttentionReading, q: Tensor, k: Tensor, group: MatcherGroup) -> Found:
         if reading.heads.startswith("head "):
             head = int(reading.heads.split()[1])
             token = matched_tokens(q[:, head], k[:, head], group.queries)

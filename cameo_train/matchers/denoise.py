@@ -13,7 +13,7 @@ from torch import Tensor
 from cameo_train.data.augmentation import resize
 from cameo_train.data.batches import Batch
 from cameo_train.data.sample_order import Position
-from cameo_train.matchers.group import Group, group_of
+from cameo_train.matchers.group import MatcherGroup, group_of
 from cameo_train.models import Latents, MultiViewModel, noised, training_noise
 from cameo_train.training.objective import condition
 
@@ -22,7 +22,7 @@ from cameo_train.training.objective import condition
 def denoise(
     model: MultiViewModel,
     space: Latents,
-    groups: Sequence[Group],
+    groups: Sequence[MatcherGroup],
     timestep: int,
     *,
     references: int = 1,
@@ -55,7 +55,7 @@ def _noise(seed: str, shape: tuple[int, ...]) -> Tensor:
     return torch.randn(shape, generator=generator)
 
 
-def batch_of(groups: Sequence[Group], references: int) -> Batch:
+def batch_of(groups: Sequence[MatcherGroup], references: int) -> Batch:
     """Groups as the models take them; the first views are the references.
 
     Raises:

@@ -13,7 +13,7 @@ from torch import Tensor
 from cameo_train.matchers.best_candidate import best_of
 from cameo_train.matchers.feature_model import DenseFeatures
 from cameo_train.matchers.grid_limits import token_error_px
-from cameo_train.matchers.group import Found, Group, Row, check_finite, on_grid
+from cameo_train.matchers.group import Found, MatcherGroup, Row, check_finite, on_grid
 from cameo_train.matchers.nearest import matched_tokens, unit_vectors
 from cameo_train.protocols.measurement import Protocol
 
@@ -40,7 +40,7 @@ class FeatureMatcher:
             )
         return found
 
-    def found(self, groups: Sequence[Group]) -> Iterator[list[Found]]:
+    def found(self, groups: Sequence[MatcherGroup]) -> Iterator[list[Found]]:
         """Errors of the one row."""
         with torch.no_grad():
             maps = self.features.descriptors(torch.cat([g.images for g in groups])).float()
@@ -57,7 +57,7 @@ class FeatureMatcher:
             yield [errors_of(matched_tokens(units, units, group.queries), group, self.protocol)]
 
 
-def errors_of(token: Tensor, group: Group, protocol: Protocol) -> Found:
+def errors_of(token: Tensor, group: MatcherGroup, protocol: Protocol) -> Found:
     """Errors of the cells that were chosen."""
     error = token_error_px(token.cpu().numpy(), group.queries.xy1, protocol)
     return Found(group.queries.bin, error)
@@ -75,7 +75,7 @@ class Chance:
         self.rows: Sequence[Row] = (Row(spec, spec, selection, "chance"),)
         self.notes: list[str] = []
 
-    def found(self, groups: Sequence[Group]) -> Iterator[list[Found]]:
+    def found(self, groups: Sequence[MatcherGroup]) -> Iterator[list[Found]]:
         """Hits of blind choice, and the errors of the first draw."""
         limits = self.protocol.thresholds_px
         for group in groups:
@@ -83,7 +83,7 @@ class Chance:
             hits = np.mean([error[:, None] <= limits for error in draws], 0)
             yield [Found(group.queries.bin, draws[0], hits)]
 
-    def _draw(self, group: Group, number: int) -> NDArray[np.float64]:
+    def _draw(self, group: MatcherGroup, number: int) -> NDArray[np.float64]:
         digest = hashlib.sha256(f"{self.seed} {number} {group.key}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
         shape = (len(group.images), CHANCE_CHANNELS, *self.protocol.grid_hw)
@@ -114,7 +114,7 @@ class Oracle:
     ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         return ((xy - self._middle) / self.protocol.stride).astype(np.float32)
 
-    def found(self, groups: Sequence[Group]) -> Iterator[list[Found]]:
+    def found(self, groups: Sequence[MatcherGroup]) -> Iterator[list[Found]]:
         """Errors of the best candidates."""
         for group in groups:
             cells = torch.from_numpy(self._cells(group.queries.xy1))

@@ -17,7 +17,7 @@ from cameo_train.matchers.queries import Queries
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class MatcherGroup:
     """One sample, with the queries that its matchers are asked.
 
     Attributes:
@@ -90,7 +90,7 @@ class Matcher(Protocol):
         """What a reader must know, such as that images are resized; known after the last group."""
         ...
 
-    def found(self, groups: Sequence[Group]) -> Iterator[list[Found]]:
+    def found(self, groups: Sequence[MatcherGroup]) -> Iterator[list[Found]]:
         """For each group, in order, the errors of each row.
 
         Raises:
@@ -99,13 +99,13 @@ class Matcher(Protocol):
         ...
 
 
-def group_of(sample: Sample, queries: Queries, device: torch.device) -> Group:
+def group_of(sample: Sample, queries: Queries, device: torch.device) -> MatcherGroup:
     """A sample with its images as tensors."""
     pixels = torch.from_numpy(np.stack(sample.images)).permute(0, 3, 1, 2).to(device)
-    return Group(sample, pixels.to(torch.float32) / 127.5 - 1.0, queries)
+    return MatcherGroup(sample, pixels.to(torch.float32) / 127.5 - 1.0, queries)
 
 
-def check_finite(values: Tensor, name: str, group: Group) -> None:
+def check_finite(values: Tensor, name: str, group: MatcherGroup) -> None:
     """Raises where any of (V, …) values is NaN or infinite; names view and pair."""
     good = torch.isfinite(values).flatten(1).all(1)
     if bool(good.all()):

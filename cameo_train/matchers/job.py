@@ -12,7 +12,7 @@ from cameo_train.protocols.measurement import Protocol
 
 
 @dataclass(frozen=True)
-class Job:
+class MatcherJob:
     """A matcher that is not made yet: what is asked for, and what makes it the same next time.
 
     Attributes:

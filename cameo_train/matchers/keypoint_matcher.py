@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cameo_data.types import Verdict
 from cameo_train.matchers.feature_model import KeypointMatcher
 from cameo_train.matchers.grid_limits import distance_px
-from cameo_train.matchers.group import Found, Group, Row
+from cameo_train.matchers.group import Found, MatcherGroup, Row
 from cameo_train.matchers.queries import maps_of
 from cameo_train.protocols.measurement import Protocol
 
@@ -35,7 +35,7 @@ class OwnPoints:
         )
         self.notes: list[str] = []
 
-    def found(self, groups: Sequence[Group]) -> Iterator[list[Found]]:
+    def found(self, groups: Sequence[MatcherGroup]) -> Iterator[list[Found]]:
         """Errors of the matches of all ordered pairs."""
         for group in groups:
             maps = maps_of(group.sample, 1)
@@ -61,7 +61,7 @@ class OwnPoints:
             bin_ = np.concatenate([*bins, none]).astype(np.int64)
             yield [Found(bin_, np.concatenate([*errors, none]), unjudged=unjudged)]
 
-    def _pairs(self, group: Group) -> list[tuple[int, int]]:
+    def _pairs(self, group: MatcherGroup) -> list[tuple[int, int]]:
         views = range(len(group.images))
         inside = group.sample.rotation_deg
         return [

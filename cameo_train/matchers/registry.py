@@ -7,47 +7,42 @@ follows the colon in ``--features`` (or None) and the device, that gives a ``Den
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
-from functools import cache, partial
-from importlib import import_module
-from importlib.metadata import entry_points
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cameo_data.errors import UsageError
+from cameo_data.plugins import Registry
+from cameo_data.suggestions import suggestion
+from cameo_train.matchers.argument import Argument
 from cameo_train.matchers.group import Matcher
-from cameo_train.matchers.job import Job
+from cameo_train.matchers.job import MatcherJob
 from cameo_train.matchers.options import AttentionOptions
 from cameo_train.protocols.measurement import Protocol
 
-GROUP = "cameo_train.matchers"
 Factory = Callable[[str | None, torch.device], Any]
 
-# kind -> module and the dictionary in it that holds the kind's factory
-_MODULES = {
+# kind -> the dictionary that holds the kind's factory
+_TABLES = {
     **dict.fromkeys(
         ("sift", "aliked", "disk", "dinov2", "dinov3", "sd", "vggt"),
-        ("cameo_train.matchers.features", "FEATURES"),
+        "cameo_train.matchers.features:FEATURES",
     ),
     **dict.fromkeys(
         ("sift-matches", "aliked-lightglue", "disk-lightglue"),
-        ("cameo_train.matchers.keypoints", "KEYPOINTS"),
+        "cameo_train.matchers.keypoints:KEYPOINTS",
     ),
 }
 _OURS = ("attention", "oracle", "chance")
+REGISTRY = Registry("features", "cameo_train.matchers", _TABLES)
 
 
 def kinds() -> list[str]:
     """All that there are."""
-    return sorted({*_OURS, *_MODULES, *_installed()})
-
-
-@cache
-def _installed() -> dict[str, Any]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return sorted({*_OURS, *REGISTRY.names()})
 
 
 def split(text: str) -> list[str]:
@@ -62,14 +57,13 @@ def split(text: str) -> list[str]:
     for spec in specs:
         kind = spec.partition(":")[0]
         if kind not in kinds():
-            near = difflib.get_close_matches(kind, kinds(), 3, 0.4) or kinds()
-            raise UsageError(f"there are no features {kind!r}; nearest: {', '.join(near)}")
+            raise UsageError(f"unknown features {kind!r}; {suggestion(kind, kinds())}")
         if specs.count(spec) > 1:
             raise UsageError(f"features {spec!r} appear twice")
     return specs
 
 
-def jobs(spec: str, attention: AttentionOptions) -> list[Job]:
+def jobs(spec: str, attention: AttentionOptions) -> list[MatcherJob]:
     """What measures a spec; several where it is several checkpoints.
 
     Raises:
@@ -83,7 +77,9 @@ def jobs(spec: str, attention: AttentionOptions) -> list[Job]:
         return attention_jobs(spec, given, attention)
     if kind in ("oracle", "chance") and given is not None:
         raise UsageError(f"{spec}: {kind} takes nothing after a colon")
-    return [Job(spec, spec, f"{spec} {_stamp(given)}", partial(_make, kind, given, spec))]
+    return [
+        MatcherJob(spec, spec, f"{spec} {_stamp(kind, given)}", partial(_make, kind, given, spec))
+    ]
 
 
 def _make(
@@ -106,17 +102,15 @@ def _make(
 
 
 def _factory(kind: str) -> Factory:
-    if kind in _MODULES:
-        module, name = _MODULES[kind]
-        factory: Factory = getattr(import_module(module), name)[kind]
+    if kind in _TABLES:
+        factory: Factory = REGISTRY.load(kind, dict)[kind]
         return factory
-    loaded: Factory = _installed()[kind].load()
-    return loaded
+    return REGISTRY.load(kind, Callable)  # type: ignore[arg-type]
 
 
-def _stamp(argument: str | None) -> str:
+def _stamp(kind: str, argument: str | None) -> str:
     """Changes when the files of a local folder of weights do; empty for hub ids."""
-    path = Path((argument or "").partition("@")[0] or "/nowhere")
+    path = Path(Argument(kind, argument).main or "/nowhere")
     if not path.exists():
         return ""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]

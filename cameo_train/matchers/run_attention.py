@@ -18,19 +18,14 @@ from cameo_data.errors import DataError, UsageError
 from cameo_train import config
 from cameo_train.config import TrainConfig
 from cameo_train.data.batches import trained_hw
-from cameo_train.matchers.attention import AttentionMatcher, Reading
+from cameo_train.matchers.argument import Argument
+from cameo_train.matchers.attention import AttentionMatcher, AttentionReading
 from cameo_train.matchers.denoise import denoise
 from cameo_train.matchers.feature_model import MissingWeights
 from cameo_train.matchers.group import Matcher
-from cameo_train.matchers.job import Job
+from cameo_train.matchers.job import MatcherJob
 from cameo_train.matchers.options import AttentionOptions
-from cameo_train.models import (
-    PRESETS,
-    Latents,
-    MultiViewModel,
-    build,
-    build_latents,
-)
+from cameo_train.models import Latents, MultiViewModel, build, build_latents, presets
 from cameo_train.models.latents import VaeLatents
 from cameo_train.protocols.measurement import Protocol
 from cameo_train.taps import resolve
@@ -38,26 +33,26 @@ from cameo_train.training import checkpoint
 from cameo_train.training.objective import Objective
 
 
-def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -> list[Job]:
+def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -> list[MatcherJob]:
     """One job for each checkpoint.
 
     Raises:
         UsageError: nothing there that could be measured.
     """
-    main, given = _parts(argument)
-    if not main:
+    read = Argument("attention", argument)
+    main = read.main
+    if main is None:
         raise UsageError("attention needs a run of `cameo-train fit` or a preset: attention:RUN")
-    weights, size = given.pop("weights", None), given.pop("size", None)
-    if given or size not in (None, "any"):
-        raise UsageError(f"{spec}: expected no other options than @weights=FOLDER and @size=any")
-    if main in PRESETS:
+    weights, size = read.text("weights"), read.text("size", "any")
+    read.close()
+    if main in presets():
         made = partial(_of_preset, spec, main, weights, options)
-        return [Job(spec, spec, f"{spec} {options}", made)]
+        return [MatcherJob(spec, spec, f"{spec} {options}", made)]
     if weights is not None:
         raise UsageError(f"{spec}: weights= goes with a preset; a checkpoint has its own")
     paths = checkpoints_of(Path(main), options.checkpoints)
     return [
-        Job(
+        MatcherJob(
             spec,
             f"{spec} step {checkpoint.step_of(path)}" if len(paths) > 1 else spec,
             f"{path.resolve()} {_digest(path)} {options} {size}",
@@ -65,14 +60,6 @@ def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -
         )
         for path in paths
     ]
-
-
-def _parts(argument: str | None) -> tuple[str, dict[str, str]]:
-    """What stands before the options, and the options; a folder may have an @ in its name."""
-    first, *rest = (argument or "").split("@")
-    while rest and "=" not in rest[0]:
-        first += "@" + rest.pop(0)
-    return first, dict(option.split("=", 1) for option in rest if "=" in option)
 
 
 def checkpoints_of(path: Path, which: str = "latest") -> list[Path]:
@@ -87,7 +74,7 @@ def checkpoints_of(path: Path, which: str = "latest") -> list[Path]:
     if not found:
         raise UsageError(
             f"{path}: no checkpoint there and no preset of that name; expected the --out of "
-            f"`cameo-train fit`, one of its checkpoints, or {', '.join(PRESETS)}"
+            f"`cameo-train fit`, one of its checkpoints, or {', '.join(presets())}"
         )
     return found if which == "all" else found[-1:]
 
@@ -95,8 +82,10 @@ def checkpoints_of(path: Path, which: str = "latest") -> list[Path]:
 def checkpoint_of_spec(spec: str) -> Path | None:
     """The latest checkpoint that ``attention:RUN`` names; None of a preset and of other kinds."""
     kind, _, argument = spec.partition(":")
-    main, _ = _parts(argument)
-    if kind != "attention" or main in PRESETS:
+    if kind != "attention":
+        return None
+    main = Argument(kind, argument).main or ""
+    if main in presets():
         return None
     return checkpoints_of(Path(main))[-1]
 
@@ -257,7 +246,7 @@ def readings_of(
     layer: str,
     mixes: dict[str, nn.Module],
     options: AttentionOptions,
-) -> list[Reading]:
+) -> list[AttentionReading]:
     """What is read of which layer."""
     layers = model.layers()
     chosen = [layer]
@@ -276,5 +265,5 @@ def readings_of(
                 ways += [f"head {n}" for n in range(model.heads(path))]
         main = path == layer or layer not in chosen
         number = layers.index(path)
-        found += [Reading(path, number, way, main) for way in dict.fromkeys(ways)]
+        found += [AttentionReading(path, number, way, main) for way in dict.fromkeys(ways)]
     return found

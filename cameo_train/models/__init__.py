@@ -1,35 +1,37 @@
-"""Multi-view diffusion models made of diffusers' networks; see ``docs/models.md``."""
+"""Multi-view diffusion models, by name; see ``docs/models.md``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from cameo_data.errors import UsageError
+from cameo_data.suggestions import suggestion
+from cameo_train.models.architecture import Architecture
 from cameo_train.models.conditioning import Conditioning
-from cameo_train.models.hunyuan import MultiViewHunyuanDiT
 from cameo_train.models.latents import Latents, PatchLatents, build_latents
+from cameo_train.models.model_preset import Preset
 from cameo_train.models.multiview import MultiViewModel
-from cameo_train.models.presets import PRESETS, Preset, preset
+from cameo_train.models.registry import architectures, preset, presets
 from cameo_train.models.schedule import ddim, noised, target_loss, training_noise
-from cameo_train.models.unet import MultiViewUNet
 
 __all__ = [
-    "PRESETS",
+    "Architecture",
     "Conditioning",
     "Latents",
     "MultiViewModel",
     "PatchLatents",
     "Preset",
+    "architectures",
     "build",
     "build_latents",
     "ddim",
     "noised",
     "preset",
+    "presets",
     "target_loss",
     "training_noise",
 ]
-
-_CLASSES = {"unet": MultiViewUNet, "hunyuan-dit": MultiViewHunyuanDiT}
 
 
 def build(
@@ -43,7 +45,8 @@ def build(
         changes: fields of the preset to change, such as ``latents="patch:8"``.
 
     Raises:
-        UsageError: no such preset, no weights there, or weights of another architecture.
+        UsageError: no such preset or field, no weights there, or weights of another
+            architecture.
 
     Example:
         >>> model = build("cat3d-tiny")
@@ -51,7 +54,13 @@ def build(
         torch.Size([1, 3, 48, 16, 16])
     """
     chosen = preset(name, **changes)
-    model = _CLASSES[chosen.architecture](chosen)
+    known = architectures()
+    if chosen.architecture not in known:
+        raise UsageError(
+            f"model {chosen.name!r}: there is no architecture {chosen.architecture!r}; "
+            f"{suggestion(chosen.architecture, known)}"
+        )
+    model = known[chosen.architecture].model(chosen)
     if weights is not None:
         model.load(weights)
     return model

@@ -89,10 +89,14 @@ def check_divisible(hw: tuple[int, int], factor: int) -> None:
         )
 
 
-def latent_space(kind: str, weights: str | Path | None = None) -> tuple[int, int]:
-    """Channels and pixels per cell of a kind of latents, without loading it; VAE: 4 and 8."""
+def latent_space(kind: str, vae_space: tuple[int, int] = (4, 8)) -> tuple[int, int]:
+    """Channels and pixels per cell of a kind of latents, without loading it.
+
+    Args:
+        vae_space: the answer for a VAE (``Preset.vae_space``).
+    """
     if kind == "vae":
-        return 4, 8  # Stable Diffusion's; HunyuanDiT's has the same shape
+        return vae_space
     size = _patch(kind)
     return 3 * size * size, size
 

@@ -14,28 +14,37 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from cameo_data.errors import UsageError
 from cameo_train.models.conditioning import Conditioning, Views, condition
 from cameo_train.models.joint import ViewShape
 from cameo_train.models.latents import Latents, latent_space
-from cameo_train.models.presets import Preset
-from cameo_train.taps import TokenLayout, adapter_of, resolve
+from cameo_train.models.model_preset import Preset
+from cameo_train.taps import TapAdapter, TokenLayout, adapter_of, resolve
 
 RAYS_AND_MASK = 7
 
 
 class MultiViewModel(nn.Module):
-    """A diffusers network whose self-attention spans the views of a group.
+    """A network whose self-attention spans the views of a group.
+
+    A subclass builds its network in ``__init__`` and runs it in ``predict``; ``load`` and
+    ``checkpointed`` are for networks with pretrained weights and with blocks worth recomputing.
+    An attention module says in its attribute ``heads`` how many heads it has.
 
     Attributes:
         preset: what was built.
         view_shape: of the run under way; taps read it.
+        tap_adapter: how taps find the network's attention layers and their tokens; None where one
+            of the known adapters accepts the model (diffusers' UNets and transformers).
     """
+
+    tap_adapter: TapAdapter | None = None
 
     def __init__(self, preset: Preset) -> None:
         super().__init__()
         self.preset = preset
         self.view_shape = ViewShape()
-        self.latent_channels, self.factor = latent_space(preset.latents)
+        self.latent_channels, self.factor = latent_space(preset.latents, preset.vae_space)
         octaves = preset.prior_octaves
         self.prior_channels = 0 if octaves is None else self.latent_channels + 1 + 6 * octaves
 
@@ -69,13 +78,22 @@ class MultiViewModel(nn.Module):
         """Takes over a pretrained network; what it lacks starts without effect.
 
         Raises:
-            UsageError: no weights there, or of another architecture.
+            UsageError: no weights there, or of another architecture; or the model takes none.
         """
-        raise NotImplementedError
+        raise UsageError(
+            f"model {self.preset.name!r} takes no pretrained weights; train it without --weights"
+        )
 
     def checkpointed(self) -> list[nn.Module]:
-        """Modules whose insides are computed again in the backward pass."""
-        raise NotImplementedError
+        """Modules whose insides are computed again in the backward pass.
+
+        Raises:
+            UsageError: the model has none.
+        """
+        raise UsageError(
+            f"model {self.preset.name!r} has no blocks to recompute; train it without "
+            "--gradient-checkpointing"
+        )
 
     def latents_shape(self, images_shape: Sequence[int]) -> tuple[int, ...]:
         """(B, V, C, h, w) of images (B, V, 3, H, W)."""
@@ -102,7 +120,7 @@ class MultiViewModel(nn.Module):
     def heads(self, layer: int | str) -> int:
         """Attention heads of a layer."""
         path = resolve(self.layers(), layer)
-        return int(self.get_submodule(path).heads)  # type: ignore[arg-type]  # diffusers' Attention
+        return int(self.get_submodule(path).heads)  # type: ignore[arg-type]  # see the class
 
     def token_grid(self, layer: int | str, image_hw: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of one view's tokens in a layer, for images of a size."""

@@ -23,7 +23,7 @@ from cameo_data import transforms
 from cameo_data.geometry.registration import SAME_SURFACE, register
 from cameo_data.types import Camera, DepthMap
 
-FloatArray = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
 
 class Warped(NamedTuple):
@@ -35,13 +35,13 @@ class Warped(NamedTuple):
         known: (V, H, W) bool.
     """
 
-    colors: FloatArray
-    points_world: FloatArray
+    colors: Float32Array
+    points_world: Float32Array
     known: NDArray[np.bool_]
 
 
 def warp_references(
-    images: FloatArray, depth: FloatArray, views: list[Camera], reference: NDArray[np.bool_]
+    images: Float32Array, depth: Float32Array, views: list[Camera], reference: NDArray[np.bool_]
 ) -> Warped:
     """References seen from all views; a reference sees itself, by its own depth.
 
@@ -75,7 +75,7 @@ def warp_references(
 
 
 def _fill(
-    out: Warped, view: int, camera: Camera, z: FloatArray, colors: FloatArray,
+    out: Warped, view: int, camera: Camera, z: Float32Array, colors: Float32Array,
     where: NDArray[np.bool_],
 ) -> None:  # fmt: skip
     out.colors[view][:, where] = colors[:, where]
@@ -85,8 +85,8 @@ def _fill(
 
 
 def _colors_from(
-    image: FloatArray, depth: DepthMap, there: Camera, here: Camera, seen: DepthMap
-) -> FloatArray:
+    image: Float32Array, depth: DepthMap, there: Camera, here: Camera, seen: DepthMap
+) -> Float32Array:
     """(3, H, W): another image at the points that this camera sees; 0 where it sees none."""
     there_from_pixel = np.zeros((3, 4))
     there_from_here = there.cam_from_world @ here.world_from_cam
@@ -135,11 +135,11 @@ def _sample(image, z, valid, z_here, known, there_from_pixel, out):  # type: ign
                         out[channel, row, column] += image[channel, ri, ci] * (share[i] / total)
 
 
-def canonical(warped: Warped, depth: FloatArray, views: list[Camera], first: int) -> FloatArray:
+def canonical(warped: Warped, depth: Float32Array, views: list[Camera], first: int) -> Float32Array:
     """(V, 3, H, W): the points in the first reference's frame, in [−2, 2], 0 where unknown.
 
     One point has the same coordinates in all views. The unit is the median depth of that
-    reference; beyond twice it space is contracted as in Mip-NeRF 360 (equation 10).
+    reference; beyond one unit, space is contracted as in Mip-NeRF 360 (equation 10).
     """
     z = depth[first]
     valid = np.isfinite(z) & (z > 0)

@@ -13,7 +13,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
-from cameo_train.models.presets import Preset
+from cameo_train.models.model_preset import Preset
 
 STEPS = 1000
 # scheduler/scheduler_config.json of stabilityai/stable-diffusion-2-1

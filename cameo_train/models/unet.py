@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,13 +11,49 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor, nn
 
+from cameo_train.models.architecture import Architecture
 from cameo_train.models.joint import JointViews
 from cameo_train.models.loading import adopt, pretrained
+from cameo_train.models.model_preset import Preset, Text
 from cameo_train.models.multiview import MultiViewModel
-from cameo_train.models.presets import Preset
 from cameo_train.taps.adapters import DiffusersUNet
 
 TEXT_LAYERS = r"\.transformer_blocks\.\d+\.(attn2|norm2)\."
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetArguments:
+    """Arguments of ``UNet2DConditionModel``; the defaults are Stable Diffusion 2's.
+
+    The channels that go in and out are not among them: these follow from ``Preset.latents`` and the
+    conditioning.
+    """
+
+    block_out_channels: tuple[int, ...]
+    attention_head_dim: tuple[int, ...]
+    cross_attention_dim: int
+    layers_per_block: int = 2
+    down_block_types: tuple[str, ...] = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",)
+    up_block_types: tuple[str, ...] = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
+    norm_num_groups: int = 32
+    use_linear_projection: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetPreset(Preset):
+    """A UNet without its weights.
+
+    Attributes:
+        text: cross-attention to text is ``removed``, or gets a ``null`` text, a learned token.
+        per_view_levels: how many of the finest levels keep attention within each view.
+        qk_norm: layer norm of queries and keys, which the official configuration adds.
+    """
+
+    architecture: str = "unet"
+    backbone: UNetArguments
+    text: Text = "removed"
+    per_view_levels: int = 0
+    qk_norm: bool = False
 
 
 class MultiViewUNet(MultiViewModel):
@@ -26,16 +63,17 @@ class MultiViewUNet(MultiViewModel):
     the views in all but the ``per_view_levels`` finest levels.
     """
 
-    def __init__(self, preset: Preset) -> None:
+    preset: UNetPreset
+
+    def __init__(self, preset: UNetPreset) -> None:
         super().__init__(preset)
         self.backbone = UNet2DConditionModel(
-            **{**preset.backbone, "in_channels": self.in_channels},
+            **asdict(preset.backbone),
+            in_channels=self.in_channels,
             out_channels=self.latent_channels,
         )
         if preset.text == "null":
-            self.null_text = nn.Parameter(
-                torch.zeros(1, 1, int(preset.backbone["cross_attention_dim"]))
-            )
+            self.null_text = nn.Parameter(torch.zeros(1, 1, preset.backbone.cross_attention_dim))
         for block in self._transformers():
             if preset.text == "removed":
                 block.attn2 = block.norm2 = None
@@ -73,3 +111,49 @@ class MultiViewUNet(MultiViewModel):
             added=r"\.attn1\.norm_[qk]\." if self.preset.qk_norm else None,
             removed=TEXT_LAYERS if self.preset.text == "removed" else None,
         )
+
+
+# Two resolutions, 7 attention layers, 2.6 million weights; 64×64 px become 16×16 and 8×8 tokens.
+_CAT3D_TINY = UNetPreset(
+    name="cat3d-tiny",
+    backbone=UNetArguments(
+        block_out_channels=(64, 96),
+        attention_head_dim=(4, 4),
+        cross_attention_dim=32,
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        norm_num_groups=16,
+    ),
+    latents="patch:4",
+    image_hw=(64, 64),
+    layer="up_blocks.1.attentions.0",
+)
+_CAT3D_SD21 = UNetPreset(
+    name="cat3d-sd21",
+    # unet/config.json of stabilityai/stable-diffusion-2-1
+    backbone=UNetArguments(
+        block_out_channels=(320, 640, 1280, 1280),
+        attention_head_dim=(5, 10, 20, 20),
+        cross_attention_dim=1024,
+    ),
+    latents="vae",
+    image_hw=(512, 512),
+    layer="up_blocks.2.attentions.0",
+    per_view_levels=1,
+    qk_norm=True,
+)
+
+ARCHITECTURE = Architecture(
+    "unet",
+    MultiViewUNet,
+    (
+        _CAT3D_TINY,
+        _CAT3D_SD21,
+        # as large, for where there are no weights: the VAE's cells hold 4 channels, these 192
+        replace(_CAT3D_SD21, name="cat3d-sd21-patch", latents="patch:8", image_hw=(256, 256)),
+        replace(_CAT3D_TINY, name="mvgenmaster-tiny", prior_octaves=4),
+        replace(_CAT3D_SD21, name="mvgenmaster-sd21", prior_octaves=8),
+    ),
+    compared=("cat3d-tiny", "mvgenmaster-tiny"),
+)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cameo_data.types import Sample
 from cameo_train.matchers.dense import errors_of
-from cameo_train.matchers.group import Group, Row, check_finite, group_of, on_grid
+from cameo_train.matchers.group import MatcherGroup, Row, check_finite, group_of, on_grid
 from cameo_train.matchers.nearest import matched_tokens, unit_vectors
 from cameo_train.matchers.queries import queries_of
 from cameo_train.precision.results import Bin, row_result
@@ -129,7 +129,7 @@ class PrecisionMeter:
         )
         return row_result(Row("arrays", "arrays", "best"), together, protocol).bins
 
-    def _group(self, sample: Sample) -> Group:
+    def _group(self, sample: Sample) -> MatcherGroup:
         if self._protocol is None:
             self._protocol = protocol_of(
                 sample.cameras[0].hw, sorted(sample.correspondence), stride=self._stride,
@@ -138,7 +138,7 @@ class PrecisionMeter:
             )  # fmt: skip
         return group_of(sample, queries_of(sample, self._protocol), CPU)
 
-    def _on_grid(self, maps: Tensor, group: Group, name: str) -> Tensor:
+    def _on_grid(self, maps: Tensor, group: MatcherGroup, name: str) -> Tensor:
         if maps.ndim != 4 or len(maps) != len(group.images):
             raise ValueError(
                 f"{name} are {tuple(maps.shape)}; expected (V, C, h, w) of "
@@ -147,7 +147,7 @@ class PrecisionMeter:
         check_finite(maps, name, group)
         return on_grid(maps, self.protocol.grid_hw, self.protocol.hw, name)
 
-    def _count(self, group: Group, token: Tensor) -> None:
+    def _count(self, group: MatcherGroup, token: Tensor) -> None:
         protocol, scene = self.protocol, group.sample.scene_id
         tally = self._scenes.setdefault(scene, Tally.empty(1, protocol))
         tally.add_pairs(0, group.queries.pairs, group.queries.left_out)

@@ -7,9 +7,10 @@ stopped goes on, and a run with further matchers measures only these.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,9 +20,11 @@ import numpy as np
 import torch
 
 from cameo_data import ShardReader
+from cameo_data.io.work_folder import write_bytes
+from cameo_data.types import Progress
 from cameo_train.matchers import grid_limits
-from cameo_train.matchers.group import Found, Group, Row, group_of
-from cameo_train.matchers.job import Job
+from cameo_train.matchers.group import Found, MatcherGroup, Row, group_of
+from cameo_train.matchers.job import MatcherJob
 from cameo_train.matchers.queries import queries_of
 from cameo_train.precision.tally import MAX_UNITS, Tally, units_of
 from cameo_train.protocols.measurement import Protocol
@@ -29,7 +32,6 @@ from cameo_train.protocols.measurement import Protocol
 SAVE_EVERY_S = 30.0
 FOLDER = "rows"
 FORMAT = 1  # of the files; another one is not read
-Progress = Callable[[str, int, int], None]  # matcher, groups done, of all
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class Limits:
         self.protocol = protocol
         self.notes: list[str] = []
 
-    def found(self, groups: Sequence[Group]) -> Iterator[list[Found]]:
+    def found(self, groups: Sequence[MatcherGroup]) -> Iterator[list[Found]]:
         """Both, exactly."""
         for group in groups:
             xy1, bins = group.queries.xy1, group.queries.bin
@@ -70,7 +72,9 @@ class Limits:
             ]
 
 
-LIMITS = Job("limits", "ceiling and chance", "limits", lambda protocol, device: Limits(protocol))
+LIMITS = MatcherJob(
+    "limits", "ceiling and chance", "limits", lambda protocol, device: Limits(protocol)
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class Work:
     batch: int
     device: torch.device
 
-    def path(self, job: Job, build_sha256: str) -> Path:
+    def path(self, job: MatcherJob, build_sha256: str) -> Path:
         """Where a matcher's tallies are kept."""
         identity = [FORMAT, build_sha256, self.protocol.record(), self.samples, job.identity]
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
@@ -104,7 +108,7 @@ def chosen_samples(total: int, count: int | None) -> tuple[int, ...]:
     return tuple(int(i) for i in np.linspace(0, total - 1, count).round())
 
 
-def measure(work: Work, job: Job, reader: ShardReader, progress: Progress) -> Measured:
+def measure(work: Work, job: MatcherJob, reader: ShardReader, progress: Progress) -> Measured:
     """The tallies of one matcher: from its file, measured from where that ends.
 
     Raises:
@@ -146,10 +150,12 @@ def measure(work: Work, job: Job, reader: ShardReader, progress: Progress) -> Me
     return now()
 
 
-def _groups(work: Work, reader: ShardReader, samples: Sequence[int]) -> Iterator[list[Group]]:
+def _groups(
+    work: Work, reader: ShardReader, samples: Sequence[int]
+) -> Iterator[list[MatcherGroup]]:
     """Batches of groups; the next one is read while one is measured."""
 
-    def read(numbers: Sequence[int]) -> list[Group]:
+    def read(numbers: Sequence[int]) -> list[MatcherGroup]:
         made = []
         for number in numbers:
             sample = reader[number]
@@ -168,7 +174,6 @@ def _groups(work: Work, reader: ShardReader, samples: Sequence[int]) -> Iterator
 
 
 def _write(path: Path, state: Measured) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     header = {
         "format": FORMAT,
         "label": state.label,
@@ -179,10 +184,9 @@ def _write(path: Path, state: Measured) -> None:
     arrays: dict[str, Any] = {"header": np.array(json.dumps(header))}
     for number, tally in enumerate(state.tallies):
         arrays |= {f"{number}.{name}": value for name, value in tally.arrays().items()}
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    partial.replace(path)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
 
 
 def _read(path: Path) -> Measured | None:

@@ -8,7 +8,7 @@ reference views answer.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,13 +18,13 @@ from torch import Tensor
 
 from cameo_data import ShardReader
 from cameo_data.errors import UsageError
-from cameo_data.types import Sample
+from cameo_data.types import Progress, Sample
 from cameo_train import taps
 from cameo_train.data.batches import official_batch
 from cameo_train.matchers.attention import AttentionMatcher
 from cameo_train.matchers.denoise import batch_of
-from cameo_train.matchers.group import Group, Matcher, check_finite, group_of
-from cameo_train.matchers.job import Job
+from cameo_train.matchers.group import Matcher, MatcherGroup, check_finite, group_of
+from cameo_train.matchers.job import MatcherJob
 from cameo_train.matchers.queries import queries_of
 from cameo_train.protocols import (
     NamedProtocol,
@@ -38,8 +38,6 @@ from cameo_train.protocols import (
     scannet_errors,
 )
 from cameo_train.protocols.measurement import Protocol
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(eq=False)
@@ -86,7 +84,7 @@ class Means:
 
 def measure_named(
     named: NamedProtocol,
-    job: Job,
+    job: MatcherJob,
     reader: ShardReader,
     samples: Sequence[int],
     plan: Protocol,
@@ -114,7 +112,7 @@ def measure_named(
 
 
 def _features(
-    named: NamedProtocol, label: str, matcher: Matcher, group: Group, references: int
+    named: NamedProtocol, label: str, matcher: Matcher, group: MatcherGroup, references: int
 ) -> Iterator[tuple[str, Recalls]]:
     features = getattr(matcher, "features", None)
     if features is None:
@@ -153,7 +151,7 @@ def _depth(sample: Sample, view: int) -> Tensor:
 
 
 def _attention(
-    named: NamedProtocol, label: str, matcher: Matcher, group: Group, references: int
+    named: NamedProtocol, label: str, matcher: Matcher, group: MatcherGroup, references: int
 ) -> Iterator[tuple[str, Recalls]]:
     if not isinstance(matcher, AttentionMatcher):
         raise UsageError(f"{named.name} is a protocol of attention; {label} is none")

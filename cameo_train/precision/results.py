@@ -140,16 +140,24 @@ def row_result(
     for b, name in enumerate(labels):
         bins.append(
             Bin(
-                name,
-                int(pairs[b]),
-                int(queries[b]),
-                int(scenes[b]),
-                tuple(_estimate(value[b, t], span[b, t]) for t in range(value.shape[1])),
-                _estimate(median[b] * diagonal, median_span[b] * diagonal),
-                _number(width[b] * diagonal),
+                label=name,
+                pairs=int(pairs[b]),
+                queries=int(queries[b]),
+                scenes=int(scenes[b]),
+                precision=tuple(_estimate(value[b, t], span[b, t]) for t in range(value.shape[1])),
+                median_px=_estimate(median[b] * diagonal, median_span[b] * diagonal),
+                median_within_px=_number(width[b] * diagonal),
             )
         )
-    return RowResult(row, label, tuple(bins), tally, tally.unjudged, file, tuple(notes))
+    return RowResult(
+        row=row,
+        label=label,
+        bins=tuple(bins),
+        tally=tally,
+        unjudged=tally.unjudged,
+        file=file,
+        notes=tuple(notes),
+    )
 
 
 def restricted(tally: Tally, units: NDArray[np.bool_]) -> Tally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ import torch
 
 from cameo_data import ShardReader
 from cameo_data.errors import UsageError
+from cameo_data.types import Progress
 from cameo_train.matchers import registry
-from cameo_train.matchers.job import Job
+from cameo_train.matchers.job import MatcherJob
 from cameo_train.matchers.options import TIMESTEP, AttentionOptions
 from cameo_train.precision import measurement as run
 from cameo_train.precision.float32 import float32_as_it_is
@@ -22,7 +23,6 @@ from cameo_train.protocols import NamedProtocol
 from cameo_train.protocols import measurement as protocols
 from cameo_train.protocols.measurement import Protocol
 
-Progress = Callable[[str, int, int], None]
 Failed = list[tuple[str, str]]  # spec, and the line that says what is missing or wrong
 
 
@@ -32,7 +32,7 @@ class Session:
 
     reader: ShardReader
     specs: tuple[str, ...]
-    jobs: tuple[Job, ...]
+    jobs: tuple[MatcherJob, ...]
     options: AttentionOptions
     work: run.Work
 

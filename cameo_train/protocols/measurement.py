@@ -239,11 +239,11 @@ def protocol_of(
         few = [s for s in options if (hw[0] // s) * (hw[1] // s) <= 1024]
         stride = few[0] if few else options[-1]
     return Protocol(
-        hw,
-        stride,
-        tuple(threshold(t) for t in thresholds),
-        tuple(float(e) for e in bins_deg),
-        min_confidence,
-        stride in strides,
-        masked,
+        hw=hw,
+        stride=stride,
+        thresholds=tuple(threshold(t) for t in thresholds),
+        bins_deg=tuple(float(e) for e in bins_deg),
+        min_confidence=min_confidence,
+        stored=stride in strides,
+        masked=masked,
     )

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cameo_data.executors import local
+from cameo_data.types import Progress
 from cameo_train.config import TrainConfig, load
 from cameo_train.reproduce.arms import Arm
 from cameo_train.reproduce.data import Data
-from cameo_train.reproduce.presets import Preset
+from cameo_train.reproduce.presets import ExperimentPreset
 
-Progress = Callable[[str, int, int], None]  # stage, done, total
 _POLL_S = 2.0
 _stopped = threading.Event()  # this process was told to stop
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingRun:
     """One run of the training loop."""
 
     arm: Arm
@@ -34,13 +34,13 @@ class Job:
 
 
 def jobs(
-    preset: Preset,
+    preset: ExperimentPreset,
     arms: Sequence[Arm],
     seeds: Sequence[int],
     data: Data,
     out: Path,
     overrides: Mapping[str, Any],
-) -> list[Job]:
+) -> list[TrainingRun]:
     """Every arm with every seed. Runs of one seed share data order, draws and, where the network is
     the same, initial weights; they differ in what the arm says.
 
@@ -53,7 +53,7 @@ def jobs(
     shared = {**preset.settings(overrides), "validation": str(data.held_out)}
     shared.setdefault("sample_every", max(1, int(shared["steps"]) // 2))
     return [
-        Job(
+        TrainingRun(
             arm,
             seed,
             load(
@@ -72,7 +72,7 @@ def jobs(
     ]
 
 
-def run(todo: Sequence[Job], parallel: int, progress: Progress) -> None:
+def run(todo: Sequence[TrainingRun], parallel: int, progress: Progress) -> None:
     """Trains all, ``parallel`` at a time, each on one core then; one alone takes all cores.
 
     Raises:
@@ -88,7 +88,7 @@ def run(todo: Sequence[Job], parallel: int, progress: Progress) -> None:
             pass
 
 
-def train(job: Job) -> None:
+def train(job: TrainingRun) -> None:
     """One run to its end, and its picture of attention before and after."""
     from cameo_train.report.attention import before_and_after
     from cameo_train.training import loop
@@ -107,7 +107,7 @@ def train(job: Job) -> None:
         before_and_after(job.config, result.checkpoint)
 
 
-def is_finished(job: Job) -> bool:
+def is_finished(job: TrainingRun) -> bool:
     """Whether all was made by this very configuration from these very shards; ``fit`` says what is
     wrong with others."""
     from cameo_train.training import checkpoint, loop
@@ -125,7 +125,7 @@ def is_finished(job: Job) -> bool:
 
 
 @contextmanager
-def _watched(todo: Sequence[Job], progress: Progress) -> Iterator[None]:
+def _watched(todo: Sequence[TrainingRun], progress: Progress) -> Iterator[None]:
     """Reports steps as the runs write them down."""
     total = sum(job.config.steps for job in todo)
     done = threading.Event()
@@ -148,7 +148,7 @@ def _watched(todo: Sequence[Job], progress: Progress) -> Iterator[None]:
     progress("training steps", total, total)
 
 
-def steps_done(job: Job) -> int:
+def steps_done(job: TrainingRun) -> int:
     """Steps that a run has written down."""
     path = job.out / "metrics.jsonl"
     if not path.exists():

@@ -8,6 +8,7 @@ from typing import Any
 
 from cameo_data.errors import UsageError
 from cameo_data.suggestions import suggestion
+from cameo_train.models import architectures
 from cameo_train.reproduce.noisy import Source
 from cameo_train.reproduce.presets import first_third
 
@@ -78,7 +79,6 @@ _ABLATIONS: dict[str, tuple[Arm, ...]] = {
         Arm("rough-depth", "matches from depth that is off by a tenth", depth="rough"),
     ),
 }
-_ARCHITECTURES = ("cat3d-tiny", "mvgenmaster-tiny", "hunyuan-dit-tiny")
 _MANY_TOKENS = "hunyuan-dit-tiny-pixel"  # 32×32 tokens of the images of 32 px
 ABLATIONS = (*_ABLATIONS, "layer", "stop", "architecture", "tokens")
 
@@ -105,7 +105,8 @@ def choose(ablations: Iterable[str], *, model: str, layers: Iterable[int], steps
                 Arm("throughout", "supervised to the end", {"weight_until": None}),
             ]
         elif name == "architecture":
-            arms += [arm for other in _ARCHITECTURES if other != model for arm in _pair(other)]
+            compared = [name for known in architectures().values() for name in known.compared]
+            arms += [arm for other in compared if other != model for arm in _pair(other)]
         elif name == "tokens":
             arms += _pair(_MANY_TOKENS, targets="online")
         elif name in _ABLATIONS:

@@ -21,7 +21,7 @@ LEAST_PRECISION = 0.8
 LEAST_LEAD = 3.0
 
 
-class Outcome(StrEnum):
+class ClaimOutcome(StrEnum):
     """What became of a claim; the value is what pages show."""
 
     MET = "met"
@@ -40,7 +40,7 @@ class Claim:
     """
 
     text: str
-    outcome: Outcome
+    outcome: ClaimOutcome
     found: str
 
 
@@ -79,7 +79,7 @@ def _control(line: Line) -> Claim:
     helped = [share for share in line.steps_by_seed if share is not None and share <= MOST_STEPS]
     return Claim(
         "shuffled correspondences do not do so in any seed",
-        Outcome.CONTRADICTED if helped else Outcome.UNCONTRADICTED,
+        ClaimOutcome.CONTRADICTED if helped else ClaimOutcome.UNCONTRADICTED,
         _shares(line),
     )
 
@@ -113,8 +113,8 @@ def _precision(runs: Sequence[Run], geometry: Geometry) -> list[Claim]:
     ]
 
 
-def _effect(shown: bool) -> Outcome:
-    return Outcome.MET if shown else Outcome.MISSED
+def _effect(shown: bool) -> ClaimOutcome:
+    return ClaimOutcome.MET if shown else ClaimOutcome.MISSED
 
 
 def _shares(line: Line) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from cameo_data.build import build
 from cameo_data.errors import UsageError
 from cameo_data.recipe import Recipe
 from cameo_data.synth import generate
+from cameo_data.types import Progress
 from cameo_train.reproduce.noisy import Source, copy_scenes
-from cameo_train.reproduce.presets import Preset, Scenes
+from cameo_train.reproduce.presets import ExperimentPreset, Scenes
 
 SCENES, SHARDS = "scenes", "shards"
-Progress = Callable[[str, int, int], None]  # stage, done, total
 # a rough image is enough: it is seen at a few pixels a pattern
 SAMPLES_PER_PIXEL = 6
 
@@ -52,7 +52,7 @@ class Data:
 
 
 def prepare(
-    preset: Preset, out: Path, depths: Iterable[Source], workers: int, progress: Progress
+    preset: ExperimentPreset, out: Path, depths: Iterable[Source], workers: int, progress: Progress
 ) -> None:
     """Renders the scenes and builds the shards of ``Data.below(out)``; what is there is kept.
 
@@ -74,7 +74,9 @@ def prepare(
             _build(preset, preset.train, shards, workers, progress)
 
 
-def _render(preset: Preset, scenes: Scenes, out: Path, workers: int, progress: Progress) -> None:
+def _render(
+    preset: ExperimentPreset, scenes: Scenes, out: Path, workers: int, progress: Progress
+) -> None:
     wanted = generate.plan(
         scenes.count, kind=preset.kind, path="orbit", seed=scenes.seed, frames=preset.frames,
         hw=(preset.size, preset.size), rotation_range_deg=preset.rotation_bins_deg[-1],
@@ -83,7 +85,9 @@ def _render(preset: Preset, scenes: Scenes, out: Path, workers: int, progress: P
     generate.write_scenes(out, wanted, workers=workers, progress=progress)
 
 
-def _build(preset: Preset, scenes: Scenes, shards: Path, workers: int, progress: Progress) -> None:
+def _build(
+    preset: ExperimentPreset, scenes: Scenes, shards: Path, workers: int, progress: Progress
+) -> None:
     recipe = Recipe.model_validate(
         {
             "source": {"name": "synthetic", "root": os.path.relpath(shards.with_name(SCENES))},

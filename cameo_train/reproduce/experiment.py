@@ -10,17 +10,18 @@ from typing import Any
 
 from cameo_data.executors.local import default_workers
 from cameo_data.io.work_folder import write_bytes
+from cameo_data.types import Progress
 from cameo_train.config import load
 from cameo_train.models import build
 from cameo_train.reproduce import arm_runs as runs
 from cameo_train.reproduce import claims, geometry, summary
 from cameo_train.reproduce import data as datasets
-from cameo_train.reproduce.arm_runs import Job
+from cameo_train.reproduce.arm_runs import TrainingRun
 from cameo_train.reproduce.arms import Arm, choose
 from cameo_train.reproduce.claims import Claim
-from cameo_train.reproduce.data import Data, Progress
+from cameo_train.reproduce.data import Data
 from cameo_train.reproduce.geometry import Geometry
-from cameo_train.reproduce.presets import Preset
+from cameo_train.reproduce.presets import ExperimentPreset
 from cameo_train.reproduce.summary import Line, Run
 from cameo_train.taps import resolve
 
@@ -35,7 +36,7 @@ class Experiment:
         data: builds to use instead of the preset's own scenes.
     """
 
-    preset: Preset
+    preset: ExperimentPreset
     out: Path
     seeds: Sequence[int] = (0,)
     ablations: Sequence[str] = ()
@@ -72,7 +73,7 @@ class Experiment:
         own = resolve(layers, settings.get("layer") or model.preset.layer)
         return [number for number, path in enumerate(layers) if path != own]
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[TrainingRun]:
         """Every arm with every seed.
 
         Raises:
@@ -89,7 +90,7 @@ class Results:
     """Finished runs and what they show."""
 
     experiment: Experiment
-    jobs: Sequence[Job]
+    jobs: Sequence[TrainingRun]
     runs: Sequence[Run]
     lines: Sequence[Line]
     geometry: Geometry

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cameo_data.types import Progress
 from cameo_train.precision import session
 from cameo_train.precision.results import Bin, RowResult
 from cameo_train.protocols.measurement import DEFAULT_THRESHOLDS
-from cameo_train.reproduce.arm_runs import Job
-from cameo_train.reproduce.data import Progress
+from cameo_train.reproduce.arm_runs import TrainingRun
 
 BINS_DEG = (0.0, 30.0, 60.0, 90.0, 120.0, 180.0)
 # "large viewpoint changes" of the claim
@@ -26,7 +26,7 @@ GROUPS = 96
 
 
 @dataclass(frozen=True)
-class Reading:
+class LayerReading:
     """One layer of one checkpoint.
 
     Attributes:
@@ -65,7 +65,7 @@ class Geometry:
     floor: tuple[float | None, ...]
     queries: tuple[int, ...]
     facts: dict[str, str]
-    readings: tuple[Reading, ...]
+    readings: tuple[LayerReading, ...]
     large_deg: float = LARGE_DEG
 
     @property
@@ -78,7 +78,7 @@ class Geometry:
         """The step nearest to a third of all."""
         return min({r.step for r in self.readings}, key=lambda step: abs(step - self.last / 3))
 
-    def best(self, arm: str, seed: int, step: int) -> Reading | None:
+    def best(self, arm: str, seed: int, step: int) -> LayerReading | None:
         """What counts for a run at a step: its supervised layer, or of a run without one the layer
         that is best at large rotations."""
         here = [
@@ -89,7 +89,9 @@ class Geometry:
         return max(supervised or here, key=lambda r: r.large or 0.0, default=None)
 
 
-def measure(jobs: Sequence[Job], out: Path, stride: int | None, progress: Progress) -> Geometry:
+def measure(
+    jobs: Sequence[TrainingRun], out: Path, stride: int | None, progress: Progress
+) -> Geometry:
     """Readings of every run's checkpoints; what ``out`` holds of them is not measured again.
 
     Args:
@@ -101,7 +103,7 @@ def measure(jobs: Sequence[Job], out: Path, stride: int | None, progress: Progre
         ValueError: a checkpoint cannot be read, or is of another size.
     """
     threshold = DEFAULT_THRESHOLDS[0] if stride is None else f"{stride}px"
-    readings: list[Reading] = []
+    readings: list[LayerReading] = []
     limits: dict[str, RowResult] = {}
     facts: dict[str, str] = {}
     for number, job in enumerate(jobs):
@@ -124,21 +126,31 @@ def measure(jobs: Sequence[Job], out: Path, stride: int | None, progress: Progre
     progress("precision against rotation", len(jobs), len(jobs))
     ceiling, floor = limits["ceiling"], limits["floor"]
     return Geometry(
-        tuple(one.label for one in ceiling.bins[:-1]), _values(ceiling), _values(floor),
-        tuple(one.queries for one in ceiling.bins[:-1]), facts, tuple(readings),
-        LARGE_DEG if _large_bins(ceiling) else 0.0,
-    )  # fmt: skip
+        bins=tuple(one.label for one in ceiling.bins[:-1]),
+        ceiling=_values(ceiling),
+        floor=_values(floor),
+        queries=tuple(one.queries for one in ceiling.bins[:-1]),
+        facts=facts,
+        readings=tuple(readings),
+        large_deg=LARGE_DEG if _large_bins(ceiling) else 0.0,
+    )
 
 
-def _best_readings(job: Job, rows: Sequence[RowResult]) -> list[Reading]:
+def _best_readings(job: TrainingRun, rows: Sequence[RowResult]) -> list[LayerReading]:
     """One for each layer and checkpoint: through the trained head, or else the best way."""
-    groups: dict[tuple[int, int], list[Reading]] = {}
+    groups: dict[tuple[int, int], list[LayerReading]] = {}
     for row in rows:
         about = row.row
-        reading = Reading(
-            job.arm.name, job.seed, about.step or 0, about.layer_number or 0,
-            about.heads == "trained", about.heads or "", _values(row), _large(row),
-        )  # fmt: skip
+        reading = LayerReading(
+            arm=job.arm.name,
+            seed=job.seed,
+            step=about.step or 0,
+            layer=about.layer_number or 0,
+            supervised=about.heads == "trained",
+            heads=about.heads or "",
+            precision=_values(row),
+            large=_large(row),
+        )
         groups.setdefault((reading.step, reading.layer), []).append(reading)
     found = []
     for (_, _), ways in sorted(groups.items()):

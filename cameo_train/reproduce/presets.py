@@ -27,7 +27,7 @@ class Scenes:
 
 
 @dataclass(frozen=True)
-class Preset:
+class ExperimentPreset:
     """An experiment but for its arms and seeds.
 
     Attributes:
@@ -117,16 +117,16 @@ _GPU_FIT: Mapping[str, Any] = {
     "keep_checkpoints": 3,
 }
 
-PRESETS: dict[str, Preset] = {
+PRESETS: dict[str, ExperimentPreset] = {
     preset.name: preset
     for preset in (
-        Preset(
+        ExperimentPreset(
             "laptop", size=32, stride=4, views=3, frames=24,
             train=Scenes(seed=0, count=400, groups=24),
             held_out=Scenes(seed=1000, count=24, groups=8),
             stops=True, fit=_LAPTOP_FIT,
         ),
-        Preset(
+        ExperimentPreset(
             "quick", size=32, stride=4, views=3, frames=12,
             train=Scenes(seed=0, count=30, groups=12),
             held_out=Scenes(seed=1000, count=6, groups=4),
@@ -138,7 +138,7 @@ PRESETS: dict[str, Preset] = {
             },
             note="A smoke test of two minutes: too short to show anything but that all parts work.",
         ),
-        Preset(
+        ExperimentPreset(
             "gpu", size=256, stride=16, views=4, frames=24, kind="room", texture_scale=2.0,
             train=Scenes(seed=0, count=400, groups=24),
             held_out=Scenes(seed=1000, count=24, groups=8),

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
 from torch import nn
 
+from cameo_data.plugins import Registry
 from cameo_train.taps.layout import TokenLayout
 
-GROUP = "cameo_train.taps"
+REGISTRY = Registry("tap adapter", "cameo_train.taps", {})
 
 
 @runtime_checkable
@@ -118,7 +118,7 @@ class ByPath:
     def layout(self, model: nn.Module, layer: str, views: int, hw: tuple[int, int]) -> TokenLayout:
         raise ValueError(
             f"nothing is known of the tokens of {type(model).__name__}; pass tap() a layout, or "
-            f"offer an adapter through the entry point group {GROUP}"
+            f"offer an adapter through the entry point group {REGISTRY.group}"
         )
 
 
@@ -127,20 +127,16 @@ BUILT_IN: tuple[TapAdapter, ...] = (DiffusersUNet(), DiffusersTransformer())
 
 @cache
 def _installed() -> tuple[TapAdapter, ...]:
-    made = []
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        adapter = point.load()
-        adapter = adapter() if isinstance(adapter, type) else adapter
-        if not isinstance(adapter, TapAdapter):
-            raise TypeError(
-                f"entry point {point.name} of {GROUP} gives {type(adapter).__name__}, which lacks "
-                "a method of cameo_train.taps.TapAdapter"
-            )
-        made.append(adapter)
-    return tuple(made)
+    return tuple(
+        REGISTRY.load(name, TapAdapter, classes=True)  # type: ignore[type-abstract]
+        for name in REGISTRY.names()
+    )
 
 
 def adapter_of(model: nn.Module) -> TapAdapter:
-    """The first adapter that knows the model: of installed packages, then ours, then by path."""
+    """The model's own ``tap_adapter``; else the first that accepts it: packages', ours, by path."""
+    own = getattr(model, "tap_adapter", None)
+    if isinstance(own, TapAdapter):
+        return own
     known = (*_installed(), *BUILT_IN)
     return next((adapter for adapter in known if adapter.accepts(model)), ByPath())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 
 from torch import nn
 
 from cameo_data.errors import UsageError
+from cameo_data.suggestions import nearest
 
 # what wrappers put into the names of modules: DDP, torch.compile, FSDP, activation checkpointing
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
@@ -75,5 +75,5 @@ def resolve(layers: Sequence[str], layer: int | str) -> str:
         shown = ", ".join(plain(name) for name in found[:4])
         raise UsageError(f"{text!r} is {len(found)} attention layers ({shown}, …); say which")
     names = [plain(name) for name in layers]
-    near = difflib.get_close_matches(text, names, n=3, cutoff=0.3) or names[:3]
+    near = nearest(text, names) or names[:3]
     raise UsageError(f"there is no attention layer {text!r}; nearest: {', '.join(near)}")

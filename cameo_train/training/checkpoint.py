@@ -26,7 +26,7 @@ from torch import Tensor
 
 from cameo_data.io.os_errors import naming
 from cameo_data.io.parsing import one_line
-from cameo_data.io.whole_files import file_sha256
+from cameo_data.io.whole_files import file_sha256, sync
 from cameo_train.data.sample_order import Position
 
 # of what the files hold; raised whenever an older checkpoint could not be gone on from
@@ -76,7 +76,7 @@ def save(folder: Path, checkpoint: Checkpoint, config_yaml: str, keep: int) -> P
     if final.exists():
         shutil.rmtree(final)
     partial.rename(final)
-    _sync(folder)
+    sync(folder)
     for old in complete(folder)[:-keep]:
         shutil.rmtree(old)
     return final
@@ -110,7 +110,7 @@ def _write(partial: Path, checkpoint: Checkpoint, config_yaml: str) -> None:
         (partial / "checkpoint.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     for path in partial.iterdir():
         with naming(path):
-            _sync(path)
+            sync(path)
 
 
 def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -239,11 +239,3 @@ def set_rng_state(state: Mapping[str, Any]) -> None:
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies: safetensors refuses tensors that share memory."""
     return {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

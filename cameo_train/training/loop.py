@@ -23,7 +23,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from cameo_data import ShardReader
-from cameo_data.io.work_folder import exclusive, refuse_build
+from cameo_data.io.work_folder import exclusive, refuse_build, write_bytes
 from cameo_train.config import TrainConfig
 from cameo_train.config import load as load_config
 from cameo_train.data.batches import Batch, batches, plan, read_around, trained_hw
@@ -34,7 +34,7 @@ from cameo_train.training import checkpoint, sampling, sharding, trackers, valid
 from cameo_train.training.metrics import Diverged, Journal, Meter, Report
 from cameo_train.training.objective import Losses, Objective, condition, draw
 
-__all__ = ["Diverged", "TrainResult", "Stopped", "fit", "plan", "untrained"]
+__all__ = ["Diverged", "Stopped", "TrainResult", "fit", "plan", "untrained"]
 # float16: the loss scale is halved whenever a gradient overflows; where even the unscaled one
 # does, no scale will help
 LEAST_SCALE = 1.0
@@ -148,8 +148,7 @@ def _fit(
     )  # fmt: skip
     journal = None
     if accelerator.is_main_process:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "config.yaml").write_text(config.yaml(), "utf-8")
+        write_bytes(out / "config.yaml", config.yaml().encode())
         journal = Journal(out, step)
     meter = Meter(config, accelerator, report, journal, damaged)
 

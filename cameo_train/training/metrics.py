@@ -21,6 +21,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from cameo_data.io.work_folder import write_bytes
 from cameo_train.config import TrainConfig
 from cameo_train.data.batches import Batch
 from cameo_train.training import sharding
@@ -186,7 +187,7 @@ class Journal:
     def __init__(self, folder: Path, steps: int) -> None:
         self.metrics, self.failures = folder / "metrics.jsonl", folder / "failures.jsonl"
         lines = self.metrics.read_text("utf-8").splitlines() if self.metrics.exists() else []
-        self.metrics.write_text("".join(f"{line}\n" for line in lines[:steps]), "utf-8")
+        write_bytes(self.metrics, "".join(f"{line}\n" for line in lines[:steps]).encode())
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Appends a step's figures."""
@@ -196,4 +197,4 @@ class Journal:
     def write_failures(self, records: Iterable[Mapping[str, Any]]) -> None:
         """All that was left out."""
         lines = (json.dumps(record, ensure_ascii=False) for record in records)
-        self.failures.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        write_bytes(self.failures, "".join(f"{line}\n" for line in lines).encode())

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import conv2d
 
 from cameo_data import ShardReader
 from cameo_data.io.work_folder import write_bytes
@@ -129,8 +128,11 @@ def sample(
 
 def psnr(found: Tensor, truth: Tensor) -> Tensor:
     """(…,) dB of images (…, 3, H, W) in [0, 1]; ∞ where they are equal."""
-    error = (found.float() - truth.float()).square().mean((-3, -2, -1))
-    return -10 * torch.log10(error)
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
+    x, y = _batch(found), _batch(truth)
+    figure: Tensor = peak_signal_noise_ratio(x, y, data_range=1.0, reduction="none", dim=(1, 2, 3))
+    return figure.view(found.shape[:-3])
 
 
 def ssim(found: Tensor, truth: Tensor) -> Tensor:
@@ -143,29 +145,27 @@ def ssim(found: Tensor, truth: Tensor) -> Tensor:
     Raises:
         ValueError: the images are smaller than the window.
     """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     height, width = found.shape[-2:]
     if min(height, width) < SSIM_WINDOW:
         raise ValueError(f"SSIM needs {SSIM_WINDOW} px a side, images are {height}×{width} (h×w)")
-    x, y = (image.float().reshape(-1, 1, height, width) for image in (found, truth))
-    mean_x, mean_y, xx, yy, xy = _blurred(torch.stack([x, y, x * x, y * y, x * y]))
-    var_x, var_y, covariance = xx - mean_x**2, yy - mean_y**2, xy - mean_x * mean_y
-    c1, c2 = SSIM_K1**2, SSIM_K2**2
-    similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
-        (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
-    )
-    mean: Tensor = similarity.mean((-3, -2, -1)).view(found.shape[:-2]).mean(-1)
+    # variances are small differences: an autocast around it would round them away
+    with torch.autocast(found.device.type, enabled=False):
+        _, similarity = structural_similarity_index_measure(
+            _batch(found), _batch(truth), sigma=SSIM_SIGMA, data_range=1.0, k1=SSIM_K1, k2=SSIM_K2,
+            reduction="none", return_full_image=True,
+        )  # fmt: skip
+    # the library's own mean counts windows that reach over the border, filled by reflection
+    border = SSIM_WINDOW // 2
+    inside = similarity[..., border : height - border, border : width - border]
+    mean: Tensor = inside.mean((-3, -2, -1)).view(found.shape[:-3])
     return mean
 
 
-def _blurred(x: Tensor) -> Tensor:
-    offsets = torch.arange(SSIM_WINDOW, device=x.device) - SSIM_WINDOW // 2
-    kernel = torch.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
-    kernel = kernel / kernel.sum()
-    # variances are small differences: an autocast around it would round them away
-    with torch.autocast(x.device.type, enabled=False):
-        flat = conv2d(x.flatten(0, 1), kernel.view(1, 1, -1, 1))
-        flat = conv2d(flat, kernel.view(1, 1, 1, -1))
-    return flat.view(*x.shape[:3], *flat.shape[-2:])
+def _batch(images: Tensor) -> Tensor:
+    """(N, 3, H, W) of (…, 3, H, W)."""
+    return images.float().reshape(-1, *images.shape[-3:])
 
 
 def quality(samples: Tensor, batch: Batch) -> Quality:

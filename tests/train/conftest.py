@@ -4,7 +4,7 @@ import pytest
 import runs
 import torch
 
-from cameo_train.models import presets
+from cameo_train import models
 
 # The tensors are tiny and pytest runs several processes: more threads only wait for each other.
 torch.set_num_threads(1)
@@ -13,4 +13,4 @@ torch.set_num_threads(1)
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The preset ``small``."""
-    monkeypatch.setitem(presets.PRESETS, "small", runs.SMALL)
+    monkeypatch.setitem(models.presets(), "small", runs.SMALL)

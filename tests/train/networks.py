@@ -8,6 +8,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cameo_train import models
+from cameo_train.models.hunyuan import HunyuanArguments
+from cameo_train.models.unet import UNetArguments
 
 # one head dimension of 8: the smallest that all fused kernels take
 UNET = {
@@ -45,13 +47,16 @@ DIT = {
     "text_len_t5": 2,
     "use_style_cond_and_image_meta_size": False,
 }
+UNET_ARGUMENTS = UNetArguments(**UNET)
+SD_ARGUMENTS = UNetArguments(**SD_BLOCKS)
+DIT_ARGUMENTS = HunyuanArguments(**DIT)
 NAMES = ("cat3d-tiny", "mvgenmaster-tiny", "hunyuan-dit-tiny")
 
 
 def small(name: str, seed: int = 0, **changes: Any) -> models.MultiViewModel:
     """A preset with a backbone of a few thousand weights, on 2×2 patches."""
     torch.manual_seed(seed)
-    backbone = DIT if name.startswith("hunyuan") else UNET
+    backbone = DIT_ARGUMENTS if name.startswith("hunyuan") else UNET_ARGUMENTS
     changes = {"backbone": backbone, "latents": "patch:2", "layer": "", **changes}
     return models.build(name, **changes).eval()
 

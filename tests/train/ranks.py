@@ -16,12 +16,12 @@ import runs
 import torch
 from click.testing import CliRunner
 
+from cameo_train import models
 from cameo_train.cli import main
-from cameo_train.models import presets
 from cameo_train.training import loop, sampling
 
 torch.set_num_threads(1)
-presets.PRESETS["small"] = runs.SMALL
+models.presets()["small"] = runs.SMALL
 sampling.sample.__kwdefaults__["steps"] = 3  # each gathers all blocks: fifty take half a minute
 draw = loop.draw
 rank = int(os.environ["RANK"])

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from networks import UNET
+from networks import UNET_ARGUMENTS
 
 from cameo_train import config
 from cameo_train.config import TrainConfig
-from cameo_train.models.presets import PRESETS
+from cameo_train.models import preset
 
 # 48×64 images are 12×16 cells, and 6×8 tokens in the middle: stride 8, which the shards store
-SMALL = replace(
-    PRESETS["cat3d-tiny"], name="small", backbone=UNET, layer="mid_block.attentions.0"
-)  # fmt: skip
+SMALL = preset("cat3d-tiny", name="small", backbone=UNET_ARGUMENTS, layer="mid_block.attentions.0")
 
 
 def small_run(shards: Path, out: Path, **changes: Any) -> TrainConfig:

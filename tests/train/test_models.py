@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from networks import DIT, NAMES, UNET, small
+from networks import DIT, DIT_ARGUMENTS, NAMES, UNET, UNET_ARGUMENTS, small
 from torch import nn
 
 from cameo_data.geometry.raycast import placed, render
@@ -148,7 +148,7 @@ def test_a_null_text_trains_too(name):
 
 def test_all_presets_can_be_named_and_their_layer_exists():
     with torch.device("meta"):
-        for name, preset in models.PRESETS.items():
+        for name, preset in models.presets().items():
             network = models.build(name)
             grid = network.token_grid(preset.layer, preset.image_hw)
             assert grid == ((32, 32) if preset.latents in ("vae", "pixel") else (16, 16))
@@ -315,7 +315,7 @@ def pipeline(tmp_path_factory):
 def test_pretrained_unet_is_taken_over_and_starts_as_it_was(pipeline):
     from diffusers import UNet2DConditionModel
 
-    changes = {"backbone": UNET, "latents": "vae", "text": "null"}
+    changes = {"backbone": UNET_ARGUMENTS, "latents": "vae", "text": "null"}
     network = models.build("cat3d-tiny", weights=pipeline, **changes).eval()
     plain = UNet2DConditionModel.from_pretrained(pipeline, subfolder="unet").eval()
     noisy, step, given = network.example(views=1, hw=(8, 8))
@@ -325,14 +325,14 @@ def test_pretrained_unet_is_taken_over_and_starts_as_it_was(pipeline):
     again = models.build("cat3d-tiny", weights=pipeline / "unet", **changes)
     assert torch.equal(again.backbone.conv_in.weight, network.backbone.conv_in.weight)
     without = models.build(
-        "cat3d-tiny", weights=pipeline, backbone=UNET, latents="vae", qk_norm=True
+        "cat3d-tiny", weights=pipeline, backbone=UNET_ARGUMENTS, latents="vae", qk_norm=True
     )
     assert torch.equal(without.backbone.conv_out.weight, plain.conv_out.weight)
 
 
 @torch.no_grad()
 def test_pretrained_hunyuan_is_taken_over_and_its_variance_dropped(pipeline):
-    backbone = {**DIT, "learn_sigma": True}
+    backbone = replace(DIT_ARGUMENTS, learn_sigma=True)
     network = models.build(
         "hunyuan-dit-tiny",
         weights=pipeline,
@@ -350,12 +350,12 @@ def test_pretrained_hunyuan_is_taken_over_and_its_variance_dropped(pipeline):
 
 
 def test_weights_that_do_not_fit_are_told_in_one_line(pipeline, tmp_path):
-    wide = {**UNET, "block_out_channels": (16, 48)}
-    for backbone in (wide, {**UNET, "layers_per_block": 2}):
+    wide = replace(UNET_ARGUMENTS, block_out_channels=(16, 48))
+    for backbone in (wide, replace(UNET_ARGUMENTS, layers_per_block=2)):
         with pytest.raises(ValueError, match=r"weights of another architecture: .* and .* further"):
             models.build("cat3d-tiny", weights=pipeline, backbone=backbone, latents="vae")
     with pytest.raises(ValueError, match=r"no weights of UNet2DConditionModel at .*: [^\n]*$"):
-        models.build("cat3d-tiny", weights=tmp_path, backbone=UNET, latents="vae")
+        models.build("cat3d-tiny", weights=tmp_path, backbone=UNET_ARGUMENTS, latents="vae")
 
 
 def test_widening_never_hides_another_size():

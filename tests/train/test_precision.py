@@ -277,11 +277,14 @@ def test_attention_of_a_run_by_layer_head_and_checkpoint(shards, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--features", "shift"], "there are no features 'shift'; nearest: sift"),
+        (["--features", "shift"], "unknown features 'shift'; did you mean 'sift'?"),
         (["--features", "oracle,oracle"], "features 'oracle' appear twice"),
         (["--features", "oracle", "--bin", 30, "--bin", 20], "expected two or more rising ones"),
         (["--features", "oracle", "--threshold", "5"], "expected pixels or % of the diagonal"),
         (["--features", "attention:/nowhere"], "no checkpoint there and no preset"),
+        (["--features", "attention:run@size=all"], "size is 'all'; expected any"),
+        (["--features", "attention:run@size=any@size=any"], "size is given twice"),
+        (["--features", "attention:run@colour=red"], "there are: weights, size"),
         (["--features", "oracle", "--stride", 100], "stride 100 leaves no cell"),
     ],
 )

@@ -11,7 +11,7 @@ import torch
 
 from cameo_train.matchers import grid_limits
 from cameo_train.matchers.dense import Chance
-from cameo_train.matchers.group import Found, Group
+from cameo_train.matchers.group import Found, MatcherGroup
 from cameo_train.matchers.queries import Queries
 from cameo_train.precision import intervals
 from cameo_train.precision.tally import Tally
@@ -21,7 +21,7 @@ PLAN = protocol_of((48, 64), [4], bins_deg=(0, 30, 60, 90, 180))
 SEEDS = 24
 
 
-def made_up(key: str, rng: np.random.Generator) -> Group:
+def made_up(key: str, rng: np.random.Generator) -> MatcherGroup:
     """Three views whose points land anywhere: chance is alike in all scenes."""
     pairs = [(a, b) for b in range(3) for a in range(3) if a != b]
     bins = rng.integers(0, PLAN.bins, len(pairs))
@@ -33,7 +33,7 @@ def made_up(key: str, rng: np.random.Generator) -> Group:
                       np.full(len(token), bin_)))  # fmt: skip
     counts = np.bincount(bins, minlength=PLAN.bins)
     queries = Queries(*(np.concatenate(x) for x in zip(*parts, strict=True)), counts, 0)
-    return Group(SimpleNamespace(key=key), torch.zeros(3, 3, 1, 1), queries)  # type: ignore[arg-type]
+    return MatcherGroup(SimpleNamespace(key=key), torch.zeros(3, 3, 1, 1), queries)  # type: ignore[arg-type]
 
 
 def tally_of(scenes, found) -> Tally:

@@ -28,9 +28,9 @@ from cameo_train.precision.results import Bin, Estimate
 from cameo_train.reproduce import arm_runs as training
 from cameo_train.reproduce import arms, claims, data, geometry, noisy, presets
 from cameo_train.reproduce.arms import Arm
-from cameo_train.reproduce.claims import Outcome
+from cameo_train.reproduce.claims import ClaimOutcome
 from cameo_train.reproduce.experiment import Experiment, reproduce
-from cameo_train.reproduce.geometry import Geometry, Reading
+from cameo_train.reproduce.geometry import Geometry, LayerReading
 from cameo_train.reproduce.presets import PRESETS, Scenes
 from cameo_train.reproduce.report import page as reproduce_page
 from cameo_train.reproduce.summary import Mean, Run, crossing, summarise
@@ -119,9 +119,9 @@ def made(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     from runs import SMALL
 
-    from cameo_train.models.presets import PRESETS as models
+    from cameo_train import models
 
-    patch.setitem(models, "small", SMALL)
+    patch.setitem(models.presets(), "small", SMALL)
     experiment = Experiment(
         TINY, tmp_path_factory.mktemp("reproduce"), seeds=(0, 1), ablations=["control"]
     )
@@ -180,7 +180,7 @@ def test_the_page_is_whole_and_self_contained(made):
 
 
 def reading(arm, large, step=10, layer=3, seed=0, supervised=False):
-    return Reading(arm, seed, step, layer, supervised, "mean", (large,), large)
+    return LayerReading(arm, seed, step, layer, supervised, "mean", (large,), large)
 
 
 def test_the_supervised_layer_counts_and_else_the_best():
@@ -195,8 +195,8 @@ def test_the_supervised_layer_counts_and_else_the_best():
     assert known.best("baseline", 1, 10) is None
 
 
-MET, MISSED = Outcome.MET, Outcome.MISSED
-UNCONTRADICTED, CONTRADICTED = Outcome.UNCONTRADICTED, Outcome.CONTRADICTED
+MET, MISSED = ClaimOutcome.MET, ClaimOutcome.MISSED
+UNCONTRADICTED, CONTRADICTED = ClaimOutcome.UNCONTRADICTED, ClaimOutcome.CONTRADICTED
 
 
 def test_intervals_end_among_the_possible_values():
@@ -327,17 +327,15 @@ def test_worse_depth_changes_matches_and_nothing_else(made, tmp_path):
 
 def test_preset_gpu_runs_in_miniature(tmp_path, monkeypatch):
     """The same architecture, latents, precision and views; narrow, small images, two steps."""
-    from cameo_train.models.presets import PRESETS as models
+    from cameo_train import models
 
     full = PRESETS["gpu"]
-    narrow = {
-        **models[full.fit["model"]].backbone, "block_out_channels": (32, 32, 32, 32),
-        "attention_head_dim": (2, 2, 2, 2), "norm_num_groups": 8, "layers_per_block": 1,
-        "cross_attention_dim": 8,
-    }  # fmt: skip
-    monkeypatch.setitem(
-        models, full.fit["model"], replace(models[full.fit["model"]], backbone=narrow)
-    )
+    known = models.preset(full.fit["model"])
+    narrow = replace(
+        known.backbone, block_out_channels=(32, 32, 32, 32), attention_head_dim=(2, 2, 2, 2),
+        norm_num_groups=8, layers_per_block=1, cross_attention_dim=8,
+    )  # fmt: skip
+    monkeypatch.setitem(models.presets(), known.name, replace(known, backbone=narrow))
     small = replace(
         full, size=64, frames=6, train=Scenes(0, 1, 2), held_out=Scenes(1000, 1, 2),
         fit={

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import DIT, SD_BLOCKS, UNET, Products, small
+from networks import DIT_ARGUMENTS, SD_ARGUMENTS, UNET, Products, small
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -203,7 +203,7 @@ def test_a_compiled_model_is_tapped_and_compiled_once():
         return graph.forward
 
     torch.compiler.reset()
-    model = small("hunyuan-dit-tiny", backbone={**DIT, "num_layers": 1})
+    model = small("hunyuan-dit-tiny", backbone=replace(DIT_ARGUMENTS, num_layers=1))
     inputs = model.example()
     expected = Step(model)(*inputs)
     compiled = torch.compile(Step(model), backend=count)
@@ -244,7 +244,7 @@ def test_a_model_inside_ddp_is_tapped(unet, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def sd_layers():
-    return small("cat3d-tiny", backbone=SD_BLOCKS).layers()
+    return small("cat3d-tiny", backbone=SD_ARGUMENTS).layers()
 
 
 def test_layer_10_of_the_official_code_is_the_same_by_number_order_and_name(sd_layers):
@@ -365,20 +365,16 @@ def documented_adapter():
 
 
 @pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """Makes a package with an entry point of our group, found as an installed one is."""
+def installed(install):
+    """Makes a package with an adapter."""
     from cameo_train.taps import adapters
 
-    def install(module, code, point):
-        (tmp_path / f"{module}.py").write_text(code, "utf-8")
-        info = tmp_path / f"{module}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[cameo_train.taps]\n{point}\n")
-        monkeypatch.syspath_prepend(tmp_path)
+    def install_adapter(module, code, point):
+        name, _, value = point.partition(" = ")
+        install(module, code, {"cameo_train.taps": {name: value}})
         adapters._installed.cache_clear()
 
-    yield install
+    yield install_adapter
     adapters._installed.cache_clear()
 
 
@@ -415,7 +411,7 @@ def test_another_architecture_by_entry_point(make, installed):
 
 def test_an_entry_point_that_is_no_adapter_is_named(installed):
     installed("broken_adapters", "found = object()\n", "broken = broken_adapters:found")
-    with pytest.raises(TypeError, match=r"entry point broken of cameo_train.taps gives object"):
+    with pytest.raises(ValueError, match=r"broken_adapters:found gives object; expected TapAdap"):
         taps.adapter_of(nn.Linear(1, 1))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cameo_data.check.suspects.base import Evidence
 from cameo_data.types import FloatArray, Frame
 
 
@@ -31,8 +32,10 @@ class Fix:
         return "; ".join(part for part in (flags, self.line) if part)
 
 
+# The options that a scene was read with, of whatever source.
+Options = Mapping[str, Any]
 # (a variant's values, the source's options, any frame of the scene) -> the fix
-Maker = Callable[[Mapping[str, Any], Mapping[str, Any], Frame], Fix]
+Maker = Callable[[Evidence, Options, Frame], Fix]
 
 
 def line(text: str) -> Maker:
@@ -40,7 +43,7 @@ def line(text: str) -> Maker:
     return lambda values, current, frame: Fix({}, text)
 
 
-def with_intrinsics(current: Mapping[str, Any], K: FloatArray) -> Fix:
+def with_intrinsics(current: Options, K: FloatArray) -> Fix:
     """``-o intrinsics=`` where the source has that option, else the numbers."""
     given = intrinsics(current, K)
     if given is not None:
@@ -49,7 +52,7 @@ def with_intrinsics(current: Mapping[str, Any], K: FloatArray) -> Fix:
     return Fix({}, f"set fx, fy, cx, cy = {numbers} before export")
 
 
-def intrinsics(current: Mapping[str, Any], K: FloatArray, option: str = "intrinsics") -> str | None:
+def intrinsics(current: Options, K: FloatArray, option: str = "intrinsics") -> str | None:
     """K in the source's own pixel centres, where it has that option."""
     if option not in current:
         return None

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from cameo_data.check.fixes.base import Fix, intrinsics
+from cameo_data.check.fixes.base import Fix, Options, intrinsics
+from cameo_data.check.suspects.base import Evidence
 from cameo_data.io import depth_files
 from cameo_data.io.files import FileDefect
 from cameo_data.types import FloatArray, Frame
 
 
-def scale(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def scale(values: Evidence, current: Options, frame: Frame) -> Fix:
     if "depth_scale" in current and frame.depth is not None:
         now = float(current.get("depth_scale") or frame.depth.scale)
         return Fix({"depth_scale": f"{now * values['factor']:.6g}"})
     return Fix({}, f"multiply the depth by {values['factor']:.6g} before export")
 
 
-def codec(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def codec(values: Evidence, current: Options, frame: Frame) -> Fix:
     unit = scale(values, current, frame) if values["factor"] != 1 else Fix({})
     if "depth_codec" not in current:
         return Fix(unit.options, f"decode the depth as {values['codec']}; {unit.line}".rstrip("; "))
     return Fix({"depth_codec": values["codec"], **unit.options}, unit.line)
 
 
-def turned(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def turned(values: Evidence, current: Options, frame: Frame) -> Fix:
     turns = {90: "90° counter-clockwise", 180: "180°", 270: "90° clockwise"}
     return Fix({}, f"turn the depth maps by {turns[values['turn_deg']]} before export")
 
 
-def crop(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def crop(values: Evidence, current: Options, frame: Frame) -> Fix:
     K = _depth_K(frame, values["zoom"])
     given = None if K is None else intrinsics(current, K, "depth_intrinsics")
     if given is not None and not current.get("depth_intrinsics"):
@@ -45,7 +43,7 @@ def crop(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) ->
     )
 
 
-def offset(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def offset(values: Evidence, current: Options, frame: Frame) -> Fix:
     if values["offset"] > 0:
         return Fix({}, "drop the first depth map (each frame's own is the next one), and the last "
                    "frame")  # fmt: skip
@@ -53,17 +51,17 @@ def offset(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) 
                "depth map")  # fmt: skip
 
 
-def exchanged(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def exchanged(values: Evidence, current: Options, frame: Frame) -> Fix:
     one, two = values["frames"]
     return Fix({}, f"exchange what frames {one} and {two} have (poses, or pictures and depth)")
 
 
-def doubled(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def doubled(values: Evidence, current: Options, frame: Frame) -> Fix:
     one, two = values["frames"]
     return Fix({}, f"leave out frame {one}: it shows what frame {two} shows")
 
 
-def of_another_frame(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def of_another_frame(values: Evidence, current: Options, frame: Frame) -> Fix:
     lines = []
     if values["owners"]:
         found = ", ".join(f"that of frame {one} lies at {two}" for one, two in values["owners"])

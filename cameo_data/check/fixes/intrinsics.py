@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from cameo_data.check.fixes.base import Fix, Maker, intrinsics, other, with_intrinsics
-from cameo_data.io import image_files, orientation
+from cameo_data.check.fixes.base import Fix, Maker, Options, intrinsics, other, with_intrinsics
+from cameo_data.check.suspects.base import Evidence
+from cameo_data.io import image_files, orientation, parsing
 from cameo_data.io.files import FileDefect
 from cameo_data.types import Frame
 
 
-def size(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def size(values: Evidence, current: Options, frame: Frame) -> Fix:
     x, y = values["ratio"]
     height, width = frame.camera.hw
     if "intrinsics_size" not in current:
         return Fix({}, f"scale K before export: its first row by {x:.4g}, its second by {y:.4g}")
     if current["intrinsics_size"]:
-        width, height = (int(side) for side in str(current["intrinsics_size"]).split("x"))
+        height, width = parsing.parse_hw(str(current["intrinsics_size"]), (1, 99_999))
     return Fix({"intrinsics_size": f"{round(width / x)}x{round(height / y)}"})
 
 
-def stated(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def stated(values: Evidence, current: Options, frame: Frame) -> Fix:
     return with_intrinsics(current, values["K"])
 
 
 def fit(name: str) -> Maker:
     """Of the option ``frame_fit``, where the source has it."""
 
-    def fix(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+    def fix(values: Evidence, current: Options, frame: Frame) -> Fix:
         if "frame_fit" in current and name != "padded":
             return Fix({"frame_fit": name})
         return with_intrinsics(current, values["K"])
@@ -36,7 +34,7 @@ def fit(name: str) -> Maker:
     return fix
 
 
-def half_pixel(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def half_pixel(values: Evidence, current: Options, frame: Frame) -> Fix:
     wanted = "integer" if values["shift"] > 0 else "half"
     if current.get("pixel_center") == other(wanted, "integer", "half"):
         return Fix({"pixel_center": wanted})
@@ -46,7 +44,7 @@ def half_pixel(values: Mapping[str, Any], current: Mapping[str, Any], frame: Fra
 def turned(what: str) -> Maker:
     """Of pictures, or of pictures and depth, turned after K and poses were made."""
 
-    def fix(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+    def fix(values: Evidence, current: Options, frame: Frame) -> Fix:
         if "exif_orientation" in current and what == "pictures" and _has_orientation(frame):
             now = str(current["exif_orientation"])
             return Fix({"exif_orientation": other(now, "stored", "displayed")})
@@ -57,7 +55,7 @@ def turned(what: str) -> Maker:
     return fix
 
 
-def registration(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def registration(values: Evidence, current: Options, frame: Frame) -> Fix:
     colour = frame.camera.K.copy()
     colour[[0, 1], [0, 1]] *= values["focal_ratio"]
     given = intrinsics(current, colour)

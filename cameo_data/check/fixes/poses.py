@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from cameo_data.check.fixes.base import Fix, Maker, matrix, other
+from cameo_data.check.fixes.base import Fix, Maker, Options, matrix, other
+from cameo_data.check.suspects.base import Evidence
 from cameo_data.check.suspects.poses import quarter_turns
 from cameo_data.types import Frame
 
@@ -13,7 +13,7 @@ from cameo_data.types import Frame
 def poses(*, inverted: bool, opengl: bool) -> Maker:
     """Poses of the other direction, of the other axes, or both."""
 
-    def fix(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+    def fix(values: Evidence, current: Options, frame: Frame) -> Fix:
         options, lines = {}, []
         if inverted:
             if "pose_direction" in current:
@@ -32,16 +32,16 @@ def poses(*, inverted: bool, opengl: bool) -> Maker:
     return fix
 
 
-def turned(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def turned(values: Evidence, current: Options, frame: Frame) -> Fix:
     axes = quarter_turns(values["turn_deg"] // 90)[:3, :3]
     return _axes(axes)
 
 
-def convention(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def convention(values: Evidence, current: Options, frame: Frame) -> Fix:
     return _axes(values["axes"])
 
 
-def rotation_inverted(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def rotation_inverted(values: Evidence, current: Options, frame: Frame) -> Fix:
     return Fix(
         {},
         f"as read, {values['way']}: export rotation and translation of one direction "
@@ -49,7 +49,7 @@ def rotation_inverted(values: Mapping[str, Any], current: Mapping[str, Any], fra
     )
 
 
-def quaternion(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def quaternion(values: Evidence, current: Options, frame: Frame) -> Fix:
     columns = str(current.get("pose_columns") or "")
     if "qw" not in columns.split():
         wanted = "wxyz" if values["read_as"] == "xyzw" else "xyzw"
@@ -61,7 +61,7 @@ def quaternion(values: Mapping[str, Any], current: Mapping[str, Any], frame: Fra
     return Fix({"pose_columns": " ".join(words)})
 
 
-def offset(values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame) -> Fix:
+def offset(values: Evidence, current: Options, frame: Frame) -> Fix:
     if values["offset"] > 0:
         return Fix({}, "drop the first pose (each frame's own is the next one), and the last frame")
     return Fix(

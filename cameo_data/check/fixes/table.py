@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cameo_data.check.fixes import depth, intrinsics, poses
-from cameo_data.check.fixes.base import Fix, Maker, line
-from cameo_data.check.suspects.base import Suspect
+from cameo_data.check.fixes.base import Fix, Maker, Options, line
+from cameo_data.check.suspects.base import Evidence, Suspect
 from cameo_data.io.files import FileDefect
 from cameo_data.sources import Source, source_spec
 from cameo_data.sources.rgbd.source import RgbdSource, describe
@@ -166,7 +166,7 @@ def current_options(
     return given
 
 
-def named(suspect: Suspect, name: str, current: Mapping[str, Any]) -> Suspect:
+def named(suspect: Suspect, name: str, current: Options) -> Suspect:
     """The suspect as it appears in the source's own convention; see ``_OPENGL_SOURCES``."""
     axes = current.get("pose_axes") or ("opengl" if name in _OPENGL_SOURCES else "opencv")
     swapped = {
@@ -176,9 +176,7 @@ def named(suspect: Suspect, name: str, current: Mapping[str, Any]) -> Suspect:
     return swapped.get(suspect, suspect) if axes == "opengl" else suspect
 
 
-def fix_of(
-    suspect: Suspect, values: Mapping[str, Any], current: Mapping[str, Any], frame: Frame
-) -> Fix:
+def fix_of(suspect: Suspect, values: Evidence, current: Options, frame: Frame) -> Fix:
     """How to undo a mistake, ``suspect`` as of ``named``.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Literal, TypedDict
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from cameo_data.check.matching import MatchedPair
 from cameo_data.check.measure import Reading
 from cameo_data.check.screen import Screen
 from cameo_data.check.views import CheckedView
-from cameo_data.types import DepthMap, FloatArray, Scene
+from cameo_data.types import DepthCodec, DepthMap, FloatArray, Scene
 
 # A scale that is this near a known one is that one; nearer to 1 than this is calibration.
 SAME_SCALE = 1.06
@@ -90,6 +90,29 @@ class Context:
         return any(len(pair.xy_a) or len(pair.tracks_a) for pair in self.pairs)
 
 
+Names = tuple[tuple[str, str], ...]  # pairs of frame ids
+
+
+class Evidence(TypedDict, total=False):
+    """What the search found out about a mistake, and its fix needs; each has its own few keys."""
+
+    K: FloatArray  # (3, 3) of the pictures, without the mistake
+    ratio: tuple[float, float]  # (x, y) by which K is to be scaled
+    focal_ratio: float  # by which the focal lengths are
+    shift: float  # of the principal point, in pixels
+    turn_deg: int  # clockwise, a multiple of 90
+    axes: FloatArray  # (3, 3) to multiply cam_from_world by, from the left
+    way: str  # how rotation and translation are confused, in words
+    read_as: Literal["wxyz", "xyzw"]  # the order in which quaternions were read
+    factor: float  # by which depth is to be multiplied
+    codec: DepthCodec
+    zoom: tuple[float, float]  # (x, y) of the depth against the pictures
+    offset: float  # frames by which poses or depths are late, or x from depth to colour camera
+    frames: tuple[str, str]  # exchanged, or the copy and what it copies
+    owners: Names  # (frame, where its depth lies)
+    copies: Names  # (frame, whose depth it has)
+
+
 @dataclass(frozen=True, eq=False)
 class Variant:
     """A reading without one mistake.
@@ -100,7 +123,7 @@ class Variant:
 
     suspect: Suspect
     reading: Reading
-    values: dict[str, Any] = field(default_factory=dict)
+    values: Evidence = field(default_factory=Evidence)
 
 
 Variants = Iterator[Variant]

@@ -14,6 +14,7 @@ from cameo_data.check.suspects.base import (
     LEAST_SCALE,
     SAME_SCALE,
     Context,
+    Evidence,
     Suspect,
     Variant,
     Variants,
@@ -23,7 +24,7 @@ from cameo_data.check.suspects.base import (
 from cameo_data.check.views import CheckedView, read_depth_again
 from cameo_data.correspondence import sample_depth
 from cameo_data.io import depth_files
-from cameo_data.types import DepthMap, FloatArray
+from cameo_data.types import DepthCodec, DepthMap, FloatArray
 
 # Depth units that are mixed up: metres, millimetres, centimetres, tenths; TUM's 1/5000 against
 # 1/1000; CO3D's and others' halves and quarters; 1/256 (KITTI), 1/4000 and 1/6553.5 of indoor sets.
@@ -65,7 +66,9 @@ def depth_codec(context: Context, base: Reading) -> Variants:
     known = triangulation.depth_scale(base, context.views, context.pairs)
     if known is not None and abs(np.log(known)) < np.log(LEAST_SCALE):
         return  # depth that is right on the average does not have scrambled bits
-    for codec in depth_files.CODECS_OF_16_BITS.keys() - used:
+    for codec in depth_files.CODECS_OF_16_BITS:
+        if codec in used:
+            continue
         reading = replace(
             base, depths=tuple(_reread(context, view, codec) for view in context.views)
         )
@@ -75,7 +78,7 @@ def depth_codec(context: Context, base: Reading) -> Variants:
         measured = triangulation.depth_scale(reading, context.views, context.pairs)
         if measured is not None and abs(np.log(measured)) > np.log(LEAST_SCALE):
             factor = _known_scale(measured)
-            values = {"codec": codec, "factor": factor}
+            values: Evidence = {"codec": codec, "factor": factor}
             yield Variant(Suspect.DEPTH_CODEC, scaled(reading, factor), values)
 
 
@@ -173,7 +176,7 @@ def _known_scale(measured: float) -> float:
     return near if abs(np.log(near / measured)) < np.log(SAME_SCALE) else float(f"{measured:.3g}")
 
 
-def _reread(context: Context, view: CheckedView, codec: str) -> DepthMap | None:
+def _reread(context: Context, view: CheckedView, codec: DepthCodec) -> DepthMap | None:
     ref = view.frame.depth
     if ref is None:
         return None

@@ -14,12 +14,11 @@ import numpy as np
 from cameo_data.check import geometry
 from cameo_data.check.measure import Reading, measure
 from cameo_data.check.odd import LEAST_BAD_DEPTH, LEAST_BAD_EPIPOLAR, OddFrame
-from cameo_data.check.suspects.base import Context, Suspect, Variant, Variants
+from cameo_data.check.suspects.base import Context, Evidence, Suspect, Variant, Variants
 from cameo_data.check.views import read_depth_again, read_views
 from cameo_data.types import DepthMap, FloatArray
 
 # (frame, other frame), once per mistake
-Names = tuple[tuple[str, str], ...]
 # Poses and depth maps tried are those of this many frames about the odd one.
 REACH = 300
 DEPTH_REACH = 3
@@ -63,7 +62,8 @@ def depth_of_another_frame(context: Context, base: Reading, odd: Sequence[OddFra
     usual = {found.view: found.usual for found in odd if found.part == "depth"}
     deep = list(usual)
     depths = list(base.depths)
-    found: dict[str, list[tuple[str, str]]] = {"copies": [], "owners": []}
+    copies: list[tuple[str, str]] = []
+    owners: list[tuple[str, str]] = []
     for view in deep:
         maps = _near_depths(context, view, deep)
         own = context.scene.frames[context.views[view].place].frame_id
@@ -71,19 +71,19 @@ def depth_of_another_frame(context: Context, base: Reading, odd: Sequence[OddFra
         owner = None if copied is not None else _depth_owner(context, base, view, usual, maps)
         if copied is not None:
             depths[view] = None
-            found["copies"].append((own, context.scene.frames[copied].frame_id))
+            copies.append((own, context.scene.frames[copied].frame_id))
         elif owner is not None:
             depths[view] = maps[owner]
-            found["owners"].append((own, context.scene.frames[owner].frame_id))
-    if any(found.values()):
-        values = {key: tuple(names) for key, names in found.items()}
+            owners.append((own, context.scene.frames[owner].frame_id))
+    if copies or owners:
+        values: Evidence = {"copies": tuple(copies), "owners": tuple(owners)}
         reading = replace(base, depths=tuple(depths))
         yield Variant(Suspect.DEPTH_OF_ANOTHER_FRAME, reading, values)
         yield from _exchanged_depths(context, base, reading, values)
 
 
 def _exchanged_depths(
-    context: Context, base: Reading, reading: Reading, values: dict[str, Names]
+    context: Context, base: Reading, reading: Reading, values: Evidence
 ) -> Variants:
     """The same, and frames that did not stand out get the depth that was taken for theirs."""
     views = {view.frame.frame_id: i for i, view in enumerate(context.views)}
@@ -96,7 +96,7 @@ def _exchanged_depths(
             depths[views[other]] = maps.get(place)
             owners[other] = own
     if len(owners) > len(values["owners"]):
-        both = {**values, "owners": tuple(owners.items())}
+        both: Evidence = {**values, "owners": tuple(owners.items())}
         yield Variant(Suspect.DEPTH_OF_ANOTHER_FRAME, replace(base, depths=tuple(depths)), both)
 
 

@@ -45,10 +45,10 @@ def field_of_view_of_other_side(context: Context, base: Reading) -> Variants:
     aspect = np.array([view.hw[1] / view.hw[0] for view in context.views])
     if np.abs(np.log(aspect)).min() < 0.02:
         return
-    for side, ratio in (("height", 1 / aspect), ("width", aspect)):
+    for ratio in (1 / aspect, aspect):
         fx, fy = base.K[:, 0, 0] * ratio, base.K[:, 1, 1] * ratio
         K = with_focal(base.K, fx, fy)
-        yield Variant(Suspect.FIELD_OF_VIEW_SIDE, replace(base, K=K), {"K": K[0], "side": side})
+        yield Variant(Suspect.FIELD_OF_VIEW_SIDE, replace(base, K=K), {"K": K[0]})
 
 
 def swapped_principal_point(context: Context, base: Reading) -> Variants:
@@ -67,7 +67,7 @@ def focal_length(context: Context, base: Reading) -> Variants:
     ratio = context.screen.focal_ratio(base)
     if abs(np.log(ratio)) > np.log(LEAST_SCALE):
         K = zoomed(base.K, ratio)
-        yield Variant(Suspect.FOCAL_LENGTH, replace(base, K=K), {"K": K[0], "ratio": ratio})
+        yield Variant(Suspect.FOCAL_LENGTH, replace(base, K=K), {"K": K[0]})
 
 
 def cropped_frames(context: Context, base: Reading) -> Variants:
@@ -96,9 +96,7 @@ def stretched_frames(context: Context, base: Reading) -> Variants:
         K = with_focal(
             base.K, focal[:, 0] * np.minimum(squeeze, 1), focal[:, 1] / np.maximum(squeeze, 1)
         )
-        yield Variant(
-            Suspect.FRAMES_STRETCHED, replace(base, K=K), {"K": K[0], "aspect": float(film)}
-        )
+        yield Variant(Suspect.FRAMES_STRETCHED, replace(base, K=K), {"K": K[0]})
 
 
 def half_pixel(context: Context, base: Reading) -> Variants:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Literal, Unpack
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from cameo_data import transforms
 from cameo_data.check.measure import Reading
-from cameo_data.check.suspects.base import Context, Suspect, Variant, Variants
+from cameo_data.check.suspects.base import Context, Evidence, Suspect, Variant, Variants
 from cameo_data.types import FloatArray
 
 # Cameras that are turned against each other by less are a rectified rig.
@@ -93,7 +94,7 @@ def quaternion_order(context: Context, base: Reading) -> Variants:
         if opengl:
             stored = _other_axes(stored, inverted)
         poses = transforms.invert(stored) if inverted else stored
-        read_as = "xyzw" if shift < 0 else "wxyz"
+        read_as: Literal["wxyz", "xyzw"] = "xyzw" if shift < 0 else "wxyz"
         yield _posed(Suspect.QUATERNION_ORDER, base, poses, read_as=read_as)
 
 
@@ -128,7 +129,9 @@ def _other_axes(poses: FloatArray, world_from_cam: bool) -> FloatArray:
     return np.asarray(poses @ turn if world_from_cam else turn @ poses, np.float64)
 
 
-def _posed(suspect: Suspect, base: Reading, poses: FloatArray, **values: object) -> Variant:
+def _posed(
+    suspect: Suspect, base: Reading, poses: FloatArray, **values: Unpack[Evidence]
+) -> Variant:
     return Variant(suspect, replace(base, cam_from_world=poses), values)
 
 

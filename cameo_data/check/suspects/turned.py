@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from cameo_data.check.measure import Reading
-from cameo_data.check.suspects.base import Context, Suspect, Variant, Variants
+from cameo_data.check.suspects.base import Context, Evidence, Suspect, Variant, Variants
 from cameo_data.check.suspects.poses import quarter_turns
 from cameo_data.check.views import CheckedView
 from cameo_data.types import DepthMap, FloatArray
@@ -27,7 +27,7 @@ def turned_frames(context: Context, base: Reading) -> Variants:
             [turned_K(k, view.hw, count) for k, view in zip(base.K, context.views, strict=True)]
         )
         reading = replace(base, K=K, cam_from_world=quarter_turns(count) @ base.cam_from_world)
-        values = {"turn_deg": 90 * count}
+        values: Evidence = {"turn_deg": 90 * count}
         if not others:
             yield Variant(Suspect.PICTURES_TURNED, reading, values)
             continue

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from cameo_data.errors import DataError, Reason
+from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.io import array_files, depth_files, files, records
 from cameo_data.io.files import FileDefect
 from cameo_data.io.parsing import MAX_JSON_BYTES
@@ -62,20 +62,6 @@ class FrameEntry(BaseModel):
     facts: dict[str, JsonValue]
 
 
-class FailureEntry(BaseModel):
-    """A failure as in ``failures.jsonl``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    reason: Reason
-    dataset: str
-    scene_id: str | None
-    frame_id: str | None
-    found: str
-    expected: str
-    remedy: str
-
-
 class SceneEntry(BaseModel):
     """``scene.json``.
 
@@ -95,7 +81,7 @@ class SceneEntry(BaseModel):
     inputs: str
     found: int
     frames: tuple[FrameEntry, ...]
-    failures: tuple[FailureEntry, ...]
+    failures: tuple[Failure, ...]
     matches: bool = False
 
 

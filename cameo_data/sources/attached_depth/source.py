@@ -15,7 +15,7 @@ from cameo_data.io.files import FileDefect
 from cameo_data.sources.attached_depth import folder as folders
 from cameo_data.sources.attached_depth.folder import DepthIndex, FrameEntry
 from cameo_data.sources.source import Source
-from cameo_data.types import DepthRef, FloatArray, Frame, MatchTable, Scene
+from cameo_data.types import DepthCodec, DepthRef, FloatArray, Frame, MatchTable, Scene
 
 # Cameras are written with all digits; a source that reads them again may round differently.
 SAME_CAMERA = 1e-6
@@ -93,7 +93,7 @@ class Attached:
     def _ref(self, name: str, entry: FrameEntry, frame: Frame) -> DepthRef:
         return DepthRef(
             folders.DepthFolder(self.root).scene(name) / Path(entry.file).name,
-            codec="npz",
+            codec=DepthCodec.NPZ,
             scale=1.0,
             camera_K=cameras.resize(frame.camera, entry.hw).K,
             hw=entry.hw,

@@ -54,7 +54,7 @@ class ViewpointRecord(Record):
     intrinsics_format: str = "ndc_norm_image_bounds"  # or ndc_isotropic
 
 
-class FrameRecord(Record):
+class Co3dFrameRecord(Record):
     sequence_name: str
     frame_number: int = Field(ge=0)
     frame_timestamp: float  # seconds from the video's start

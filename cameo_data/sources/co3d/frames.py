@@ -13,9 +13,9 @@ from cameo_data import transforms
 from cameo_data.errors import Reason
 from cameo_data.io import depth_files, files, image_files
 from cameo_data.io.files import FileDefect
-from cameo_data.sources.co3d.annotations import DepthRecord, FrameRecord, ViewpointRecord
+from cameo_data.sources.co3d.annotations import Co3dFrameRecord, DepthRecord, ViewpointRecord
 from cameo_data.sources.common.stated_intrinsics import check_view
-from cameo_data.types import Camera, DepthRef, ExifRule, Frame, intrinsics_defect
+from cameo_data.types import Camera, DepthCodec, DepthRef, ExifRule, Frame, intrinsics_defect
 
 # PyTorch3D cameras have x left, y up, z forward; OpenCV cameras x right, y down, z forward.
 OPENCV_FROM_PYTORCH3D = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -104,7 +104,7 @@ class FrameReader:
     exif: ExifRule
     _depth_hw: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 
-    def frame(self, record: FrameRecord) -> Frame:
+    def frame(self, record: Co3dFrameRecord) -> Frame:
         """The frame.
 
         Raises:
@@ -132,7 +132,7 @@ class FrameReader:
             exif_orientation=self.exif,
         )
 
-    def _image(self, record: FrameRecord) -> Path:
+    def _image(self, record: Co3dFrameRecord) -> Path:
         hidden = (record.meta or {}).get("frame_type") == "test_unseen"
         try:
             path = self._existing(record.image.path)
@@ -147,12 +147,12 @@ class FrameReader:
     def _depth(self, record: DepthRecord, hw: tuple[int, int]) -> DepthRef:
         path = self._existing(record.path)
         if hw not in self._depth_hw:  # in v1 depth is smaller than the image; one header tells
-            self._depth_hw[hw] = depth_files.depth_hw(path, "float16_png")
+            self._depth_hw[hw] = depth_files.depth_hw(path, DepthCodec.FLOAT16_PNG)
         depth_hw = self._depth_hw[hw]
         mask = record.mask_path if self.depth_masks else None
         return DepthRef(
             path=path,
-            codec="float16_png",
+            codec=DepthCodec.FLOAT16_PNG,
             scale=record.scale_adjustment,
             hw=None if depth_hw == hw else depth_hw,
             source="colmap",

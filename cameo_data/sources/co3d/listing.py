@@ -76,7 +76,7 @@ class Co3dOptions(PictureOptions):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListedSequence:
     """Where a scene is; ``numbers`` are its frames in order, None for all of the sequence."""
 
     category: Path
@@ -96,7 +96,7 @@ class Listing:
     """
 
     options: Co3dOptions
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, ListedSequence] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     set_names: set[str] = field(default_factory=set)
@@ -110,7 +110,7 @@ class Listing:
         else:
             self.entries |= {key: found[key] for key in sorted(found, key=natural_key)}
 
-    def _scenes(self, category: Path) -> Iterator[tuple[str, Entry]]:
+    def _scenes(self, category: Path) -> Iterator[tuple[str, ListedSequence]]:
         self.set_names |= set(sets.set_names(category))
         chosen = self._chosen(category)
         here = {path.name for path in category.iterdir() if path.is_dir()}
@@ -129,10 +129,10 @@ class Listing:
             if why is not None:
                 self.left_out[why] += 1
             elif chosen is None:
-                yield f"{category.name}/{name}", Entry(category, name, None)
+                yield f"{category.name}/{name}", ListedSequence(category, name, None)
             else:
                 for suffix, numbers in chosen[name].items():
-                    yield f"{category.name}/{name}{suffix}", Entry(category, name, numbers)
+                    yield f"{category.name}/{name}{suffix}", ListedSequence(category, name, numbers)
 
     def _chosen(self, category: Path) -> dict[str, dict[str, array[int]]] | None:
         """By sequence: frame numbers of its scenes by suffix of their id; None for all frames."""

@@ -15,10 +15,10 @@ from cameo_data.errors import DataError, Failure, Reason
 from cameo_data.io import files
 from cameo_data.io.files import FileDefect
 from cameo_data.io.orientation import rule_of_stated_size
-from cameo_data.sources.co3d.annotations import FRAMES, SEQUENCES, FrameRecord, parse
+from cameo_data.sources.co3d.annotations import FRAMES, SEQUENCES, Co3dFrameRecord, parse
 from cameo_data.sources.co3d.frames import FILE_PLACES, FrameReader, record_files
 from cameo_data.sources.co3d.index import FrameIndex
-from cameo_data.sources.co3d.listing import DATASET, Co3dOptions, Entry, Listing
+from cameo_data.sources.co3d.listing import DATASET, Co3dOptions, ListedSequence, Listing
 from cameo_data.sources.common.file_listing import printable
 from cameo_data.sources.common.scene_folders import known, subfolders
 from cameo_data.sources.common.unused import unused_files
@@ -106,7 +106,7 @@ class Co3dSource:
         return known
 
 
-def _unused(folder: Path, values: Sequence[Any], entry: Entry) -> tuple[Unused, ...]:
+def _unused(folder: Path, values: Sequence[Any], entry: ListedSequence) -> tuple[Unused, ...]:
     """Files of the sequence that no annotation names, and those of frames not asked for."""
     root = entry.category.parent
     wanted = None if entry.numbers is None else set(entry.numbers)
@@ -124,7 +124,7 @@ def _unused(folder: Path, values: Sequence[Any], entry: Entry) -> tuple[Unused, 
 
 
 def _read(
-    reader: FrameReader, values: Sequence[Any], entry: Entry
+    reader: FrameReader, values: Sequence[Any], entry: ListedSequence
 ) -> tuple[list[Frame], list[tuple[str, FileDefect]]]:
     """The entry's frames in order, and what is wrong with others, from a sequence's records."""
     wanted = None if entry.numbers is None else dict.fromkeys(entry.numbers)
@@ -144,7 +144,7 @@ def _read(
         else:
             seen.add(number)
         try:
-            record = parse(FrameRecord, value, FRAMES)
+            record = parse(Co3dFrameRecord, value, FRAMES)
             frames[record.frame_number] = reader.frame(record)
         except FileDefect as defect:
             defects.append((name, defect))

@@ -28,7 +28,7 @@ from cameo_data.sources.common.file_listing import is_text, printable
 from cameo_data.sources.common.scene_folders import find_scenes, looks_like, nothing_found
 from cameo_data.sources.common.stated_paths import StatedPaths, is_absolute, safe_name
 from cameo_data.sources.source import SourceSpec
-from cameo_data.types import Camera, DepthRef, Frame, MatchTable, Scene
+from cameo_data.types import Camera, DepthCodec, DepthRef, Frame, MatchTable, Scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,8 +204,8 @@ def _depth(project: Project, path: Path, kind: str) -> DepthRef:
             "a depth map for each image",
             "run patch_match_stereo for it, or leave the frame out",
         )
-    hw = depth_files.depth_hw(_checked(project, path, Reason.UNREADABLE_DEPTH), "colmap")
-    return DepthRef(path, "colmap", 1.0, hw=hw, source=f"colmap_{kind}")
+    hw = depth_files.depth_hw(_checked(project, path, Reason.UNREADABLE_DEPTH), DepthCodec.COLMAP)
+    return DepthRef(path, DepthCodec.COLMAP, 1.0, hw=hw, source=f"colmap_{kind}")
 
 
 def _depth_kind(project: Project, options: ColmapOptions, model: Model) -> str | None:

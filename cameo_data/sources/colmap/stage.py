@@ -17,7 +17,7 @@ from cameo_data.io.files import FileDefect
 from cameo_data.sources.colmap.text import TextImages, scan_images, write_plain_images
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Staged:
     """How to hand a model to COLMAP's library.
 
@@ -122,4 +122,13 @@ def stage(folder: Path, ext: str) -> Staged:
         )
     whole = defect is None and colmap_files.has_content(points)
     lone = rigs[0] if len(rigs) == 1 else None
-    return Staged(folder, ext, text, whole, len(rigs) == 2, lone, defect, tuple(notes))
+    return Staged(
+        folder=folder,
+        ext=ext,
+        text=text,
+        with_points=whole,
+        with_rigs=len(rigs) == 2,
+        lone=lone,
+        points_defect=defect,
+        notes=tuple(notes),
+    )

@@ -53,6 +53,8 @@ def list_files(folder: Path, pattern: str) -> list[Listed]:
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sorts ``frame2`` before ``frame10``."""
+    # not natsort: it sorts a name before the same name with a number, reads ² and ① as numbers and
+    # normalises Unicode; the order of frames decides the bytes of shards (docs/decisions/008)
     parts = re.split(r"(\d+)", text)
     runs = ((1, int(p), "") if i % 2 else (0, 0, p) for i, p in enumerate(parts))
     return (*runs, (2, 0, text))  # 01 and 1 are equal numbers: the text decides

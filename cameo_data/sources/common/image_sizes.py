@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from cameo_data.types import DepthRef, ExifRule, Frame
 
 # Headers read: the commonest size of a few, so that one odd frame does not make all others look
 # wrong, and a scene of 1000 frames lists as fast as one of ten.
-_PROBES = 3
+_PROBES = 5
 
 
 def spread(count: int) -> list[int]:
@@ -28,22 +28,27 @@ def common_hw(
     exif: ExifRule,
     like_hw: tuple[int, int] | None = None,
 ) -> tuple[int, int]:
-    """The commonest size among a few images; the first readable one's, if those few are not.
+    """As ``commonest_hw``, of images; ``exif`` and ``like_hw`` as in ``image_files.read_hw``."""
+    return commonest_hw(folder, paths, lambda path: image_files.read_hw(path, exif, like_hw))
 
-    ``exif`` and ``like_hw`` are as of ``image_io.read_hw``.
+
+def commonest_hw(
+    folder: Path, paths: Sequence[Path], read_hw: Callable[[Path], tuple[int, int]]
+) -> tuple[int, int]:
+    """The commonest size among a few files; the first readable one's, if those few are not.
 
     Raises:
-        FileDefect: no image has a readable header inside ``folder``; the first one's defect.
+        FileDefect: no file has a readable header inside ``folder``; the first one's defect.
         ValueError: no paths.
     """
     if not paths:
-        raise ValueError("no image to take the size from")
+        raise ValueError("no file to take the size from")
     first: FileDefect | None = None
     for few in (True, False):
         found: list[tuple[int, int]] = []
         for path in [paths[i] for i in spread(len(paths))] if few else paths:
             try:
-                found.append(image_files.read_hw(files.inside(folder, path), exif, like_hw))
+                found.append(read_hw(files.inside(folder, path)))
             except FileDefect as defect:
                 first = first or defect
             if found and not few:

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cameo_data import transforms
 from cameo_data.errors import Reason
 from cameo_data.io import files, parsing
 from cameo_data.io.files import FileDefect
-
-FloatArray = NDArray[np.float64]
+from cameo_data.types import FloatArray
 
 # Names for the columns of a pose file. ``matrix`` stands for 12 or 16 numbers, row by row.
 COLUMNS = ("t", "name", "tx", "ty", "tz", "qx", "qy", "qz", "qw", "matrix", "_")

@@ -23,7 +23,12 @@ from cameo_data.sources.common.stated_intrinsics import (
 )
 from cameo_data.sources.common.stated_paths import StatedPaths, safe_name
 from cameo_data.sources.common.stated_poses import StatedPoses
-from cameo_data.sources.generic.records import FILE_NAME, FrameRecord, Intrinsics, SceneRecord
+from cameo_data.sources.generic.records import (
+    FILE_NAME,
+    GenericFrameRecord,
+    GenericSceneRecord,
+    Intrinsics,
+)
 from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, intrinsics_defect
 
 
@@ -36,14 +41,16 @@ class Shared:
     """
 
     folder: Path
-    scene: SceneRecord
+    scene: GenericSceneRecord
     poses: StatedPoses
     mirrored: Mirrored
     paths: StatedPaths
     doubts: dict[str, None] = field(default_factory=dict, init=False)
 
     @classmethod
-    def of(cls, folder: Path, scene: SceneRecord, records: Sequence[FrameRecord]) -> Shared:
+    def of(
+        cls, folder: Path, scene: GenericSceneRecord, records: Sequence[GenericFrameRecord]
+    ) -> Shared:
         """From all records of the scene's frames."""
         poses = StatedPoses.of([record.pose for record in records], scene.poses, "pose")
         Ks = [K for r in records if (K := r.K if r.K is not None else scene.K) is not None]
@@ -55,7 +62,7 @@ class Shared:
         return (*self.doubts, *self.poses.notes, *self.mirrored.notes, *self.paths.notes)
 
 
-def make_frame(shared: Shared, record: FrameRecord, frame_id: str, exif: ExifRule) -> Frame:
+def make_frame(shared: Shared, record: GenericFrameRecord, frame_id: str, exif: ExifRule) -> Frame:
     """The frame; of its files only headers are read.
 
     Raises:
@@ -87,7 +94,9 @@ def make_frame(shared: Shared, record: FrameRecord, frame_id: str, exif: ExifRul
     )
 
 
-def _intrinsics(scene: SceneRecord, record: FrameRecord, hw: tuple[int, int]) -> FloatArray:
+def _intrinsics(
+    scene: GenericSceneRecord, record: GenericFrameRecord, hw: tuple[int, int]
+) -> FloatArray:
     """K in pixels of the image, the first pixel's centre at (0.5, 0.5), signs as stated."""
     given, size = _stated_K(scene, record)
     if given is None:
@@ -120,13 +129,15 @@ def _intrinsics(scene: SceneRecord, record: FrameRecord, hw: tuple[int, int]) ->
 
 
 def _stated_K(
-    scene: SceneRecord, record: FrameRecord
+    scene: GenericSceneRecord, record: GenericFrameRecord
 ) -> tuple[Intrinsics | None, tuple[int, int] | None]:
     """The K that is given for a frame, and the (width, height) that it is for."""
     return (record.K, record.K_size) if record.K is not None else (scene.K, scene.K_size)
 
 
-def _cam_from_world(scene: SceneRecord, poses: StatedPoses, record: FrameRecord) -> FloatArray:
+def _cam_from_world(
+    scene: GenericSceneRecord, poses: StatedPoses, record: GenericFrameRecord
+) -> FloatArray:
     pose = poses.rigid(record.pose)
     cam_from_world = pose if scene.poses == "cam_from_world" else transforms.invert(pose)
     if scene.axes == "opengl":
@@ -134,7 +145,7 @@ def _cam_from_world(scene: SceneRecord, poses: StatedPoses, record: FrameRecord)
     return cam_from_world
 
 
-def _depth(shared: Shared, record: FrameRecord, camera: Camera) -> DepthRef | None:
+def _depth(shared: Shared, record: GenericFrameRecord, camera: Camera) -> DepthRef | None:
     scene = shared.scene
     if record.depth is None:
         return None

@@ -13,8 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from cameo_data.errors import Reason
 from cameo_data.geometry.undistortion import COEFFICIENT_COUNTS
 from cameo_data.io import files, parsing
-from cameo_data.io.depth_files import CODECS
 from cameo_data.io.files import FileDefect
+from cameo_data.sources.source import CodecOption
+from cameo_data.types import DepthCodec
 
 FILE_NAME = "cameo.json"
 FORMAT = "cameo-1"
@@ -56,19 +57,24 @@ class Defaults(_Record):
         return values
 
 
-class FrameRecord(Defaults):
+class GenericFrameRecord(Defaults):
     """One frame. Paths start from the folder of ``cameo.json`` and stay in it."""
 
     image: str
-    pose: tuple[Row4, Row4, Row4] | tuple[Row4, Row4, Row4, Row4]  # see ``SceneRecord.poses``
+    pose: (
+        tuple[Row4, Row4, Row4] | tuple[Row4, Row4, Row4, Row4]
+    )  # see ``GenericSceneRecord.poses``
     id: str | None = Field(None, min_length=1)  # the image's name without folder and ending
     depth: str | None = None
     mask: str | None = None
     timestamp: float | None = None  # seconds
 
 
-class SceneRecord(Defaults):
-    """A scene. ``frames`` are ``FrameRecord``s, checked one by one: a bad one costs itself only."""
+class GenericSceneRecord(Defaults):
+    """A scene.
+
+    ``frames`` are ``GenericFrameRecord``s, checked one by one: a bad one costs itself only.
+    """
 
     format: Literal["cameo-1"]
     poses: Literal["cam_from_world", "world_from_cam"]  # which way every ``pose`` points
@@ -76,22 +82,15 @@ class SceneRecord(Defaults):
     axes: Literal["opencv", "opengl"] = "opencv"  # x right, y down, z forward; or y up, z back
     pixel_center: Literal["half", "integer"] = "half"  # of the first pixel in K: (0.5, 0.5), (0, 0)
     unit: Literal["metre", "arbitrary"] = "arbitrary"
-    depth_codec: str = "uint16"
+    depth_codec: CodecOption = DepthCodec.UINT16
     depth_invalid: tuple[float, ...] = ()  # stored values for none, besides 0, NaN and infinity
     depth_along_ray: bool = False  # depth is the distance to the camera's centre, not z
     depth_source: str = Field("sensor", min_length=1)
     mask_threshold: float | None = Field(None, gt=0, le=1)  # share of white; None: half
     matches: str | None = None  # CSV: frame0,frame1,x0,y0,x1,y1
 
-    @field_validator("depth_codec")
-    @classmethod
-    def _codec(cls, name: str) -> str:
-        if name not in CODECS:
-            raise ValueError(f"expected one of {', '.join(CODECS)}")
-        return name
 
-
-def read_scene(folder: Path) -> SceneRecord:
+def read_scene(folder: Path) -> GenericSceneRecord:
     """The folder's ``cameo.json``.
 
     Raises:
@@ -102,16 +101,16 @@ def read_scene(folder: Path) -> SceneRecord:
         values = parsing.parse_json(text)
     except ValueError as error:
         raise _wrong(f"no JSON ({error})", "a JSON table") from None
-    return _checked(SceneRecord, values)
+    return _checked(GenericSceneRecord, values)
 
 
-def read_frame(values: dict[str, Any]) -> FrameRecord:
+def read_frame(values: dict[str, Any]) -> GenericFrameRecord:
     """One entry of ``frames``.
 
     Raises:
         FileDefect: a key is unknown, missing or malformed; it is named.
     """
-    return _checked(FrameRecord, values)
+    return _checked(GenericFrameRecord, values)
 
 
 def _checked(model: type[M], values: Any) -> M:

@@ -24,8 +24,8 @@ from cameo_data.sources.common.unused import entry_files, frame_files, kinds_bes
 from cameo_data.sources.generic.frames import Shared, existing, make_frame
 from cameo_data.sources.generic.records import (
     FILE_NAME,
-    FrameRecord,
-    SceneRecord,
+    GenericFrameRecord,
+    GenericSceneRecord,
     read_frame,
     read_scene,
 )
@@ -72,7 +72,7 @@ class GenericSource:
             record = read_scene(folder)
         except FileDefect as defect:
             raise defect.at(self.dataset, scene_id) from None
-        entries: dict[int, FrameRecord] = {}
+        entries: dict[int, GenericFrameRecord] = {}
         frames: dict[str, Frame] = {}
         failures: list[Failure] = []
 
@@ -113,7 +113,7 @@ class GenericSource:
         )
 
 
-def _frame_id(entry: FrameRecord) -> str:
+def _frame_id(entry: GenericFrameRecord) -> str:
     frame_id = entry.id or PurePosixPath(entry.image.replace("\\", "/")).stem
     if not is_text(frame_id):
         raise _bad_name(frame_id)
@@ -127,7 +127,9 @@ def _frame_id(entry: FrameRecord) -> str:
     return frame_id
 
 
-def _unused(folder: Path, record: SceneRecord, frames: Sequence[Frame]) -> tuple[Unused, ...]:
+def _unused(
+    folder: Path, record: GenericSceneRecord, frames: Sequence[Frame]
+) -> tuple[Unused, ...]:
     why = f"that no entry of {FILE_NAME} names"
     named = [*frame_files(frames), *entry_files(folder, record.frames, ("image", "depth", "mask"))]
     read = [FILE_NAME, *([] if record.matches is None else [escape(record.matches)])]

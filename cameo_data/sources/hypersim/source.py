@@ -37,7 +37,7 @@ from cameo_data.sources.hypersim import tables
 from cameo_data.sources.hypersim import unused as hypersim_unused
 from cameo_data.sources.hypersim.unused import FRAME, KEYFRAME_FILES
 from cameo_data.sources.source import PictureOptions, SourceSpec
-from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scene
+from cameo_data.types import Camera, DepthCodec, DepthRef, ExifRule, FloatArray, Frame, Scene
 
 DATASET = "hypersim"
 _PREVIEW = re.compile(r"scene_(cam_\w+)_final_preview")
@@ -155,7 +155,9 @@ def _scene(folder: Path, scene_id: str, projection: FloatArray, exif: ExifRule) 
             depth = files.inside(folder, depth / f"frame.{image.name}.depth_meters.hdf5")
             ref = None
             if depth.is_file():
-                ref = DepthRef(depth, "hdf5", 1.0, camera_K=K, source="exact", along_ray=True)
+                ref = DepthRef(
+                    depth, DepthCodec.HDF5, 1.0, camera_K=K, source="exact", along_ray=True
+                )
             path = files.inside(folder, image.path)
             found = Camera(K, hw, cam_from_world)
             frames.append(Frame(image.name, found, path, ref, exif_orientation=exif))

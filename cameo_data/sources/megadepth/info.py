@@ -21,7 +21,15 @@ from cameo_data.errors import Reason
 from cameo_data.io import array_files, files, image_files
 from cameo_data.io.files import FileDefect
 from cameo_data.sources.common.stated_intrinsics import check_view
-from cameo_data.types import Camera, DepthRef, ExifRule, Frame, Unused, intrinsics_defect
+from cameo_data.types import (
+    Camera,
+    DepthCodec,
+    DepthRef,
+    ExifRule,
+    Frame,
+    Unused,
+    intrinsics_defect,
+)
 
 KEYS = ("image_paths", "depth_paths", "intrinsics", "poses")
 # COLMAP keeps the principal point of these photographs in the middle; a K that puts it elsewhere
@@ -65,7 +73,7 @@ def _frame(root: Path, image: str, depth: Any, K: Any, pose: Any, exif: ExifRule
     ref = None
     if depth is not None:
         depth_path = files.inside(root, root / str(depth))
-        ref = DepthRef(depth_path, codec="megadepth", scale=1.0, source="colmap")
+        ref = DepthRef(depth_path, codec=DepthCodec.MEGADEPTH, scale=1.0, source="colmap")
     path = _image_path(root, image, ref)
     hw = image_files.read_hw(path, exif)
     off = np.abs(2 * K_found[:2, 2] / (hw[1], hw[0]) - 1).max()

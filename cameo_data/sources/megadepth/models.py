@@ -14,7 +14,7 @@ from cameo_data.io import files, image_files
 from cameo_data.io.files import FileDefect
 from cameo_data.sources.colmap.model import ModelImage, read_model
 from cameo_data.sources.common.unused import of_names
-from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Lens, Unused
+from cameo_data.types import Camera, DepthCodec, DepthRef, ExifRule, FloatArray, Frame, Lens, Unused
 
 # COLMAP rounds an undistorted size, and again when it shrinks the image to --max_image_size.
 SIZE_TOLERANCE_PX = 1.5
@@ -95,7 +95,7 @@ def depth_ref(root: Path, folder: Path, image_name: str) -> DepthRef | None:
     path = files.inside(root, folder / f"{Path(image_name).stem}.h5")
     if not path.is_file():
         return None
-    return DepthRef(path, codec="megadepth", scale=1.0, source="colmap")
+    return DepthRef(path, codec=DepthCodec.MEGADEPTH, scale=1.0, source="colmap")
 
 
 def undistorted_K(lens: Lens, hw: tuple[int, int]) -> FloatArray:

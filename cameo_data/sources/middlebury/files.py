@@ -12,11 +12,11 @@ import numpy as np
 from cameo_data.errors import Reason
 from cameo_data.io import files
 from cameo_data.io.files import FileDefect
-from cameo_data.types import FloatArray, Unit, intrinsics_defect
+from cameo_data.types import DepthCodec, FloatArray, Unit, intrinsics_defect
 
 
 @dataclass(frozen=True)
-class Layout:
+class PairLayout:
     """Names of one year's files, alternatives apart; ``*`` stands for the pair's name.
 
     Attributes:
@@ -28,7 +28,7 @@ class Layout:
     right: str
     left_disparity: str
     right_disparity: str
-    codec: str
+    codec: DepthCodec
     factors: tuple[tuple[int, int, int], ...] = ()
 
 
@@ -37,16 +37,17 @@ _FACTORS_2003 = ((450, 450, 4), (900, 900, 2), (1800, 1800, 1))
 _FACTORS_2006 = ((400, 480, 3), (600, 720, 2), (1200, 1440, 1))
 
 LAYOUTS = (
-    Layout("im0.png", "im1.png", "disp0.pfm|disp0GT.pfm", "disp1.pfm|disp1GT.pfm", "pfm"),
-    Layout("im2.png|im2.ppm", "im6.png|im6.ppm", "disp2.pgm|disp2.png", "disp6.pgm|disp6.png",
-           "uint8", _FACTORS_2003),
-    Layout("view1.png", "view5.png", "disp1.png", "disp5.png", "uint8", _FACTORS_2006),
-    Layout("*_left.png", "*_right.png", "*_disp.npz", "*_right_disp.npz", "npz"),
+    PairLayout("im0.png", "im1.png", "disp0.pfm|disp0GT.pfm", "disp1.pfm|disp1GT.pfm",
+               DepthCodec.PFM),
+    PairLayout("im2.png|im2.ppm", "im6.png|im6.ppm", "disp2.pgm|disp2.png", "disp6.pgm|disp6.png",
+               DepthCodec.UINT8, _FACTORS_2003),
+    PairLayout("view1.png", "view5.png", "disp1.png", "disp5.png", DepthCodec.UINT8, _FACTORS_2006),
+    PairLayout("*_left.png", "*_right.png", "*_disp.npz", "*_right_disp.npz", DepthCodec.NPZ),
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Pair:
+@dataclass(frozen=True, kw_only=True)
+class StereoPair:
     """The files of one pair; ``dmin`` and ``calib`` are texts that some pairs have."""
 
     left: Path
@@ -54,13 +55,13 @@ class Pair:
     left_disparity: Path
     right_disparity: Path | None
     calib: Path | None
-    codec: str
+    codec: DepthCodec
     factors: tuple[tuple[int, int, int], ...]
     dmin: Path | None
 
     @property
     def eight_bit(self) -> bool:
-        return self.codec == "uint8"
+        return self.codec == DepthCodec.UINT8
 
     def paths(self) -> list[Path]:
         every = (self.left, self.right, self.left_disparity, self.right_disparity,
@@ -69,7 +70,7 @@ class Pair:
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class StereoCalibration:
     """What ``calib.txt`` says.
 
     Attributes:
@@ -86,7 +87,7 @@ class Calibration:
     unit: Unit
 
 
-def find_pair(folder: Path) -> Pair | None:
+def find_pair(folder: Path) -> StereoPair | None:
     """The pair in a folder, in the first layout whose images and left disparity are there."""
     try:
         names = set(os.listdir(folder))  # noqa: PTH208 - names only, of every folder there is
@@ -102,15 +103,15 @@ def find_pair(folder: Path) -> Pair | None:
             left, right = find(layout.left), find(layout.right)
             disparity = find(layout.left_disparity)
             if left is not None and right is not None and disparity is not None:
-                return Pair(
-                    left,
-                    right,
-                    disparity,
-                    find(layout.right_disparity),
-                    find("calib.txt"),
-                    layout.codec,
-                    layout.factors,
-                    find("dmin.txt"),
+                return StereoPair(
+                    left=left,
+                    right=right,
+                    left_disparity=disparity,
+                    right_disparity=find(layout.right_disparity),
+                    calib=find("calib.txt"),
+                    codec=layout.codec,
+                    factors=layout.factors,
+                    dmin=find("dmin.txt"),
                 )
     return None
 
@@ -123,7 +124,7 @@ def _stars(wanted: str, names: set[str]) -> list[str]:
     return sorted(name.removesuffix(ending) for name in names if name.endswith(ending))
 
 
-def read_calib(path: Path) -> Calibration:
+def read_calib(path: Path) -> StereoCalibration:
     """``calib.txt``: lines ``key=value``, matrices as ``[a b c; d e f; g h i]``, lengths in mm.
 
     ``ndisp``, ``isint``, ``vmin`` and the like, which some files add, are no part of the geometry.
@@ -152,7 +153,7 @@ def read_calib(path: Path) -> Calibration:
         found = f"f {K[0][0, 0]:g}, {K[1][0, 0]:g}, cx1 − cx0 {doffs:g}, doffs {numbers['doffs']:g}"
         raise _bad(path, found, "equal f, and cx1 − cx0 = doffs (a rectified pair)")
     metres = numbers["baseline"] / 1000
-    return Calibration(K[0], K[1], hw, metres, float(doffs), "metre")
+    return StereoCalibration(K[0], K[1], hw, metres, float(doffs), "metre")
 
 
 def read_dmin(path: Path) -> float:

@@ -30,8 +30,8 @@ from cameo_data.sources.common.stated_intrinsics import check_view
 from cameo_data.sources.common.unused import unused_files
 from cameo_data.sources.middlebury.files import (
     LAYOUTS,
-    Calibration,
-    Pair,
+    StereoCalibration,
+    StereoPair,
     find_pair,
     read_calib,
     read_dmin,
@@ -121,7 +121,9 @@ def _scene(folder: Path, scene_id: str, options: MiddleburyOptions) -> Scene:
     return Scene(DATASET, scene_id, frames, calibration.unit, unused=unused)
 
 
-def _disparity(path: Path, calibration: Calibration, pair: Pair, factor: float) -> DepthRef:
+def _disparity(
+    path: Path, calibration: StereoCalibration, pair: StereoPair, factor: float
+) -> DepthRef:
     """Disparities of one view as depth; those of the right view too are x_left − x_right."""
     return DepthRef(
         path,
@@ -134,8 +136,8 @@ def _disparity(path: Path, calibration: Calibration, pair: Pair, factor: float) 
 
 
 def _calibration(
-    pair: Pair, hw: tuple[int, int], factor: float, options: MiddleburyOptions
-) -> Calibration:
+    pair: StereoPair, hw: tuple[int, int], factor: float, options: MiddleburyOptions
+) -> StereoCalibration:
     """That of ``calib.txt``; without one, of the options or chosen freely."""
     if pair.calib is not None:
         return read_calib(pair.calib)
@@ -145,10 +147,10 @@ def _calibration(
     K_right = K_left + np.array([[0, 0, doffs], [0, 0, 0], [0, 0, 0]])
     known = options.focal_px is not None and options.baseline is not None
     unit: Unit = "metre" if known else "arbitrary"
-    return Calibration(K_left, K_right, hw, options.baseline or 1.0, doffs, unit)
+    return StereoCalibration(K_left, K_right, hw, options.baseline or 1.0, doffs, unit)
 
 
-def _factor(pair: Pair, hw: tuple[int, int], options: MiddleburyOptions) -> float:
+def _factor(pair: StereoPair, hw: tuple[int, int], options: MiddleburyOptions) -> float:
     """Stored value per pixel of disparity, e.g. 4 in the 450×375 maps of 2003.
 
     Raises:

@@ -23,7 +23,7 @@ from cameo_data.sources.common.stated_poses import StatedPoses
 from cameo_data.sources.nerfstudio import focal
 from cameo_data.sources.nerfstudio.keys import check_motion, stated_from_opencv
 from cameo_data.sources.nerfstudio.options import NerfstudioOptions
-from cameo_data.sources.nerfstudio.records import FISHEYE, CameraRecord, Entry, Transforms
+from cameo_data.sources.nerfstudio.records import FISHEYE, CameraRecord, FrameRecords, Transforms
 from cameo_data.types import Camera, FloatArray, Lens, intrinsics_defect
 
 # nerfstudio's names of its perspective model: all take k1, k2, k3, p1, p2 as OpenCV does
@@ -47,7 +47,7 @@ class Cameras:
     _notes: dict[str, None] = field(default_factory=dict, init=False)
 
     @classmethod
-    def of(cls, options: NerfstudioOptions, entries: Sequence[Entry]) -> Cameras:
+    def of(cls, options: NerfstudioOptions, entries: Sequence[FrameRecords]) -> Cameras:
         """From all entries of the scene."""
         matrices = [e.frame.transform_matrix for e in entries if e.frame.transform_matrix]
         poses = StatedPoses.of(matrices, "world_from_cam", "transform_matrix")
@@ -58,7 +58,7 @@ class Cameras:
     def notes(self) -> tuple[str, ...]:
         return (*self._notes, *self.poses.notes, *self.mirrored.notes)
 
-    def cam_from_world(self, entry: Entry, file: Transforms) -> FloatArray:
+    def cam_from_world(self, entry: FrameRecords, file: Transforms) -> FloatArray:
         """(4, 4), OpenCV axes.
 
         Raises:

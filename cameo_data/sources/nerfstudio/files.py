@@ -28,7 +28,7 @@ _SCANNETPP = {
 
 
 @dataclass(frozen=True)
-class Layout:
+class NerfstudioLayout:
     """A scene's files.
 
     Attributes:
@@ -68,7 +68,7 @@ def belongs_to_scannetpp(folder: Path) -> bool:
     return _scannetpp(scene) is not None and (scene / "colmap" / "cameras.txt").is_file()
 
 
-def layout(folder: Path, file: str | None, split: str | None) -> Layout:
+def layout(folder: Path, file: str | None, split: str | None) -> NerfstudioLayout:
     """The files of a scene.
 
     Raises:
@@ -77,13 +77,13 @@ def layout(folder: Path, file: str | None, split: str | None) -> Layout:
     names = _all_files(folder)
     published = _scannetpp(folder)
     if file is not None and (folder / file).is_file():
-        return Layout((folder / file,), others=_without(names, [file]))
+        return NerfstudioLayout((folder / file,), others=_without(names, [file]))
     if published is not None and FILE_NAME not in names:
         name = file or published
         images, masks = _SCANNETPP.get(name, (None, None))
         beside = _all_files(folder / _PUBLISHED)
         part = folder / _PUBLISHED / name
-        return Layout((part,), images, masks, _without(beside, [name]))
+        return NerfstudioLayout((part,), images, masks, _without(beside, [name]))
     if FILE_NAME in names:
         parts = [FILE_NAME]
         if split is not None and _part_name(split) in names and not _lists(folder, split):
@@ -98,10 +98,12 @@ def layout(folder: Path, file: str | None, split: str | None) -> Layout:
                 raise _several(parts)
     if not parts:
         raise _no_split(str(split))
-    return Layout(tuple(folder / name for name in parts), others=_without(names, parts))
+    return NerfstudioLayout(tuple(folder / name for name in parts), others=_without(names, parts))
 
 
-def entries(folder: Path, found: Layout, split: str | None) -> Iterator[tuple[Transforms, Any]]:
+def entries(
+    folder: Path, found: NerfstudioLayout, split: str | None
+) -> Iterator[tuple[Transforms, Any]]:
     """Every entry, of the split asked for, with the file that it is in.
 
     Raises:

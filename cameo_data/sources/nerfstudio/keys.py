@@ -21,10 +21,10 @@ from cameo_data.sources.common.stated_intrinsics import FOCAL_TOLERANCE
 from cameo_data.sources.nerfstudio.options import Axes
 from cameo_data.sources.nerfstudio.records import (
     CameraRecord,
-    Entry,
-    FileRecord,
-    FrameRecord,
+    FrameRecords,
+    NerfstudioFrameRecord,
     Transforms,
+    TransformsRecord,
 )
 from cameo_data.types import FloatArray, Unit
 
@@ -101,7 +101,7 @@ def unit(files: Sequence[Transforms], chosen: Unit | None) -> Unit:
     return "metre" if metric else "arbitrary"
 
 
-def depth_scale(record: FileRecord, chosen: float | None) -> float | None:
+def depth_scale(record: TransformsRecord, chosen: float | None) -> float | None:
     """Scene units per stored depth unit, as chosen or as the file has it; None where it does not.
 
     Raises:
@@ -135,7 +135,7 @@ def own_intrinsics(file: Transforms, values: dict[str, Any]) -> list[str]:
     return found
 
 
-def check_motion(entry: Entry) -> None:
+def check_motion(entry: FrameRecords) -> None:
     """Refuse a picture that one pose cannot describe.
 
     Raises:
@@ -161,8 +161,8 @@ def check_motion(entry: Entry) -> None:
 
 def unread(file: Transforms) -> str | None:
     """A sentence that names the keys of a file that are not read, or None."""
-    shared = FileRecord.model_fields.keys() | CameraRecord.model_fields.keys()
-    own = FrameRecord.model_fields.keys() | CameraRecord.model_fields.keys()
+    shared = TransformsRecord.model_fields.keys() | CameraRecord.model_fields.keys()
+    own = NerfstudioFrameRecord.model_fields.keys() | CameraRecord.model_fields.keys()
     entries = (*file.record.frames, *file.record.test_frames)
     in_frames = {key for values in entries if isinstance(values, dict) for key in values}
     parts = []

@@ -16,19 +16,19 @@ from cameo_data.io.files import FileDefect
 from cameo_data.sources.common.file_listing import printable
 from cameo_data.sources.common.stated_paths import StatedPaths, as_path, is_absolute
 from cameo_data.sources.common.unused import entry_files, frame_files, kinds_beside, unused_files
-from cameo_data.sources.nerfstudio.files import Layout
-from cameo_data.types import Frame, Unused
+from cameo_data.sources.nerfstudio.files import NerfstudioLayout
+from cameo_data.types import DepthCodec, Frame, Unused
 
 DEPTH_CODECS = {
-    ".png": "uint16",
-    ".npy": "npy",
-    ".npz": "npz",
-    ".h5": "hdf5",
-    ".hdf5": "hdf5",
-    ".tif": "float",
-    ".tiff": "float",
-    ".exr": "float",
-    ".pfm": "float",
+    ".png": DepthCodec.UINT16,
+    ".npy": DepthCodec.NPY,
+    ".npz": DepthCodec.NPZ,
+    ".h5": DepthCodec.HDF5,
+    ".hdf5": DepthCodec.HDF5,
+    ".tif": DepthCodec.FLOAT,
+    ".tiff": DepthCodec.FLOAT,
+    ".exr": DepthCodec.FLOAT,
+    ".pfm": DepthCodec.FLOAT,
 }
 # Endings that instant-ngp and NeRF's Blender sets leave out.
 _IMPLIED = (".png", ".jpg", ".jpeg", ".webp")
@@ -48,7 +48,7 @@ class Paths:
     images: str | None
     file_path: str
     stated: StatedPaths
-    layout: Layout
+    layout: NerfstudioLayout
 
     @cached_property
     def frame_id(self) -> str:

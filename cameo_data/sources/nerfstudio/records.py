@@ -88,7 +88,7 @@ class CameraRecord(BaseModel):
         return own if self.distortion_params is None else self.distortion_params
 
 
-class FrameRecord(BaseModel):
+class NerfstudioFrameRecord(BaseModel):
     """A frame's entry, without its intrinsics.
 
     Attributes:
@@ -111,7 +111,7 @@ class FrameRecord(BaseModel):
     depth_path: str | None = None
 
 
-class FileRecord(BaseModel):
+class TransformsRecord(BaseModel):
     """What the file says of all frames, besides intrinsics.
 
     Attributes:
@@ -148,15 +148,15 @@ class Transforms:
     """One file: its record, and the raw intrinsics of all frames."""
 
     name: str
-    record: FileRecord
+    record: TransformsRecord
     shared: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class FrameRecords:
     """One frame's records."""
 
-    frame: FrameRecord
+    frame: NerfstudioFrameRecord
     camera: CameraRecord
 
 
@@ -174,13 +174,13 @@ def read(path: Path) -> Transforms:
     if not isinstance(values, dict) or not isinstance(values.get("frames"), list):
         raise _malformed(f"{path.name} has no list called frames", '{"frames": [ … ], …}')
     try:
-        record = FileRecord.model_validate(values)
+        record = TransformsRecord.model_validate(values)
     except ValidationError as error:
         raise _malformed(f"{path.name}: {_problem(error)}", "numbers as documented") from None
     return Transforms(path.name, record, {k: v for k, v in values.items() if k not in _LISTS})
 
 
-def read_entry(file: Transforms, values: Any) -> Entry:
+def read_entry(file: Transforms, values: Any) -> FrameRecords:
     """A frame's entry; its own intrinsics go before those of all frames.
 
     Raises:
@@ -193,7 +193,9 @@ def read_entry(file: Transforms, values: Any) -> Entry:
         shared = {key: value for key, value in shared.items() if key not in _FOCAL_KEYS}
     both = {**shared, **values}
     try:
-        return Entry(FrameRecord.model_validate(values), CameraRecord.model_validate(both))
+        return FrameRecords(
+            NerfstudioFrameRecord.model_validate(values), CameraRecord.model_validate(both)
+        )
     except ValidationError as error:
         raise _invalid(f"{file.name}: {_problem(error)}", error) from None
 

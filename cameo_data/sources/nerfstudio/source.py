@@ -29,10 +29,10 @@ from cameo_data.sources.nerfstudio import (
     records,
 )
 from cameo_data.sources.nerfstudio.cameras import Cameras
-from cameo_data.sources.nerfstudio.files import Layout
+from cameo_data.sources.nerfstudio.files import NerfstudioLayout
 from cameo_data.sources.nerfstudio.options import NerfstudioOptions
 from cameo_data.sources.nerfstudio.paths import DEPTH_CODECS, Paths
-from cameo_data.sources.nerfstudio.records import FILE_NAME, Entry, Transforms
+from cameo_data.sources.nerfstudio.records import FILE_NAME, FrameRecords, Transforms
 from cameo_data.sources.source import SourceSpec
 from cameo_data.types import DepthRef, ExifRule, Frame, Scene, Unused
 
@@ -45,7 +45,7 @@ class _Listed:
     """An entry with its file and paths, before sizes are known."""
 
     frame_id: str
-    entry: Entry
+    entry: FrameRecords
     file: Transforms
     image: Path
     depth: DepthRef | None
@@ -133,7 +133,7 @@ class NerfstudioSource:
 class _Reading:
     """One scene's entries, as they become frames."""
 
-    def __init__(self, options: NerfstudioOptions, folder: Path, layout: Layout) -> None:
+    def __init__(self, options: NerfstudioOptions, folder: Path, layout: NerfstudioLayout) -> None:
         self._options, self._folder, self._layout = options, folder, layout
         self._paths = StatedPaths(folder, "choose a folder with -o images=FOLDER")
         self._bad: list[str] = []
@@ -190,7 +190,7 @@ class _Reading:
         depth = self._depth(file, entry, paths)
         self.listed[frame_id] = _Listed(frame_id, entry, file, paths.image(), depth, mask)
 
-    def _depth(self, file: Transforms, entry: Entry, paths: Paths) -> DepthRef | None:
+    def _depth(self, file: Transforms, entry: FrameRecords, paths: Paths) -> DepthRef | None:
         record, options = file.record, self._options
         text = entry.frame.depth_file_path or entry.frame.depth_path
         if text is not None:

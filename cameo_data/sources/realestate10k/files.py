@@ -15,6 +15,7 @@ from cameo_data.errors import Reason
 from cameo_data.io import files, parsing, torch_chunks, video_files
 from cameo_data.io.files import FileDefect
 from cameo_data.sources.common.file_listing import is_text
+from cameo_data.types import DepthCodec
 
 # Folder names in use, tried in this order; "" is the root itself.
 CAMERA_FOLDERS = ("", "RealEstate10K", "pose_files", "cameras", "poses")
@@ -24,7 +25,13 @@ SPLITS = ("train", "val", "test")
 INDEX = "index.json"
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-DEPTH_CODECS = {".png": "uint16", ".npy": "npy", ".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5"}
+DEPTH_CODECS = {
+    ".png": DepthCodec.UINT16,
+    ".npy": DepthCodec.NPY,
+    ".npz": DepthCodec.NPZ,
+    ".h5": DepthCodec.HDF5,
+    ".hdf5": DepthCodec.HDF5,
+}
 
 # Clips are called by 16 hexadecimal digits; other texts, a licence say, are no clips.
 _CLIP = re.compile(r"[0-9a-f]{16}")

@@ -185,25 +185,25 @@ class RealEstate10KSource:
         missing = clips.without_frames if clips is not None else ()
         if missing:
             yield Failure(
-                Reason.MISSING_FILE,
-                self.dataset,
-                None,
-                None,
-                f"{len(missing)} of {len(missing) + len(self._clips)} camera files have no frames "
-                f"(first: {missing[0]})",
-                "a folder of images or a video each",
-                "get their frames, or leave them out by removing the camera files",
+                reason=Reason.MISSING_FILE,
+                dataset=self.dataset,
+                scene_id=None,
+                frame_id=None,
+                found=f"{len(missing)} of {len(missing) + len(self._clips)} camera files have no "
+                f"frames (first: {missing[0]})",
+                expected="a folder of images or a video each",
+                remedy="get their frames, or leave them out by removing the camera files",
             )
 
     def _unasked(self, scene_id: str, path: Path) -> Failure:
         return Failure(
-            Reason.UNASSOCIATED,
-            self.dataset,
-            scene_id,
-            printable(path.stem),
-            f"{printable(path.name)} matches no line of the camera file",
-            "images named by the lines' timestamps",
-            "remove it",
+            reason=Reason.UNASSOCIATED,
+            dataset=self.dataset,
+            scene_id=scene_id,
+            frame_id=printable(path.stem),
+            found=f"{printable(path.name)} matches no line of the camera file",
+            expected="images named by the lines' timestamps",
+            remedy="remove it",
         )
 
 

@@ -16,6 +16,9 @@ from cameo_data.sources.common.file_listing import printable
 from cameo_data.sources.common.stated_intrinsics import check_size, check_view, scale_to, unsigned
 from cameo_data.types import FloatArray, intrinsics_defect
 
+# What intrinsics may be for; the model of the options has refused anything else.
+_SIDES = (1, 99_999)
+
 _REMEDY = "give intrinsics=fx,fy,cx,cy, or intrinsics_size=WIDTHxHEIGHT, the size that they are for"
 # What is read of a file of intrinsics in JSON, and how others call a lens's coefficients there.
 _KEYS = {"intrinsic_matrix", "fx", "fy", "cx", "cy", "width", "height"}
@@ -47,9 +50,7 @@ def read_intrinsics(
     if pixel_center == "integer":
         K[:2, 2] += 0.5
     if made_for is not None:
-        width, height = (int(n) for n in made_for.split("x"))
-        if min(width, height) < 1:
-            raise _bad(f"intrinsics_size={made_for}")
+        height, width = parsing.parse_hw(made_for, _SIDES)
         if file_hw is not None and file_hw != (height, width):
             raise _bad(
                 f"{given} says that it is for {file_hw[1]}×{file_hw[0]} images, intrinsics_size "
@@ -105,8 +106,7 @@ def stated_hw(folder: Path, given: str, made_for: str | None) -> tuple[int, int]
         FileDefect: as ``read_intrinsics``.
     """
     if made_for is not None:
-        width, height = (int(n) for n in made_for.split("x"))
-        return (height, width) if min(height, width) > 0 else None
+        return parsing.parse_hw(made_for, _SIDES)
     hw = _parse_intrinsics(folder, given)[1]
     return hw if hw is not None and min(hw) > 0 else None
 

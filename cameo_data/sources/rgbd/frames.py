@@ -34,13 +34,9 @@ from cameo_data.types import Camera, DepthRef, ExifRule, FloatArray, Frame, Scen
 # Models that ``undistortion`` knows; a pinhole has no coefficients.
 CAMERA_MODELS = ("pinhole", "opencv")
 
-# Headers read to learn a scene's image size: the commonest of a few, so that one odd frame does
-# not make all others look wrong.
-_SIZE_PROBES = 5
 
-
-@dataclass(frozen=True, eq=False)
-class Calibration:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RecordingCalibration:
     """What all frames of a recording share."""
 
     K: FloatArray
@@ -105,7 +101,7 @@ def read_scene(
 def _frame(
     folder: Path,
     recording: Recording,
-    calibration: Calibration,
+    calibration: RecordingCalibration,
     candidate: Candidate,
     pose_of: Callable[[Candidate], FloatArray],
     masks: Mapping[str, Path] | None,
@@ -137,7 +133,7 @@ def _frame(
     )
 
 
-def _depth_ref(path: Path, recording: Recording, calibration: Calibration) -> DepthRef:
+def _depth_ref(path: Path, recording: Recording, calibration: RecordingCalibration) -> DepthRef:
     own_size = calibration.depth_hw != calibration.hw
     return DepthRef(
         path=path,
@@ -157,7 +153,9 @@ def _mask(folder: Path, masks: Mapping[str, Path], frame_id: str) -> Path:
     return masks[frame_id]
 
 
-def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidate]) -> Calibration:
+def _calibrate(
+    folder: Path, recording: Recording, candidates: Sequence[Candidate]
+) -> RecordingCalibration:
     if recording.camera_model.lower() not in CAMERA_MODELS:
         raise FileDefect(
             Reason.UNKNOWN_CAMERA_MODEL,
@@ -169,13 +167,13 @@ def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidat
     stated = rgbd_calibration.stated_hw(folder, recording.intrinsics, recording.intrinsics_size)
     if stated is not None:
         exif = rule_of_stated_size(exif)
-    depth_hw = _common_hw(
+    depth_hw = _commonest_hw(
         folder,
         (c.depth for c in candidates),
         lambda path: depth_files.depth_hw(path, recording.depth_codec),
     )
     try:
-        hw = _common_hw(
+        hw = _commonest_hw(
             folder,
             (c.color for c in candidates),
             lambda path: image_files.read_hw(path, exif, stated),
@@ -210,34 +208,27 @@ def _calibrate(folder: Path, recording: Recording, candidates: Sequence[Candidat
         *rgbd_calibration.unread_keys(folder, recording.intrinsics, recording.distortion),
         *doubts(K, hw, "correct intrinsics: their order is fx,fy,cx,cy"),
     )
-    return Calibration(K, hw, depth_K, depth_hw, color_from_depth, exif, mirrored, notes)
+    return RecordingCalibration(
+        K=K,
+        hw=hw,
+        depth_K=depth_K,
+        depth_hw=depth_hw,
+        color_from_depth=color_from_depth,
+        exif=exif,
+        mirrored=mirrored,
+        notes=notes,
+    )
 
 
-def _common_hw(
+def _commonest_hw(
     folder: Path,
     listed: Iterable[Listed | None],
     read_hw: Callable[[Path], tuple[int, int]],
 ) -> tuple[int, int]:
-    """The commonest size among a few files, from their headers.
-
-    Raises:
-        FileDefect: no file of all has a readable header; the first one's defect.
-    """
     paths = [one.path for one in listed if one is not None]
-    spread = np.linspace(0, len(paths) - 1, min(_SIZE_PROBES, len(paths))).astype(int)
-    first: FileDefect | None = None
-    for sample in ([paths[i] for i in spread], paths):  # all of them only if the few are broken
-        found: list[tuple[int, int]] = []
-        for path in sample:
-            try:
-                found.append(read_hw(files.inside(folder, path)))
-            except FileDefect as defect:
-                first = first or defect
-            if sample is paths and found:
-                break
-        if found:
-            return max(found, key=found.count)
-    raise first or _missing("no file to take the image size from")
+    if not paths:
+        raise _missing("no file to take the image size from")
+    return image_sizes.commonest_hw(folder, paths, read_hw)
 
 
 def _masks(folder: Path, recording: Recording) -> dict[str, Path] | None:

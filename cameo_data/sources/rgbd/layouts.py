@@ -44,7 +44,7 @@ PARTS = _PICTURES | _OTHERS
 
 
 @dataclass(frozen=True)
-class Layout:
+class RecordingLayout:
     """A published way to lay out a recording.
 
     Attributes:
@@ -160,20 +160,22 @@ def _keys_dvmvs(folder: Path) -> Keys:
 LAYOUTS = {
     layout.name: layout
     for layout in (
-        Layout(
+        RecordingLayout(
             "7scenes",
             "frame-*.color.png, frame-*.depth.png, frame-*.pose.txt",
             _is_7scenes,
             _keys_7scenes,
         ),
-        Layout("tum", "rgb.txt, depth.txt, groundtruth.txt", _is_tum, _keys_tum),
-        Layout("scannet", "color/, depth/, pose/, intrinsic/", _is_scannet, _keys_scannet),
-        Layout("dvmvs", "images/, depth/, poses.txt, K.txt", _is_dvmvs, _keys_dvmvs),
-        Layout("open3d", "image|color|rgb/, depth/, trajectory.log", _is_open3d, _keys_open3d),
+        RecordingLayout("tum", "rgb.txt, depth.txt, groundtruth.txt", _is_tum, _keys_tum),
+        RecordingLayout("scannet", "color/, depth/, pose/, intrinsic/", _is_scannet, _keys_scannet),
+        RecordingLayout("dvmvs", "images/, depth/, poses.txt, K.txt", _is_dvmvs, _keys_dvmvs),
+        RecordingLayout(
+            "open3d", "image|color|rgb/, depth/, trajectory.log", _is_open3d, _keys_open3d
+        ),
     )
 }
 
 
-def recognise(folder: Path) -> Layout | None:
+def recognise(folder: Path) -> RecordingLayout | None:
     """The layout of a scene's folder, or None."""
     return next((layout for layout in LAYOUTS.values() if layout.recognise(folder)), None)

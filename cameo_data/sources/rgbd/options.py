@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import BeforeValidator, Field, create_model, field_validator
 
 from cameo_data.geometry.undistortion import COEFFICIENT_COUNTS
-from cameo_data.io.depth_files import CODECS
 from cameo_data.sources.common import trajectories
-from cameo_data.sources.source import PictureOptions
+from cameo_data.sources.source import CodecOption, PictureOptions
+from cameo_data.types import DepthCodec
 
 DESCRIPTION_FILE = "rgbd.yaml"  # in a scene's folder; its keys are those of options
 
@@ -77,7 +77,7 @@ class Recording(PictureOptions):
     )
     intrinsics_size: str | None = Field(
         None,
-        pattern=r"^\d{1,5}x\d{1,5}$",
+        pattern=r"^[1-9]\d{0,4}x[1-9]\d{0,4}$",
         description="WIDTHxHEIGHT that the intrinsics are for, if the images have been resized",
     )
     pixel_center: Literal["integer", "half"] = Field(
@@ -88,7 +88,9 @@ class Recording(PictureOptions):
         "opencv", description="of the colour camera: pinhole, or opencv with its distortion"
     )
     distortion: Numbers = Field((), description="OpenCV's k1,k2,p1,p2[,k3…] of the colour camera")
-    depth_codec: str = Field("uint16", description=f"encoding: {', '.join(CODECS)}")
+    depth_codec: CodecOption = Field(
+        DepthCodec.UINT16, description=f"encoding: {', '.join(DepthCodec)}"
+    )
     depth_scale: float = Field(
         0.001, gt=0, allow_inf_nan=False, description="scene units per stored depth unit"
     )
@@ -130,13 +132,6 @@ class Recording(PictureOptions):
         if values and (len(values) not in COEFFICIENT_COUNTS or not np.isfinite(values).all()):
             raise ValueError(f"expected {', '.join(map(str, COEFFICIENT_COUNTS))} finite numbers")
         return values
-
-    @field_validator("depth_codec")
-    @classmethod
-    def _codec(cls, name: str | None) -> str | None:
-        if name is not None and name not in CODECS:
-            raise ValueError(f"expected one of {', '.join(CODECS)}")
-        return name
 
 
 def _optional(model: type[Recording]) -> dict[str, Any]:

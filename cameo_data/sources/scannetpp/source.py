@@ -35,7 +35,7 @@ from cameo_data.sources.common.scene_folders import (
 from cameo_data.sources.scannetpp.choice import ScannetppOptions, image_filter, scenes_of_split
 from cameo_data.sources.scannetpp.unused import FOLDERS, png_of, unused
 from cameo_data.sources.source import SourceSpec
-from cameo_data.types import Camera, DepthRef, Frame, Scene
+from cameo_data.types import Camera, DepthCodec, DepthRef, Frame, Scene
 
 DATASET = "scannetpp"
 
@@ -66,13 +66,13 @@ def open_scannetpp(root: Path, options: ScannetppOptions) -> FolderSource:
         raise defect.at(DATASET, None) from None
     missing = [
         Failure(
-            Reason.MISSING_FILE,
-            DATASET,
-            scene_id,
-            None,
-            f"scene of split {options.split} is not there",
-            "its folder",
-            "download it, or leave the split out",
+            reason=Reason.MISSING_FILE,
+            dataset=DATASET,
+            scene_id=scene_id,
+            frame_id=None,
+            found=f"scene of split {options.split} is not there",
+            expected="its folder",
+            remedy="download it, or leave the split out",
         )
         for scene_id in wanted
         if scene_id not in named
@@ -206,10 +206,14 @@ class _Reader:
         )
         if folder.name == "depth":
             return DepthRef(
-                path, "uint16", 0.001, hw=depth_files.depth_hw(path, "uint16"), source="lidar"
+                path,
+                DepthCodec.UINT16,
+                0.001,
+                hw=depth_files.depth_hw(path, DepthCodec.UINT16),
+                source="lidar",
             )
         hw = image.lens.hw
-        return DepthRef(path, "uint16", 0.001, hw=hw, source="rendered", shift_px=0.5)
+        return DepthRef(path, DepthCodec.UINT16, 0.001, hw=hw, source="rendered", shift_px=0.5)
 
     def _checked(self, path: Path, unreadable: Reason) -> Path:
         files.checked_size(files.inside(self.folder, path), files.MAX_FRAME_BYTES, unreadable)

@@ -20,6 +20,7 @@ from cameo_data.sources.common.stated_poses import StatedPoses
 from cameo_data.sources.common.unused import unused_files
 from cameo_data.types import (
     Camera,
+    DepthCodec,
     DepthRef,
     ExifRule,
     FloatArray,
@@ -101,14 +102,14 @@ class _FrameReader:
         file = f"{number:05d}.png"
         image, depth = self._existing("rgb", file), self._existing("depth", file)
         if self._depth_hw is None:
-            self._depth_hw = depth_files.depth_hw(depth, "uint16")
+            self._depth_hw = depth_files.depth_hw(depth, DepthCodec.UINT16)
         return Frame(
             frame_id=str(number),
             camera=Camera(self.K, self.hw, transforms.invert(pose)),
             image_path=image,
             depth=DepthRef(
                 depth,
-                codec="uint16",
+                codec=DepthCodec.UINT16,
                 scale=METRES_PER_UNIT,
                 hw=None if self._depth_hw == self.hw else self._depth_hw,
             ),

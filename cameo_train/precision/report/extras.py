@@ -12,7 +12,7 @@ import torch
 from cameo_data import ShardReader
 from cameo_train.data.augmentation import resize
 from cameo_train.matchers.denoise import batch_of
-from cameo_train.matchers.group import Group, group_of
+from cameo_train.matchers.group import MatcherGroup, group_of
 from cameo_train.matchers.options import AttentionOptions
 from cameo_train.matchers.queries import queries_of
 from cameo_train.matchers.run_attention import (
@@ -101,7 +101,7 @@ def _trained(specs: Sequence[str], plan: Protocol, device: torch.device) -> list
 
 def _groups(
     reader: ShardReader, plan: Protocol, device: torch.device, count: int, references: int
-) -> list[Group]:
+) -> list[MatcherGroup]:
     """Groups spread over the build, each with something that its views share."""
     total, found = len(reader), []
     for number in range(total):
@@ -115,7 +115,7 @@ def _groups(
     return found
 
 
-def _seen(model: Trained, group: Group) -> Group:
+def _seen(model: Trained, group: MatcherGroup) -> MatcherGroup:
     """The group at the size of images that the model was trained on."""
     side = model.objective.config.size
     if side is None:
@@ -124,7 +124,7 @@ def _seen(model: Trained, group: Group) -> Group:
 
 
 def _attention(
-    models: Sequence[Trained], groups: Sequence[Group], options: AttentionOptions
+    models: Sequence[Trained], groups: Sequence[MatcherGroup], options: AttentionOptions
 ) -> list[Extra]:
     found: list[Extra] = []
     alike: dict[tuple[Any, ...], list[Trained]] = {}
@@ -154,7 +154,7 @@ def _attention(
 def _perturbed(
     number: int,
     model: Trained,
-    groups: Sequence[Group],
+    groups: Sequence[MatcherGroup],
     layers: Sequence[str],
     options: AttentionOptions,
 ) -> Extra:
@@ -181,11 +181,11 @@ def _perturbed(
     record = {"model": model.title, "sample": groups[0].key, "layers": [o.record() for o in found]}
     headings = ("", "PSNR to truth, dB", "SSIM to truth", "PSNR to whole model, dB")
     return Extra(
-        f"perturbed-{number + 1}",
-        f"Target views without a layer: {model.title}",
-        text,
-        perturb.picture(found, images, batch),
-        headings,
-        rows,
-        record,
+        name=f"perturbed-{number + 1}",
+        title=f"Target views without a layer: {model.title}",
+        text=text,
+        image=perturb.picture(found, images, batch),
+        headings=headings,
+        rows=rows,
+        record=record,
     )

@@ -12,6 +12,7 @@ from typing import Any
 from cameo_train import __version__
 from cameo_train.precision.named import Means
 from cameo_train.protocols import NamedProtocol
+from cameo_train.report import pages
 
 
 def facts(named: NamedProtocol) -> dict[str, str]:
@@ -61,9 +62,8 @@ def write(
         "missing": [{"features": spec, "message": text} for spec, text in failed],
         "rows": [{"label": label, **means.record()} for label, means in found.items()],
     }
-    out.mkdir(parents=True, exist_ok=True)
     json_text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    (out / f"{named.name}.json").write_text(json_text, "utf-8")
+    pages.write_text(out / f"{named.name}.json", json_text)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     stated = facts(named)
@@ -72,5 +72,5 @@ def write(
         numbers = means.record()
         for name, value in numbers["recall"].items():
             writer.writerow([label, name, value, numbers["of_pairs"][name], *stated.values()])
-    (out / f"{named.name}.csv").write_text(text.getvalue(), "utf-8")
+    pages.write_text(out / f"{named.name}.csv", text.getvalue())
     return record

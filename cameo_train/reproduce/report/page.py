@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cameo_train import __version__
-from cameo_train.models import PRESETS
+from cameo_train.models import preset as model_preset
 from cameo_train.precision.report import plots as precision_plots
 from cameo_train.report import pages
-from cameo_train.reproduce.arm_runs import Job
+from cameo_train.reproduce.arm_runs import TrainingRun
 from cameo_train.reproduce.experiment import Results
 from cameo_train.reproduce.report import plots as reproduce_plots
 from cameo_train.reproduce.summary import shown
@@ -77,11 +77,11 @@ def facts(results: Results) -> dict[str, str]:
     }
 
 
-def _supervision(jobs: Sequence[Job]) -> str:
+def _supervision(jobs: Sequence[TrainingRun]) -> str:
     config = next((job.config for job in jobs if job.config.weight), None)
     if config is None:
         return "none"
-    layer = config.layer or PRESETS[config.model].layer
+    layer = config.layer or model_preset(config.model).layer
     until = config.weight_until
     so_long = "" if until is None or until >= config.steps else f", for the first {until} steps"
     return f"weight {config.weight:g} on layer {layer}, {config.head_mix} head{so_long}"
@@ -95,19 +95,19 @@ def _machine() -> str:
     return f"{os.cpu_count()} processor cores ({platform.machine()}), no GPU"
 
 
-def _first_seeds(jobs: Sequence[Job]) -> list[Job]:
-    first: dict[str, Job] = {}
+def _first_seeds(jobs: Sequence[TrainingRun]) -> list[TrainingRun]:
+    first: dict[str, TrainingRun] = {}
     for job in jobs:
         first.setdefault(job.arm.name, job)
     return list(first.values())
 
 
-def _attention(job: Job) -> str | None:
+def _attention(job: TrainingRun) -> str | None:
     path = job.out / "attention.png"
     return pages.png_uri(path.read_bytes()) if path.exists() else None
 
 
-def _samples(job: Job) -> list[tuple[int, str]]:
+def _samples(job: TrainingRun) -> list[tuple[int, str]]:
     """(step, picture), oldest first."""
     return [
         (int(path.stem.rpartition("-")[2]), pages.png_uri(path.read_bytes()))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cameo_train.precision.report.plots import COLOURS
-from cameo_train.reproduce.geometry import Geometry, Reading
+from cameo_train.reproduce.geometry import Geometry, LayerReading
 from cameo_train.reproduce.summary import Run
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def layers(geometry: Geometry, steps: Sequence[int], arms: Sequence[str]) -> Fig
     return figure
 
 
-def _mark(axes: Axes, supervised: Sequence[Reading], colour: str) -> None:
+def _mark(axes: Axes, supervised: Sequence[LayerReading], colour: str) -> None:
     """A ring round what was supervised."""
     values = [r.large for r in supervised if r.large is not None]
     if values:

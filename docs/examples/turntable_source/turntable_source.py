@@ -29,7 +29,7 @@ from cameo_data.io.files import FileDefect
 from cameo_data.sources import SourceOptions, SourceSpec
 from cameo_data.sources.common.scene_folders import FolderSource, find_scenes, looks_like
 from cameo_data.sources.common.unused import unused_files
-from cameo_data.types import Camera, DepthRef, Frame, Scene
+from cameo_data.types import Camera, DepthCodec, DepthRef, Frame, Scene
 
 DATASET = "turntable"
 FILE_NAME = "turntable.json"
@@ -126,7 +126,7 @@ def _frame(folder: Path, capture: CaptureRecord, view: ViewRecord) -> Frame:
         frame_id=view.image,
         camera=Camera(_intrinsics(capture.focal_px, hw), hw, _cam_from_world(capture, view)),
         image_path=image,
-        depth=DepthRef(files.inside(folder, folder / view.depth), codec="npy", scale=1.0),
+        depth=DepthRef(files.inside(folder, folder / view.depth), codec=DepthCodec.NPY, scale=1.0),
     )
 
 
