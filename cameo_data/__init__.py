@@ -9,8 +9,13 @@ The heart of it works on plain arrays::
 compiles nothing: names are resolved on first use.
 """
 
+import logging
+
 import lazy_loader
 
 __version__ = "0.1.0"
+
+# a library is silent unless the program that uses it wants to see what it logs
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

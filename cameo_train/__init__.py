@@ -8,8 +8,13 @@ Supervision of any model's attention needs four names of it::
 on first use.
 """
 
+import logging
+
 import lazy_loader
 
 __version__ = "0.1.0"
+
+# a library is silent unless the program that uses it wants to see what it logs
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

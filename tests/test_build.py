@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from build_scenes import copy_scenes, edit, failures, recipe, tree
 
-from cameo_data import build as builds
 from cameo_data import catalog
+from cameo_data.build import TooManyFailures, build, dry_run, whole_build
 from cameo_data.build import folder as folders
 from cameo_data.build import survey as surveys
 from cameo_data.build.folder import Folder
@@ -49,7 +49,7 @@ def test_images_are_the_files_own_bytes(tiny_build, tiny_scenes):
 
 def test_more_workers_make_the_same_bytes(tiny_build, tiny_scenes, tmp_path):
     out, _ = tiny_build
-    builds.build(recipe(tiny_scenes), tmp_path / "shards", workers=2)
+    build(recipe(tiny_scenes), tmp_path / "shards", workers=2)
     assert tree(tmp_path / "shards") == tree(out)
 
 
@@ -58,15 +58,13 @@ def test_too_many_failures_stop_before_any_shard(tiny_scenes, tmp_path):
     for path in (sorted(mine.iterdir())[0] / "images").glob("000[0-2].png"):
         path.write_bytes(b"no picture")
     out = tmp_path / "shards"
-    with pytest.raises(
-        builds.TooManyFailures, match=r"3 failures \(3 unreadable_image\), 2 allowed"
-    ):
-        builds.build(recipe(mine, max_failures=2), out)
+    with pytest.raises(TooManyFailures, match=r"3 failures \(3 unreadable_image\), 2 allowed"):
+        build(recipe(mine, max_failures=2), out)
     assert len(failures(out)) == 3
     assert not (out / "shards").exists()
     assert not (out / "index.json").exists()
     # a larger allowance is the same build: it goes on from the surveys
-    result = builds.build(recipe(mine, max_failures=3), out)
+    result = build(recipe(mine, max_failures=3), out)
     assert result.failures == 3
     assert verify_build(out).ok
 
@@ -105,7 +103,7 @@ def test_odd_sizes_need_a_size(tiny_scenes, tmp_path):
 
 @pytest.mark.parametrize("corr, strides", [("full", [1]), ("none", [])])
 def test_what_is_stored(tiny_scenes, tmp_path, corr, strides):
-    builds.build(recipe(tiny_scenes, corr=corr, groups_per_scene=1), tmp_path / "shards")
+    build(recipe(tiny_scenes, corr=corr, groups_per_scene=1), tmp_path / "shards")
     sample = ShardReader(tmp_path / "shards")[0]
     assert sorted(sample.correspondence) == strides
     assert verify_build(tmp_path / "shards").ok
@@ -113,7 +111,7 @@ def test_what_is_stored(tiny_scenes, tmp_path, corr, strides):
 
 
 def test_resized_builds(tiny_scenes, tmp_path):
-    builds.build(recipe(tiny_scenes, size="40x32", image_format="jpg"), tmp_path / "shards")
+    build(recipe(tiny_scenes, size="40x32", image_format="jpg"), tmp_path / "shards")
     sample = ShardReader(tmp_path / "shards")[0]
     assert {image.shape for image in sample.images} == {(32, 40, 3)}
     assert {camera.hw for camera in sample.cameras} == {(32, 40)}
@@ -125,7 +123,7 @@ def test_a_dry_run_plans_the_same_and_writes_nothing(
 ):
     _, result = tiny_build
     monkeypatch.chdir(tmp_path)
-    plan = builds.dry_run(recipe(tiny_scenes))
+    plan = dry_run(recipe(tiny_scenes))
     assert plan.counts == result.counts
     assert list(tmp_path.iterdir()) == []
 
@@ -141,9 +139,9 @@ def test_a_frame_that_vanishes_during_the_build_ends_it_with_one_line(
     tiny_scenes, tmp_path, monkeypatch
 ):
     mine = copy_scenes(tiny_scenes, tmp_path / "scenes")
-    monkeypatch.setattr(builds.whole_build, "run_task", _vanish(mine, builds.whole_build.run_task))
+    monkeypatch.setattr(whole_build, "run_task", _vanish(mine, whole_build.run_task))
     with pytest.raises(Exception, match=r"frame 000\d: .*expected") as caught:
-        builds.build(recipe(mine), tmp_path / "shards")
+        build(recipe(mine), tmp_path / "shards")
     assert "\n" not in str(caught.value)
 
 

@@ -8,7 +8,7 @@ import pytest
 from build_scenes import copy_scenes, edit, recipe, tree
 from click.testing import CliRunner
 
-from cameo_data import build as builds
+from cameo_data.build import TooManyFailures, build, build_status
 from cameo_data.cli import main
 from cameo_data.shards.verify import verify_build
 
@@ -58,11 +58,12 @@ def overwrite(path):
     ],
 )
 def test_what_is_damaged_is_said_and_made_again(
-    damage, name, says, made, finished, tiny_build, tiny_scenes
+    damage, name, says, made, finished, tiny_build, tiny_scenes, caplog
 ):
     damage(finished / name)
-    said = []
-    result = builds.build(recipe(tiny_scenes), finished, say=said.append)
+    with caplog.at_level("INFO", "cameo_data"):
+        result = build(recipe(tiny_scenes), finished)
+    said = caplog.messages
     assert (result.made, result.kept) == (made, 4 - made)
     assert tree(finished) == tree(tiny_build[0])
     assert len(said) == 1
@@ -76,7 +77,7 @@ def test_nothing_is_written_where_nothing_changed(finished, tiny_scenes):
         return {path: path.stat().st_mtime_ns for path in paths if path.is_file()}
 
     before = stamps()
-    result = builds.build(recipe(tiny_scenes), finished)
+    result = build(recipe(tiny_scenes), finished)
     assert (result.made, result.kept, result.notes) == (0, 4, ())
     assert stamps() == before
 
@@ -87,7 +88,7 @@ def test_the_remedy_of_verify_mends_a_flipped_bit(finished, tiny_build, tiny_sce
     [problem] = verify_build(finished).problems
     assert "delete it and run the build again" in problem.remedy
     shard.unlink()
-    assert builds.build(recipe(tiny_scenes), finished).made == 1
+    assert build(recipe(tiny_scenes), finished).made == 1
     assert verify_build(finished).ok
     assert tree(finished) == tree(tiny_build[0])
 
@@ -98,7 +99,7 @@ def test_the_remedy_of_verify_mends_a_flipped_bit_beside_the_shards(
     flip(finished / "croissant.json")
     [problem] = verify_build(finished).problems
     assert "run the build again" in problem.remedy
-    builds.build(recipe(tiny_scenes), finished)
+    build(recipe(tiny_scenes), finished)
     assert verify_build(finished).ok
     assert tree(finished) == tree(tiny_build[0])
 
@@ -107,7 +108,7 @@ def test_a_lost_shard_is_not_made_by_an_edited_recipe(finished, tiny_build, tiny
     path = finished / "recipe.yaml"
     path.write_text(path.read_text().replace("views: 3", "views: 2"))
     (finished / "shards" / "synthetic-000001.tar").unlink()
-    assert builds.build(recipe(tiny_scenes), finished).made == 1
+    assert build(recipe(tiny_scenes), finished).made == 1
     assert tree(finished) == tree(tiny_build[0])
 
 
@@ -120,15 +121,15 @@ def test_a_changed_picture_is_named_and_its_shards_are_those_of_a_fresh_build(
 ):
     mine = copy_scenes(tiny_scenes, tmp_path / "scenes")
     out, fresh = tmp_path / "shards", tmp_path / "fresh"
-    builds.build(recipe(mine), out)
+    build(recipe(mine), out)
     first = sorted(mine.iterdir())[0]
     darker(first / "images" / "0002.png")
-    result = builds.build(recipe(mine), out)
+    result = build(recipe(mine), out)
     assert f"input: scene {first.name} changed (frames 0002)" in result.notes[0]
     assert (result.made, result.kept) == (2, 2)  # one sample a shard, two samples a scene
-    builds.build(recipe(mine), fresh)
+    build(recipe(mine), fresh)
     assert tree(out) == tree(fresh)
-    assert builds.build(recipe(mine), out).notes == ()
+    assert build(recipe(mine), out).notes == ()
 
 
 def lose_frame(scenes):
@@ -159,27 +160,29 @@ def break_frame(scenes):
 def test_other_input_is_said_and_ends_in_a_fresh_builds_bytes(change, says, tiny_scenes, tmp_path):
     mine = copy_scenes(tiny_scenes, tmp_path / "scenes")
     out, fresh = tmp_path / "shards", tmp_path / "fresh"
-    builds.build(recipe(mine), out)
+    build(recipe(mine), out)
     change(mine)
-    assert says in builds.build(recipe(mine), out).notes[0]
-    builds.build(recipe(mine), fresh)
+    assert says in build(recipe(mine), out).notes[0]
+    build(recipe(mine), fresh)
     assert {k: v for k, v in tree(out).items() if not k.startswith(".build")} == {
         k: v for k, v in tree(fresh).items() if not k.startswith(".build")
     }
 
 
-def test_input_that_fails_beyond_the_allowance_leaves_a_finished_build_alone(tiny_scenes, tmp_path):
+def test_input_that_fails_beyond_the_allowance_leaves_a_finished_build_alone(
+    tiny_scenes, tmp_path, caplog
+):
     mine = copy_scenes(tiny_scenes, tmp_path / "scenes")
     out = tmp_path / "shards"
-    builds.build(recipe(mine), out)
+    build(recipe(mine), out)
     before = {k: v for k, v in tree(out).items() if not k.startswith(".build")}
     for path in (sorted(mine.iterdir())[0] / "images").iterdir():
         path.write_bytes(b"no picture")
-    said = []
+    caplog.set_level("INFO", "cameo_data")
     for _ in range(2):
-        with pytest.raises(builds.TooManyFailures):
-            builds.build(recipe(mine), out, say=said.append)
-    assert "the finished build was left as it is" in said
+        with pytest.raises(TooManyFailures):
+            build(recipe(mine), out)
+    assert "the finished build was left as it is" in caplog.messages
     assert {k: v for k, v in tree(out).items() if not k.startswith(".build")} == before
 
 
@@ -187,20 +190,20 @@ def test_a_build_outlives_its_input(tiny_scenes, tmp_path):
     """The recordings are on a disk that is not there: the shards are still finished."""
     mine = copy_scenes(tiny_scenes, tmp_path / "scenes")
     out = tmp_path / "shards"
-    builds.build(recipe(mine), out)
+    build(recipe(mine), out)
     shutil.rmtree(mine)
-    result = builds.build(recipe(mine), out)
+    result = build(recipe(mine), out)
     assert (result.made, result.kept) == (0, 4)
     assert "its input was not compared" in result.notes[0]
 
 
 def test_a_copy_without_its_work_folder(finished, tiny_build, tiny_scenes):
     shutil.rmtree(finished / ".build")
-    result = builds.build(recipe(tiny_scenes), finished)
+    result = build(recipe(tiny_scenes), finished)
     assert (result.made, result.kept) == (0, 4)
     assert "has no .build" in result.notes[0]
     (finished / "shards" / "synthetic-000001.tar").unlink()
-    result = builds.build(recipe(tiny_scenes), finished)
+    result = build(recipe(tiny_scenes), finished)
     assert result.made == 4
     assert "no .build to tell which shards are still right" in result.notes[0]
     assert tree(finished) == tree(tiny_build[0])
@@ -217,13 +220,13 @@ def test_the_command_says_it(finished, tiny_scenes):
 
 def test_status_looks_at_the_shards_too(finished, tiny_scenes):
     cut(finished / "shards" / "synthetic-000001.tar")
-    status = builds.build_status(finished)
+    status = build_status(finished)
     assert (status.state, status.done, status.total) == ("damaged", 3, 4)
     assert status.next_command.startswith("cameo-data build-corr --manifest")
     shown = call("status", finished)
     assert "damaged" in shown.stdout
     assert call(*status.next_command.split()[1:], "--workers", 1).exit_code == 0
-    assert builds.build_status(finished).state == "finished"
+    assert build_status(finished).state == "finished"
 
 
 def test_commands_for_a_folder_that_starts_with_a_dash_can_be_pasted(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from build_scenes import copy_scenes, recipe, tree
 
-from cameo_data import build as builds
 from cameo_data import recipe as recipes
+from cameo_data.build import build, build_status, run_task
 from cameo_data.build import folder as folders
 from cameo_data.io import whole_files
 
@@ -40,7 +40,7 @@ def test_a_second_run_only_makes_what_is_missing(tiny_build, tiny_scenes, tmp_pa
     (again / "shards" / "synthetic-000002.tar").unlink()
     (again / "shards" / ".synthetic-000001.tar.0123abcd.partial").write_bytes(b"half")
     (again / "shards" / "synthetic-000009.tar").write_bytes(b"of another plan")
-    result = builds.build(recipe(tiny_scenes), again)
+    result = build(recipe(tiny_scenes), again)
     assert (result.made, result.kept) == (1, 3)
     assert tree(again) == tree(out)
 
@@ -48,7 +48,7 @@ def test_a_second_run_only_makes_what_is_missing(tiny_build, tiny_scenes, tmp_pa
 def test_a_finished_build_is_not_built_again(tiny_build, tiny_scenes):
     out, _ = tiny_build
     before = tree(out)
-    result = builds.build(recipe(tiny_scenes), out)
+    result = build(recipe(tiny_scenes), out)
     assert (result.made, result.kept, result.samples) == (0, 4, 4)
     assert tree(out) == before
 
@@ -56,13 +56,13 @@ def test_a_finished_build_is_not_built_again(tiny_build, tiny_scenes):
 def test_what_changed_on_disk_is_surveyed_and_made_again(tiny_scenes, tmp_path):
     mine = copy_scenes(tiny_scenes, tmp_path / "scenes")
     out, fresh = tmp_path / "shards", tmp_path / "fresh"
-    builds.build(recipe(mine), out)
+    build(recipe(mine), out)
     (out / "index.json").unlink()
     scene = sorted(mine.iterdir())[0]
     depth = scene / "depth" / "0002.npy"
     np.save(depth, np.load(depth) * np.float32(1.5))
-    builds.build(recipe(mine), out)
-    builds.build(recipe(mine), fresh)
+    build(recipe(mine), out)
+    build(recipe(mine), fresh)
     assert tree(out) == tree(fresh)
 
 
@@ -70,11 +70,11 @@ def test_another_recipe_is_refused_with_what_differs(tiny_build, tiny_scenes):
     out, _ = tiny_build
     before = tree(out)
     with pytest.raises(ValueError, match=r"another recipe \(views: 3 there, 2 here; seed: 0 there"):
-        builds.build(recipe(tiny_scenes, views=2, seed=5), out)
+        build(recipe(tiny_scenes, views=2, seed=5), out)
     changed = recipe(tiny_scenes).record()
     changed["source"]["limit"] = 1
     with pytest.raises(ValueError, match=r"recipe \(source.limit: None there, 1 here\); give"):
-        builds.build(recipes.make(changed), out)
+        build(recipes.make(changed), out)
     assert tree(out) == before
 
 
@@ -86,23 +86,23 @@ def test_another_recipe_is_refused_in_a_copy_without_its_work_folder(
     for path in sorted((copy / ".build").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     (copy / ".build").rmdir()
-    assert builds.build(recipe(tiny_scenes), copy).made == 0
+    assert build(recipe(tiny_scenes), copy).made == 0
     with pytest.raises(ValueError, match="another recipe"):
-        builds.build(recipe(tiny_scenes, seed=1), copy)
+        build(recipe(tiny_scenes, seed=1), copy)
 
 
 def test_another_version_of_the_tool_is_refused(tiny_scenes, tmp_path, monkeypatch):
     out = tmp_path / "shards"
-    builds.build(recipe(tiny_scenes), out)
+    build(recipe(tiny_scenes), out)
     monkeypatch.setattr(folders, "__version__", "99.0")
     with pytest.raises(ValueError, match=r"holds a build of cameo \d.*, this is 99.0"):
-        builds.build(recipe(tiny_scenes), out)
+        build(recipe(tiny_scenes), out)
 
 
 def test_a_folder_with_other_files_is_refused(tiny_scenes, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ValueError, match="holds other files; give a new or an empty folder"):
-        builds.build(recipe(tiny_scenes), tmp_path)
+        build(recipe(tiny_scenes), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -111,26 +111,26 @@ def test_two_builds_in_one_folder_are_refused(tiny_scenes, tmp_path):
         folders.claimed(tmp_path / "shards", recipe(tiny_scenes)),
         pytest.raises(ValueError, match="another run is writing to this folder"),
     ):
-        builds.build(recipe(tiny_scenes), tmp_path / "shards")
-    assert builds.build(recipe(tiny_scenes), tmp_path / "shards").made == 4  # the lock is gone
+        build(recipe(tiny_scenes), tmp_path / "shards")
+    assert build(recipe(tiny_scenes), tmp_path / "shards").made == 4  # the lock is gone
 
 
 def test_status(tiny_build, tiny_scenes, tmp_path):
     out, _ = tiny_build
-    status = builds.build_status(out)
+    status = build_status(out)
     assert (status.state, status.done, status.total, status.samples) == ("finished", 4, 4, 4)
     copy = copy_scenes(out, tmp_path / "a copy")
     (copy / "index.json").unlink()
     (copy / "shards" / "synthetic-000002.tar").unlink()
-    status = builds.build_status(copy)
+    status = build_status(copy)
     assert (status.state, status.done, status.total) == ("building", 3, 4)
     assert status.next_command == (
         f"cameo-data build-corr --manifest '{copy}/recipe.yaml' --out '{copy}'"
     )
     (copy / ".build" / "plan.json").unlink()
-    assert builds.build_status(copy).state == "surveying"
+    assert build_status(copy).state == "surveying"
     with pytest.raises(ValueError, match="holds no build"):
-        builds.build_status(tmp_path)
+        build_status(tmp_path)
 
 
 def test_a_task_can_be_run_alone(tiny_build, tmp_path):
@@ -139,11 +139,11 @@ def test_a_task_can_be_run_alone(tiny_build, tmp_path):
     copy = copy_scenes(out, tmp_path / "shards")
     (copy / "index.json").unlink()
     (copy / "shards" / "synthetic-000001.tar").unlink()
-    builds.run_task(copy, 1)
+    run_task(copy, 1)
     name = "shards/synthetic-000001.tar"
     assert (copy / name).read_bytes() == (out / name).read_bytes()
     with pytest.raises(ValueError, match="there is no number 4"):
-        builds.run_task(copy, 4)
+        run_task(copy, 4)
 
 
 def test_leftovers_of_a_full_disk_are_removed(tiny_build, tiny_scenes, tmp_path, monkeypatch):
@@ -155,10 +155,10 @@ def test_leftovers_of_a_full_disk_are_removed(tiny_build, tiny_scenes, tmp_path,
 
     monkeypatch.setattr(whole_files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        builds.build(recipe(tiny_scenes), tmp_path / "shards")
+        build(recipe(tiny_scenes), tmp_path / "shards")
     assert not [name for name in tree(tmp_path / "shards") if "partial" in name]
     monkeypatch.setattr(whole_files.os, "fsync", wrote)
-    builds.build(recipe(tiny_scenes), tmp_path / "shards")
+    build(recipe(tiny_scenes), tmp_path / "shards")
     assert tree(tmp_path / "shards") == tree(out)
 
 
@@ -175,17 +175,17 @@ def test_another_spelling_of_the_root_is_the_same_recipe(
     scenes = copy_scenes(tiny_scenes, tmp_path / "scenes")
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "shards"
-    builds.build(recipe(Path("scenes")), out)
+    build(recipe(Path("scenes")), out)
     for spelling in spellings(scenes):
-        assert builds.build(recipe(spelling), out).made == 0, spelling
+        assert build(recipe(spelling), out).made == 0, spelling
     (out / "index.json").unlink()  # stopped before its end
     (out / "shards" / "synthetic-000002.tar").unlink()
-    result = builds.build(recipe(scenes), out)
+    result = build(recipe(scenes), out)
     assert (result.made, result.kept) == (1, 3)
     for path in sorted((tiny_build[0] / "shards").iterdir()):
         assert (out / "shards" / path.name).read_bytes() == path.read_bytes()
     copy_scenes(tiny_scenes, tmp_path / "others")
     with pytest.raises(ValueError, match=r"source.root: .*scenes there, others here"):
-        builds.build(recipe("others"), out)
+        build(recipe("others"), out)
     with pytest.raises(ValueError, match="another recipe"):
-        builds.build(recipe(scenes, views=2), out)
+        build(recipe(scenes, views=2), out)

@@ -12,8 +12,8 @@ import pytest
 from build_scenes import copy_scenes, tree
 from click.testing import CliRunner
 
-from cameo_data import build as builds
 from cameo_data import errors
+from cameo_data.build import whole_build
 from cameo_data.cli import _COMMANDS, build_corr, common, main
 from cameo_data.io import whole_files
 
@@ -164,7 +164,7 @@ def test_an_interrupted_build_ends_with_75_and_says_how_to_go_on(
 
     args = ["build-corr", "synthetic", tiny_scenes, "--out", tmp_path / "shards", *TINY]
     with monkeypatch.context() as patch:
-        patch.setattr(builds.whole_build, "run_task", stop)
+        patch.setattr(whole_build, "run_task", stop)
         stopped = run(*args)
     assert stopped.exit_code == 75
     assert "interrupted; run the same command again to go on" in stopped.stderr
@@ -188,7 +188,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tiny_scenes, tmp_path):
 
 
 def test_unexpected_errors_keep_their_traceback(tiny_scenes, tmp_path, monkeypatch):
-    monkeypatch.setattr(builds.whole_build, "claimed", lambda root, recipe: [][0])
+    monkeypatch.setattr(whole_build, "claimed", lambda root, recipe: [][0])
     result = run("build-corr", "synthetic", tiny_scenes, "--out", tmp_path / "shards", *TINY)
     assert isinstance(result.exception, IndexError)
 

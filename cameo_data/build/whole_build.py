@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from cameo_data.shards.index import write_index
 from cameo_data.shards.writer import ShardRecord
 from cameo_data.types import Progress
 
+LOG = logging.getLogger(__name__)
 # Reasons named for building a finished build again.
 MAX_REASONS = 5
 
@@ -43,21 +45,20 @@ def build(
     workers: int = 1,
     progress: Progress = _silent,
     check: bool = False,
-    say: Callable[[str], None] = lambda line: None,
 ) -> BuildResult:
     """A finished build in ``root``, going on from whatever an earlier run of the recipe left there.
 
     No shard is made before all scenes are surveyed: a build that would exceed its allowance of
     failures stops with ``failures.jsonl`` written and the surveys kept, so that a repaired dataset
     or a larger allowance costs only what has changed. A finished build is looked at again: shards
-    that are gone or cut, and those whose input changed, are made anew.
+    that are gone or cut, and those whose input changed, are made anew. Notes and warnings are
+    logged as they arise, and the result has them too.
 
     Args:
         root: folder for the shards; made where there is none.
         workers: processes.
         progress: is called with a stage, how many of it are done, and of how many.
         check: look whether the geometry of some scenes is consistent; never changes a shard.
-        say: is told notes and warnings as they arise.
 
     Raises:
         TooManyFailures: more failures than ``recipe.max_failures``, or not one sample.
@@ -79,7 +80,7 @@ def build(
     forget_sources()
     recipe = as_recorded(root, recipe)
     with claimed(root, recipe) as folder:
-        run = _Run(recipe, folder, workers, progress, check, say)
+        run = _Run(recipe, folder, workers, progress, check)
         if folder.replaced:
             run.note(folder.replaced)
         return run.go_on()
@@ -104,12 +105,11 @@ class _Run:
     workers: int
     progress: Progress
     check: bool
-    say: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
-        self.say(text)
+        LOG.info("%s", text)
 
     def go_on(self) -> BuildResult:
         before = finished.look(self.folder)
@@ -172,7 +172,7 @@ class _Run:
             self.recipe, self.folder, counts, surveys, self.workers, self.progress
         )
         for line in geometry_warnings(self.recipe, found):
-            self.say(line)
+            LOG.warning("%s", line)
         return found
 
     def _was_finished(

@@ -144,12 +144,8 @@ def _build(
     check: bool,
     as_json: bool,
 ) -> BuildResult:
-    def say(line: str) -> None:
-        if not as_json:
-            click.echo(line, err=True)
-
     try:
-        return build(recipe, out, workers=workers, progress=progress, check=check, say=say)
+        return build(recipe, out, workers=workers, progress=progress, check=check)
     except TooManyFailures as error:
         if as_json:
             common.echo_json({"finished": False, "out": str(out), "counts": dict(error.counts)})

@@ -10,6 +10,7 @@ import click
 
 from cameo_data.cli import common
 from cameo_data.cli.command import Command, refuse_repeated_and_remote
+from cameo_data.cli.log_lines import log_lines
 
 # key of click's ``Context.meta``: whether the command is asked for JSON
 _JSON = "cameo.json"
@@ -50,6 +51,7 @@ class LazyGroup(click.Group):
         with (
             common.errors_as_json(ctx.meta[_JSON]),
             common.errors_in_one_line(with_traceback=bool(ctx.params.get("traceback"))),
+            log_lines(quiet=ctx.meta[_JSON]),
         ):
             return super().invoke(ctx)
 

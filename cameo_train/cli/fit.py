@@ -70,11 +70,6 @@ def command(
         return
     from cameo_train.training import loop
 
-    if config.sample_every and not as_json and _is_main_process():
-        from cameo_train.training import perceptual
-
-        if (why := perceptual.missing()) is not None:
-            click.echo(f"samples are judged without LPIPS: {why}", err=True)
     try:
         with _reporter(config, quiet=as_json) as report:
             result = loop.fit(config, report)

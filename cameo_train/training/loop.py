@@ -7,6 +7,7 @@ run was stopped.
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -30,11 +31,12 @@ from cameo_train.data.batches import Batch, batches, plan, read_around, trained_
 from cameo_train.data.sample_order import Position
 from cameo_train.models import build, build_latents
 from cameo_train.models.latents import VaeLatents
-from cameo_train.training import checkpoint, sampling, sharding, trackers, validation
+from cameo_train.training import checkpoint, perceptual, sampling, sharding, trackers, validation
 from cameo_train.training.metrics import Diverged, Journal, Meter, Report
 from cameo_train.training.objective import Losses, Objective, condition, draw
 
 __all__ = ["Diverged", "Stopped", "TrainResult", "fit", "plan", "untrained"]
+LOG = logging.getLogger(__name__)
 # float16: the loss scale is halved whenever a gradient overflows; where even the unscaled one
 # does, no scale will help
 LEAST_SCALE = 1.0
@@ -116,6 +118,10 @@ def _fit(
     if config.compile:
         wrapped = torch.compile(wrapped)
     scaler = accelerator.scaler
+
+    judged = config.sample_every > 0 and accelerator.is_main_process
+    if judged and (why := perceptual.missing()) is not None:
+        LOG.warning("samples are judged without LPIPS: %s", why)
 
     # nothing is written before model and data are known to fit
     if accelerator.is_main_process:
