@@ -9,10 +9,15 @@ Importing this package loads neither torch nor open3d, and compiles nothing: nam
 first use.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# The one place: pyproject.toml and cameo_train read it, and shards record it.
 __version__ = "0.1.0"
+
+if os.name != "posix":  # file locks, signals and atomic renames are those of POSIX
+    raise ImportError("cameo runs on Linux and macOS; on Windows, run it inside WSL 2")
 
 # public name -> module that defines it
 _EXPORTS = {

@@ -1,3 +1,5 @@
 """Trains multi-view diffusion models on correspondence shards and measures what they know."""
 
-__version__ = "0.1.0"
+from cameo_data import __version__
+
+__all__ = ["__version__"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data.errors import Reason
+from cameo_data.errors import Reason, install
 from cameo_data.io import files, image_files
 from cameo_data.io.depth_defects import reading, unreadable
 from cameo_data.io.files import FileDefect
@@ -109,5 +109,5 @@ def _library() -> ModuleType:
             Reason.UNREADABLE_DEPTH,
             "depth is an OpenEXR file and the package OpenEXR is not installed",
             "a reader for it",
-            "pip install OpenEXR, or convert the depth to TIFF or .npy",
+            f"{install('OpenEXR')}, or convert the depth to TIFF or .npy",
         ) from None

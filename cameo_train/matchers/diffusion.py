@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cameo_data.errors import UsageError
+from cameo_data.errors import UsageError, needs
 from cameo_train.matchers.argument import Argument
 from cameo_train.matchers.feature_model import MissingWeights
 from cameo_train.matchers.images import WholeCells, check_images
@@ -122,7 +122,7 @@ def load(argument: str | None, device: torch.device) -> DiffusionFeatures:
     try:
         from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     except ImportError:
-        raise MissingWeights("sd needs diffusers; pip install 'cameo[train]'") from None
+        raise MissingWeights(needs("sd", "diffusers")) from None
     try:
         scheduler = DDIMScheduler.from_pretrained(weights, subfolder="scheduler")
     except Exception as error:  # OSError, ValueError, the hub's own kinds

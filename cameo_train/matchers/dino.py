@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cameo_data.errors import UsageError
+from cameo_data.errors import UsageError, needs
 from cameo_train.matchers.argument import Argument
 from cameo_train.matchers.feature_model import MissingWeights
 from cameo_train.matchers.images import WholeCells, check_images
@@ -155,7 +155,7 @@ def model_class(kind: str, weights: str) -> Any:
 
         found = transformers.AutoConfig.from_pretrained(weights).model_type
     except ImportError:
-        raise MissingWeights(f"{kind} needs transformers; pip install 'cameo[train]'") from None
+        raise MissingWeights(needs(kind, "transformers")) from None
     except Exception as error:  # OSError, ValueError, the hub's own kinds
         raise unusable(kind, weights, error) from None
     if found not in MODELS[kind]:

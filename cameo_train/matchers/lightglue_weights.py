@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cameo_data.errors import install
 from cameo_train.matchers.feature_model import MissingWeights
 
 ALIKED_MODELS = ("n16", "n16rot", "n32", "t16")
@@ -72,7 +73,7 @@ def kornia_feature() -> Any:
     Raises:
         MissingWeights: not installed, or too old to have ALIKED.
     """
-    remedy = "pip install 'cameo[matchers]'"
+    remedy = install("kornia")
     try:
         module = import_module("kornia.feature")
     except ImportError as error:

