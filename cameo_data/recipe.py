@@ -10,15 +10,13 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -26,14 +24,13 @@ from pydantic import (
     model_validator,
 )
 
-from cameo_data.errors import UsageError
 from cameo_data.io import boundary, parsing
 from cameo_data.io.local_paths import require_local
 from cameo_data.io.records import canonical_json
-from cameo_data.sources import Source, open_source, source_spec
+from cameo_data.io.settings import Settings
+from cameo_data.sources import Source, checked_options, open_source
 from cameo_data.sources.common.guarded import Guarded
 from cameo_data.sources.common.subset import subset
-from cameo_data.suggestions import suggestion
 
 # These fields say when to stop, not what to make: a build may resume with other values for them.
 NOT_HASHED = frozenset({"max_failures"})
@@ -69,10 +66,10 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-class SourceRecipe(BaseModel):
+class SourceRecipe(Settings):
     """Where the scenes come from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    _within: ClassVar[tuple[str, ...]] = ("source",)
 
     name: str = Field(description="Format of the dataset; `cameo-data sources` lists them.")
     root: str = Field(description="Folder of the dataset, relative to the current directory.")
@@ -104,14 +101,7 @@ class SourceRecipe(BaseModel):
     @model_validator(mode="after")
     def _options(self) -> SourceRecipe:
         # keep every option of the format with its value, so that the resolved recipe is complete
-        try:
-            model = source_spec(self.name).options
-            options = model.model_validate(self.options)
-        except ValidationError as error:
-            known = list(model.model_fields)
-            raise ValueError(
-                "; ".join(option_problems(error, f"source {self.name!r}", known))
-            ) from None
+        options = checked_options(self.name, self.options)
         object.__setattr__(self, "options", options.model_dump(mode="json"))
         return self
 
@@ -133,10 +123,8 @@ class SourceRecipe(BaseModel):
             return Guarded(attach(chosen, Path(self.depth), self.depth_confidence))
 
 
-class Recipe(BaseModel):
+class Recipe(Settings):
     """Everything that decides the bytes of a build."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: SourceRecipe
     views: int = Field(4, ge=2, le=32, description="Views per sample.")
@@ -276,64 +264,14 @@ def make(values: Mapping[str, Any]) -> Recipe:
         UsageError: one line naming key, value and what was expected; for an unknown key the
             nearest known one.
     """
-    try:
-        return Recipe.model_validate(dict(values))
-    except ValidationError as error:
-        raise UsageError("; ".join(_problems(error))) from None
+    return Recipe.checked(values)
 
 
 def source_recipe(values: Mapping[str, Any]) -> SourceRecipe:
     """Like ``make``, for a recipe's ``source`` alone."""
-    try:
-        return SourceRecipe.model_validate(dict(values))
-    except ValidationError as error:
-        raise UsageError("; ".join(_problems(error, ("source",)))) from None
-
-
-def _problems(error: ValidationError, within: tuple[str, ...] = ()) -> Iterator[str]:
-    for item in error.errors(include_url=False):
-        loc = (*within, *item["loc"])
-        where = ".".join(str(part) for part in loc) or "recipe"
-        if item["type"] == "extra_forbidden":
-            yield f"unknown key {where!r}{_nearest(loc)}"
-        elif item["type"] == "missing":
-            yield f"key {where!r} is missing"
-        elif loc == ("source",) and item["type"] == "value_error":
-            yield _message(item["msg"])  # names the format and its option already
-        else:
-            yield f"{where}: {item['input']!r}: {_message(item['msg'])}"
-
-
-def option_problems(error: ValidationError, owner: str, known: Sequence[str]) -> Iterator[str]:
-    """Problems with the options of ``owner``, e.g. ``source 'rgbd'``, which knows ``known``."""
-    for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden" and key == "split":
-            yield f"{owner} has no splits; leave the split out, or choose --scenes"
-        elif item["type"] == "extra_forbidden":
-            yield f"unknown option {key!r} of {owner}{_suggest(key, list(known))}"
-        elif item["type"] == "missing":
-            yield f"option {key!r} of {owner} is missing"
-        else:
-            found = f"{item['input']!r}: {_message(item['msg'])}"
-            yield f"option {key!r} of {owner}: {found}"
+    return SourceRecipe.checked(values)
 
 
 def allowed(max_failures: int | float, frames_found: int) -> int:
     """The number of failures allowed; a share of the frames found is rounded down."""
     return max_failures if isinstance(max_failures, int) else int(max_failures * frames_found)
-
-
-def _message(text: str) -> str:
-    """A validator's message, in lower case to follow a colon."""
-    text = text.removeprefix("Value error, ")
-    return text[:1].lower() + text[1:]
-
-
-def _nearest(loc: tuple[int | str, ...]) -> str:
-    known = SourceRecipe.model_fields if loc[:-1] == ("source",) else Recipe.model_fields
-    return _suggest(str(loc[-1]), list(known))
-
-
-def _suggest(key: str, known: list[str]) -> str:
-    return f"; {suggestion(key, known)}" if known else "; it has none"

@@ -1,5 +1,15 @@
-"""Trains multi-view diffusion models on correspondence shards and measures what they know."""
+"""Trains multi-view diffusion models on correspondence shards and measures what they know.
 
-from cameo_data import __version__
+Supervision of any model's attention needs four names of it::
 
-__all__ = ["__version__"]
+    from cameo_train import build_head_mix, correspondence_loss, tap, token_targets
+
+``__init__.pyi`` lists what is exported. Importing this package loads no torch: names are resolved
+on first use.
+"""
+
+import lazy_loader
+
+from cameo_data import __version__ as __version__
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

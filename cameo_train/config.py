@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from cameo_data.errors import UsageError
 from cameo_data.io import yaml_files
-from cameo_data.suggestions import suggestion
+from cameo_data.io.settings import Settings
 
 # Fields that say how far or how often, not what: a run goes on from its checkpoint under others.
 NOT_HASHED = frozenset(
@@ -26,10 +25,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Direction = Literal["ref-tgt", "tgt-ref", "tgt-tgt", "ref-ref"]
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(Settings):
     """Everything that decides a run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     shards: str = Field(description="Folder of a finished build of `cameo-data build-corr`.")
     out: str = Field(description="Folder for checkpoints, metrics and pictures.")
@@ -231,20 +228,4 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> TrainConfig:
             nearest known one.
     """
     values = yaml_files.load(path) if path is not None else {}
-    try:
-        return TrainConfig.model_validate({**values, **overrides})
-    except ValidationError as error:
-        raise UsageError("; ".join(_problems(error))) from None
-
-
-def _problems(error: ValidationError) -> Iterator[str]:
-    known = list(TrainConfig.model_fields)
-    for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            yield f"unknown key {where!r}; {suggestion(where, known)}"
-        elif item["type"] == "missing":
-            yield f"key {where!r} is missing"
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            yield f"{where}: {item['input']!r}: {message}" if where else message
+    return TrainConfig.checked({**values, **overrides})

@@ -280,7 +280,7 @@ def test_groups_hold_all_ordered_pairs():
         ({"depth1": np.ones(5)}, "depth is 5, camera says 48×64"),
         ({"stride": 0}, "stride is 0; expected 1 to 48"),
         ({"stride": 49}, "stride is 49; expected 1 to 48"),
-        ({"mask0": np.ones((2, 2), bool)}, "mask has shape"),
+        ({"mask0": np.ones((2, 2), bool)}, "mask is 2×2, camera says"),
     ],
 )
 def test_wrong_arguments_are_named(change, message):

@@ -218,7 +218,7 @@ def test_bad_description_files(text: str, tmp_path: Path) -> None:
         ("pose_columns", "t name matrix", "give both t and name"),
         ("pose_columns", "tx ty tz", "expected all of tx ty tz qx qy qz qw, or matrix"),
         ("depth_invalid", "a,b", "unable to parse string as a number"),
-        ("no_such_key", "1", "Extra inputs are not permitted"),
+        ("no_such_key", "1", "unknown option .no_such_key. of source .rgbd."),
     ],
 )
 def test_bad_options(key: str, value: str, message: str, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from cameo_data.build.scene_survey import SceneSurvey
 from cameo_data.build.survey import SurveyJob, survey_scene
 from cameo_data.build.task import finished_record, load_plan, run_task
 from cameo_data.catalog import forget_sources, open_source, slug
-from cameo_data.errors import DataError
+from cameo_data.errors import DataError, UsageError
 from cameo_data.executors import local
 from cameo_data.io.records import failure_lines
 from cameo_data.io.work_folder import write_bytes, write_json
@@ -38,14 +38,14 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 def build(
     recipe: Recipe,
-    root: Path,
+    root: Path | str,
     *,
     workers: int = 1,
     progress: Progress = _silent,
     check: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> BuildResult:
-    """Builds into ``root``, going on from whatever an earlier run of the same recipe left there.
+    """A finished build in ``root``, going on from whatever an earlier run of the recipe left there.
 
     No shard is made before all scenes are surveyed: a build that would exceed its allowance of
     failures stops with ``failures.jsonl`` written and the surveys kept, so that a repaired dataset
@@ -53,16 +53,29 @@ def build(
     that are gone or cut, and those whose input changed, are made anew.
 
     Args:
+        root: folder for the shards; made where there is none.
+        workers: processes.
+        progress: is called with a stage, how many of it are done, and of how many.
         check: look whether the geometry of some scenes is consistent; never changes a shard.
         say: is told notes and warnings as they arise.
 
     Raises:
         TooManyFailures: more failures than ``recipe.max_failures``, or not one sample.
+        UsageError: ``recipe`` is not a Recipe, or there is no worker.
         ValueError: the folder is another build's or in use.
         DataError: the dataset as a whole cannot be read.
         OSError: the folder cannot be written.
+
+    Example:
+        >>> from cameo_data.recipe import SourceRecipe
+        >>> source = SourceRecipe(name="synthetic", root="scenes")
+        >>> result = build(Recipe(source=source, views=3), "shards")  # doctest: +SKIP
+        >>> result.samples, result.failures  # doctest: +SKIP
+        (12, 0)
     """
     local.refuse_unguarded_script()
+    _check(recipe, workers)
+    root = Path(root)
     forget_sources()
     recipe = as_recorded(root, recipe)
     with claimed(root, recipe) as folder:
@@ -70,6 +83,16 @@ def build(
         if folder.replaced:
             run.note(folder.replaced)
         return run.go_on()
+
+
+def _check(recipe: Recipe, workers: int) -> None:
+    if not isinstance(recipe, Recipe):
+        raise UsageError(
+            f"recipe is a {type(recipe).__name__}; expected a Recipe: "
+            "Recipe(source=SourceRecipe(…), …)"
+        )
+    if workers < 1:
+        raise UsageError(f"workers is {workers}; expected 1 or more")
 
 
 @dataclass
@@ -208,6 +231,7 @@ def dry_run(
     recipe: Recipe, *, workers: int = 1, progress: Progress = _silent, check: bool = False
 ) -> BuildPlan:
     """The plan that a build would follow; every frame is read, nothing is written."""
+    _check(recipe, workers)
     forget_sources()
     plan, surveys = _survey_and_plan(recipe, None, workers, progress)
     if not check or plan.allowance_exceeded:

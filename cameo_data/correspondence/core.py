@@ -29,27 +29,53 @@ _HUGE_FROM, _HUGE_PAGE = 4 << 20, 2 << 20
 def prepare(
     depth: DepthMap | NDArray[Any], camera: Camera, mask: NDArray[np.bool_] | None = None
 ) -> PreparedView:
-    """A view ready for ``correspond_prepared``.
+    """A view made ready once for all the pairs that it takes part in.
+
+    Args:
+        depth: z-depth in scene units, (H, W); zero, negative, NaN and infinite values are unknown.
+        camera: ``hw`` equal to the depth's.
+        mask: (H, W) bool; only where it is True is the view queried and matched. None is
+            everywhere.
 
     Raises:
-        ValueError: depth, mask and camera differ in size.
+        ValueError: depth, mask and camera differ in size, or are of another type.
+
+    Example:
+        >>> import numpy as np
+        >>> camera = Camera([[50, 0, 32], [0, 50, 24], [0, 0, 1]], hw=(48, 64))
+        >>> views = [prepare(np.full((48, 64), 2.0), camera) for _ in range(3)]
+        >>> correspond_group(views, stride=16).verdict.shape
+        (3, 3, 3, 4)
     """
+    if not isinstance(camera, Camera):
+        raise ValueError(f"camera is a {type(camera).__name__}; expected a Camera")
     if isinstance(depth, DepthMap):
         z, valid = depth.z, depth.valid
     else:
-        z, valid = np.asarray(depth, np.float32), _NONE
-    if z.shape != camera.hw:
-        raise ValueError(
-            f"depth is {'×'.join(map(str, z.shape))}, camera says "
-            f"{camera.hw[0]}×{camera.hw[1]} (h×w); resize one to the other"
-        )
-    if mask is not None and mask.shape != camera.hw:
-        raise ValueError(
-            f"mask has shape {mask.shape}, camera says {camera.hw} (h, w); resize one to the other"
-        )
+        z, valid = _numbers(depth), _NONE
+    _check_size("depth", z, camera)
+    if mask is not None:
+        _check_size("mask", mask, camera)
+        if mask.dtype != np.bool_:
+            raise ValueError(f"mask holds {mask.dtype}; expected bool: mask > 0")
     inverse = kernel.padded_inverse(np.ascontiguousarray(z), valid)
     steps = steps_of(inverse)
     return PreparedView(camera, inverse, _cells(inverse, steps), mask, steps, _sparse(inverse))
+
+
+def _numbers(depth: Any) -> NDArray[np.float32]:
+    values = np.asarray(depth)
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"depth holds {values.dtype}; expected numbers")
+    return np.asarray(values, np.float32)
+
+
+def _check_size(what: str, array: NDArray[Any], camera: Camera) -> None:
+    if np.shape(array) != camera.hw:
+        raise ValueError(
+            f"{what} is {'×'.join(map(str, np.shape(array)))}, camera says "
+            f"{camera.hw[0]}×{camera.hw[1]} (h×w); resize one to the other"
+        )
 
 
 def _sparse(inverse: NDArray[np.float32]) -> bool:
@@ -111,7 +137,7 @@ def correspond(
 
 
 def correspond_prepared(view0: PreparedView, view1: PreparedView, stride: int) -> Correspondence:
-    """As ``correspond``, of prepared views."""
+    """As ``correspond``, of views that ``prepare`` made; faster where views are used again."""
     xy, verdict, confidence = _outputs(*_grid_hw(view0, stride))
     _fill(view0, view1, stride, xy, verdict, confidence)
     return Correspondence(xy, verdict, confidence, stride)
@@ -120,9 +146,30 @@ def correspond_prepared(view0: PreparedView, view1: PreparedView, stride: int) -
 def correspond_group(views: Sequence[PreparedView], stride: int) -> PairMaps:
     """Correspondences of all ordered pairs of views of one size.
 
+    Args:
+        views: V of them, made by ``prepare``, in the same world.
+        stride: step of the query grids in pixels.
+
+    Returns:
+        PairMaps; index [a, b] holds where the queries of view a are in view b.
+
     Raises:
         ValueError: fewer than two views, views of different sizes, or a stride that does not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> camera = Camera([[50, 0, 32], [0, 50, 24], [0, 0, 1]], hw=(48, 64))
+        >>> wall = prepare(np.full((48, 64), 2.0), camera)
+        >>> maps = correspond_group([wall, wall], stride=16)
+        >>> maps.xy[0, 1, 0, 0].tolist(), Verdict(maps.verdict[0, 1, 0, 0]).name
+        ([8.0, 8.0], 'VISIBLE')
     """
+    for view in views:
+        if not isinstance(view, PreparedView):
+            raise ValueError(
+                f"a view of a group is a {type(view).__name__}; expected what prepare(depth, "
+                "camera) gives"
+            )
     if len(views) < 2:
         raise ValueError(f"a group has at least two views, got {len(views)}")
     if len(sizes := {view.camera.hw for view in views}) > 1:
@@ -190,7 +237,7 @@ def traits_of_group(views: Sequence[PreparedView]) -> dict[tuple[int, int], kern
 
 
 def _grid_hw(view: PreparedView, stride: int) -> tuple[int, int]:
-    if not 1 <= stride <= min(view.camera.hw):
+    if not 1 <= stride <= min(view.camera.hw) or stride != int(stride):
         raise ValueError(f"stride is {stride}; expected 1 to {min(view.camera.hw)}")
     return cameras.query_grid_hw(view.camera.hw, stride)
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from cameo_data import __version__
 from cameo_data.catalog import forget_sources, open_source
 from cameo_data.depth import method_spec, task
@@ -22,7 +20,7 @@ from cameo_data.errors import DataError, Failure, TooManyFailures, UsageError
 from cameo_data.executors import local
 from cameo_data.io.records import failure_lines
 from cameo_data.io.work_folder import read_bytes_or_none, read_json, write_bytes
-from cameo_data.recipe import SourceRecipe, allowance, allowed, option_problems, spelled_as
+from cameo_data.recipe import SourceRecipe, allowance, allowed, spelled_as
 from cameo_data.sources.attached_depth import folder as folders
 from cameo_data.sources.attached_depth.folder import (
     DepthFolder,
@@ -68,12 +66,7 @@ def method_options(name: str, values: Mapping[str, Any]) -> MethodOptions:
     Raises:
         UsageError: no such method, or an option that it does not have; one line.
     """
-    spec = method_spec(name)
-    try:
-        return spec.options.model_validate(dict(values))
-    except ValidationError as error:
-        known = list(spec.options.model_fields)
-        raise UsageError("; ".join(option_problems(error, f"method {name!r}", known))) from None
+    return method_spec(name).options.checked(values, f"method {name!r}")
 
 
 def estimate(

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cameo_data import camera as cameras
 from cameo_data.frames import read_view, resize_view
 from cameo_data.io import boundary
+from cameo_data.io.settings import Settings
 from cameo_data.types import Camera, DepthMap, EstimatedDepth, Frame, Scene, View
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -29,14 +30,12 @@ Arrays = Mapping[str, NDArray[Any]]
 VIEWS_KEPT = 16
 
 
-class MethodOptions(BaseModel):
+class MethodOptions(Settings):
     """Base of every method's options; unknown keys are errors.
 
     Attributes:
         side: longest side of the depth maps in pixels; smaller images keep their size.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     side: int | None = Field(
         None, ge=16, le=8192, description="longest side of the depth maps  [default: the image's]"

@@ -36,7 +36,15 @@ _BUILTIN = {
 
 REGISTRY = Registry("source", "cameo_data.sources", _BUILTIN)
 
-__all__ = ["Source", "SourceOptions", "SourceSpec", "open_source", "source_names", "source_spec"]
+__all__ = [
+    "Source",
+    "SourceOptions",
+    "SourceSpec",
+    "checked_options",
+    "open_source",
+    "source_names",
+    "source_spec",
+]
 
 
 def source_names() -> list[str]:
@@ -54,15 +62,38 @@ def source_spec(name: str) -> SourceSpec:
     return REGISTRY.load(name, SourceSpec)
 
 
-def open_source(name: str, root: Path | str, options: Mapping[str, Any] | None = None) -> Source:
-    """Open a dataset of format ``name`` at ``root``.
+def checked_options(name: str, values: Mapping[str, Any]) -> SourceOptions:
+    """The options of format ``name`` with these values, the others at their defaults.
 
     Raises:
-        ValueError: unknown format, an address such as ``s3://…``, or (pydantic's subclass)
-            unknown or malformed options.
+        UsageError: no such format or option, or a wrong value; one line.
+    """
+    return source_spec(name).options.checked(values, f"source {name!r}")
+
+
+def open_source(
+    name: str, root: Path | str, options: Mapping[str, Any] | None = None, **more: Any
+) -> Source:
+    """A dataset of format ``name``, listed but not read.
+
+    Args:
+        name: a format, one of ``source_names()``.
+        root: the dataset's folder.
+        options, more: the format's own options, as a mapping or as keywords;
+            ``cameo-data sources NAME`` lists them.
+
+    Raises:
+        UsageError: no such format or option, a wrong value, or an address such as ``s3://…``.
         DataError: ``root`` is missing or holds nothing of this format.
+
+    Example:
+        >>> recordings = open_source("rgbd", "recordings", depth_scale=0.001)  # doctest: +SKIP
+        >>> scene = recordings.scene(recordings.scene_ids()[0])  # doctest: +SKIP
+        >>> len(scene.frames), scene.unit  # doctest: +SKIP
+        (120, 'metre')
     """
     spec = source_spec(name)
+    checked = checked_options(name, {**(options or {}), **more})
     require_local(str(root), "root")
     if (unusable := files.root_defect(Path(root))) is not None:
         raise DataError(
@@ -72,4 +103,4 @@ def open_source(name: str, root: Path | str, options: Mapping[str, Any] | None =
             expected="the dataset's folder",
             remedy="check the path, that its disk is mounted, and the folder's permissions",
         )
-    return spec.open(Path(root), spec.options.model_validate(dict(options or {})))
+    return spec.open(Path(root), checked)

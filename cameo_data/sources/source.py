@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from cameo_data.errors import Failure
+from cameo_data.io.settings import Settings
 from cameo_data.types import DepthCodec, Scene
 
 # A source may decide by sizes where ``refuse`` is given and they leave no doubt.
@@ -39,10 +40,8 @@ def exif_field(default: ExifOption) -> Any:
     )
 
 
-class SourceOptions(BaseModel):
+class SourceOptions(Settings):
     """Base of every source's options; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PictureOptions(SourceOptions):

@@ -22,7 +22,7 @@ from cameo_data.errors import needs, plural
 from cameo_train.config import TrainConfig, load
 
 if TYPE_CHECKING:
-    from cameo_train.training.loop import Result
+    from cameo_train.training.loop import TrainResult
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -107,7 +107,7 @@ def command(
         raise click.exceptions.Exit(ExitCode.DONE_WITH_FAILURES)
 
 
-def _echo_result(config: TrainConfig, result: Result, pictures: Sequence[Path]) -> None:
+def _echo_result(config: TrainConfig, result: TrainResult, pictures: Sequence[Path]) -> None:
     done = f": {describe(result.last)}" if result.last else " was finished already"
     click.echo(f"{config.out}{done}")
     for path in (result.checkpoint, Path(config.out) / "metrics.jsonl", *pictures):

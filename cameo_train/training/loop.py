@@ -34,7 +34,7 @@ from cameo_train.training import checkpoint, sampling, sharding, trackers, valid
 from cameo_train.training.metrics import Diverged, Journal, Meter, Report
 from cameo_train.training.objective import Losses, Objective, condition, draw
 
-__all__ = ["Diverged", "Result", "Stopped", "fit", "plan", "untrained"]
+__all__ = ["Diverged", "Stopped", "TrainResult", "fit", "plan", "untrained"]
 # float16: the loss scale is halved whenever a gradient overflows; where even the unscaled one
 # does, no scale will help
 LEAST_SCALE = 1.0
@@ -45,7 +45,7 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True)
-class Result:
+class TrainResult:
     """What a run ends with.
 
     Attributes:
@@ -60,7 +60,7 @@ class Result:
     left_out: int = 0
 
 
-def fit(config: TrainConfig, report: Report | None = None) -> Result:
+def fit(config: TrainConfig, report: Report | None = None) -> TrainResult:
     """Trains until ``config.steps``, going on from the latest checkpoint in ``config.out``.
 
     Args:
@@ -82,7 +82,7 @@ def fit(config: TrainConfig, report: Report | None = None) -> Result:
 
 def _fit(
     config: TrainConfig, accelerator: Accelerator, report: Report | None, held: ExitStack
-) -> Result:
+) -> TrainResult:
     """``fit``; ``held`` keeps the folder for this run until it ends."""
     rank, world, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     out = Path(config.out)
@@ -260,7 +260,7 @@ def _fit(
                 raise Stopped(f"stopped at step {step}; run the same command again to go on")
     accelerator.end_training()
     assert written is not None
-    return Result(step, meter.last, written, len(meter.damaged))
+    return TrainResult(step, meter.last, written, len(meter.damaged))
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
