@@ -29,7 +29,7 @@ TESTS = {
     "`no_depth …`": (
         "test_build_says.py::test_the_remedy_for_missing_depth_is_a_command_that_works"
     ),
-    "`depth made otherwise": "test_depth_folder.py::test_an_interrupted_run_can_be_narrowed",
+    "`depth made differently": "test_depth_folder.py::test_an_interrupted_run_can_be_narrowed",
     "A depth map of a finished": "test_depth_folder.py::test_a_damaged_depth_map_is_made_again",
     "`depth_unit_scale_factor": "test_nerfstudio_statements.py::test_two_scales_of_depth",
     "`fl_x = …": (

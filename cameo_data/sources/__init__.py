@@ -49,7 +49,7 @@ def source_spec(name: str) -> SourceSpec:
     """The format called ``name``.
 
     Raises:
-        UsageError: no such format; the message lists those there are.
+        UsageError: no such format; the message lists the known ones.
     """
     if name in _BUILTIN:
         spec = import_module(_BUILTIN[name]).SPEC
@@ -58,7 +58,7 @@ def source_spec(name: str) -> SourceSpec:
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
         spec = point.load()
         if not isinstance(spec, SourceSpec):
-            raise ValueError(f"entry point {point.value} of source {name!r} is no SourceSpec")
+            raise ValueError(f"entry point {point.value} of source {name!r} is not a SourceSpec")
         return spec
     raise UsageError(f"unknown source {name!r}; expected one of {', '.join(source_names())}")
 
