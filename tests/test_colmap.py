@@ -291,7 +291,7 @@ def test_images_that_are_not_there(tmp_path):
     )
     shutil.rmtree(root / "images")
     error = refused(root)
-    assert "there is no folder images; expected the model's images" in str(error)
+    assert "the folder images is missing; expected the model's images" in str(error)
 
 
 def test_images_that_lead_out(tmp_path):

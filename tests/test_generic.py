@@ -308,7 +308,7 @@ FRAMES: dict[str, tuple[Callable[[Path], object], str, Reason, str]] = {
         put(pose=(2 * np.eye(4)).tolist()[:3]),
         "1",
         Reason.BAD_POSE,
-        "rotation times 2 (most times 1)",
+        "rotation times 2 (most frames times 1)",
     ),
     "mirrored pose": (
         put(pose=np.diag([1, 1, -1, 1]).tolist()),

@@ -359,7 +359,7 @@ FRAME_DEFECTS: dict[str, tuple[Callable[[Path], None], Reason, str]] = {
     "scaled pose": (
         set_frame(transform_matrix=np.diag([2.0, 2, 2, 1]).tolist()),
         Reason.BAD_POSE,
-        "rotation times 2 (most times 1); expected a rigid camera-to-world matrix; "
+        "rotation times 2 (most frames times 1); expected a rigid camera-to-world matrix; "
         "divide the first three columns by 2",
     ),
     "mirrored pose": (
