@@ -366,7 +366,7 @@ def test_annotations_made_otherwise_are_decoded(
     "text, found",
     [
         ('[{"sequence_name": "s0"}, {"number": 1}]', "a record without sequence_name at byte 26"),
-        ('[{"sequence_name": "s0"}] []', "text behind the list"),
+        ('[{"sequence_name": "s0"}] []', "text after the list"),
         ('[{"sequence_name": "s0"}, {"sequence_name": "s1"}, 3]', "no record"),
         ('[{"sequence_name": "s0", "n": nil}]', "Expecting value"),
     ],

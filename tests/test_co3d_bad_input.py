@@ -332,9 +332,9 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
     "no comma": (text(f"[{ONE} {ONE}]"), f"'{{' at byte {len(ONE) + 2}"),
     "no end": (text(f"[{ONE}"), f"the end at byte {len(ONE) + 1}"),
     "half a record": (text('[{"a": '), "at byte 1"),
-    "text behind": (text("[]]"), "text behind the list"),
+    "text behind": (text("[]]"), "text after the list"),
     "absurd nesting": (text('[{"a": ' + "[" * 100_000), "at byte 1"),
-    "no ASCII": (text('[{"a": "é"}]'), "no ASCII"),
+    "no ASCII": (text('[{"a": "é"}]'), "non-ASCII"),
     "an unnamed record": (text('[{"a": 1}]'), "sequence_name"),
 }
 

@@ -213,7 +213,7 @@ def test_a_failed_write_leaves_the_old_shard(tmp_path: Path) -> None:
 
 def test_a_disk_that_lies_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole_files, "file_sha256", lambda path: "0" * 64)
-    with pytest.raises(OSError, match="read back other bytes"):
+    with pytest.raises(OSError, match="bytes read back differ"):
         write_shard(tmp_path / "x-000000.tar", [make_sample("a")])
     assert list(tmp_path.iterdir()) == []
 

@@ -17,7 +17,7 @@ TESTS = {
         "test_orientation.py::test_pictures_turned_by_exif_are_refused_and_both_remedies_work"
     ),
     "`… is 160×240; expected 240×160": "test_orientation.py::test_colmap_counts_stored_pixels",
-    "`… is …, which is not read` (HEIC": (
+    "`… is …, which is not supported` (HEIC": (
         "test_pictures.py::test_a_recording_of_heic_pictures_and_its_remedy"
     ),
     "`masks hold only": ("test_pictures.py::test_confidence_and_label_maps_as_masks_are_noted"),
@@ -56,7 +56,7 @@ TESTS = {
     ),
     "`… transposed matrix": ("test_nerfstudio_statements.py::test_transposed_poses_are_told"),
     "`… is missing, …": ("test_nerfstudio_statements.py::test_a_name_spelled_differently_is_told"),
-    "`… is read by the depth": (
+    "`… does not fit the depth": (
         "test_rgbd_options.py::test_arrays_read_as_pictures_are_sent_to_their_codec"
     ),
     "`are a field of view": "test_generic.py::test_intrinsics_that_cannot_be_of_the_picture",
