@@ -29,6 +29,12 @@ PLACES = {
     "docs/shards.md": ".md",
     "docs/troubleshooting.md": ".md",
     "manifests": ".yaml",
+    "cameo_data/build": ".py",
+    "cameo_data/check": ".py",
+    "cameo_data/cli": ".py",
+    "cameo_data/depth": ".py",
+    "cameo_data/inspection": ".py",
+    "cameo_data/report": ".py",
 }
 
 # what must not come back -> what to write instead

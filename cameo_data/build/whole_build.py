@@ -50,14 +50,14 @@ def build(
     No shard is made before all scenes are surveyed: a build that would exceed its allowance of
     failures stops with ``failures.jsonl`` written and the surveys kept, so that a repaired dataset
     or a larger allowance costs only what has changed. A finished build is looked at again: shards
-    that are gone or cut, and those whose input changed, are made anew.
+    that are gone or cut, and those whose input changed, are made again.
 
     Args:
         root: folder for the shards; made where there is none.
         workers: processes.
         progress: is called with a stage, how many of it are done, and of how many.
         check: look whether the geometry of some scenes is consistent; never changes a shard.
-        say: is told notes and warnings as they arise.
+        say: called with each note and warning as it arises.
 
     Raises:
         TooManyFailures: more failures than ``recipe.max_failures``, or not one sample.

@@ -11,7 +11,7 @@ import click
 from cameo_data.cli import common
 from cameo_data.cli.command import Command, refuse_repeated_and_remote
 
-# key of click's ``Context.meta``: whether the command is asked for JSON
+# key of click's ``Context.meta``: whether the command prints JSON
 _JSON = "cameo.json"
 
 
