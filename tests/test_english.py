@@ -28,6 +28,7 @@ PLACES = {
     "docs/limits.md": ".md",
     "docs/shards.md": ".md",
     "docs/troubleshooting.md": ".md",
+    "cameo_data/sources": ".py",
     "manifests": ".yaml",
     "cameo_data/build": ".py",
     "cameo_data/check": ".py",

@@ -414,11 +414,11 @@ def test_a_lone_frame_of_another_size_fails_when_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text, says",
     [
-        ("{", "transforms.json is no JSON"),
+        ("{", "transforms.json is not JSON"),
         ("[]", "has no list called frames"),
         ('{"frames": {}}', "has no list called frames"),
         ('{"frames": [], "applied_scale": 0}', "applied_scale = 0: input should be greater"),
-        ("[" * 100_000, "transforms.json is no JSON"),
+        ("[" * 100_000, "transforms.json is not JSON"),
     ],
 )
 def test_broken_files(text: str, says: str, tmp_path: Path) -> None:

@@ -442,7 +442,7 @@ def test_damaged_chunk_and_index(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"index.json holds something else"):
         open_source("realestate10k", tmp_path)
     (tmp_path / "train/index.json").write_text("{")
-    with pytest.raises(DataError, match=r"index.json is no JSON"):
+    with pytest.raises(DataError, match=r"index.json is not JSON"):
         open_source("realestate10k", tmp_path)
 
 
