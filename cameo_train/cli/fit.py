@@ -58,7 +58,7 @@ HELP = {
     "warmup_weight_steps": "Steps over which that weight rises.",
     "weight_until": "Step from which that weight is 0.  [default: never]",
     "head_mix": "How heads become one logit.",
-    "target_kind": "What a query is supervised with.",
+    "target_kind": "Loss on the supervised layer; a package can add its own.",
     "targets": "Matches stored in the shards, or computed from depth and pose.",
     "directions": "Query's view and key's view; repeat it.",
     "shuffle_matches": "Control experiment: give matches to other queries.",
@@ -108,6 +108,8 @@ def _flag(field: str, schema: Mapping[str, Any]) -> Callable[[F], F]:
     name = field.replace("_", "-")
     known: dict[str, Any] = {"integer": int, "number": float, "string": str}
     settings: dict[str, Any] = {"type": known.get(kind.get("type", ""))}
+    if "examples" in schema:  # names that packages can add to
+        settings["metavar"] = f"[{'|'.join(schema['examples'])}]"
     if kind["type"] == "boolean":
         name, settings = f"{name}/--no-{name}", {}
     elif "enum" in kind:
