@@ -197,7 +197,7 @@ def _fit(
                     len(objective.scheduler.alphas_cumprod),
                     step * config.accumulate + micro, rank, world, device,
                 )  # fmt: skip
-                rows = objective.rows(batch, draws) if config.weight else None
+                rows = objective.rows(batch, draws)
                 batch = replace(batch, targets=None).to(device)
                 latents, given = condition(model, batch, space)
                 # every rank divides by the same weight, so their mean is that of one process
