@@ -370,7 +370,7 @@ def test_a_lens_that_shows_nothing_is_a_failure_and_no_black_picture(tmp_path):
     root = write_sparse(tmp_path / "s", Lens("SIMPLE_RADIAL", LENSES["SIMPLE_RADIAL"], HW))
     rewrite(root / "sparse/0/cameras.txt", r"-0\.15", "1e300")
     frame = read(root).frames[0]
-    with pytest.raises(DataError, match="saw no pixel of its 64×48 image") as caught:
+    with pytest.raises(DataError, match="shows no pixel of its 64×48 image") as caught:
         read_view(frame, dataset="colmap", scene_id="s", with_depth=False)
     assert caught.value.failure.reason == Reason.BAD_INTRINSICS
 
