@@ -1,4 +1,4 @@
-"""Architectures and their presets by name, those of installed packages included.
+"""Architectures and their presets by name, including those of installed packages.
 
 An architecture of this repository is one line of ``_BUILT_IN``. Another package offers an
 ``Architecture`` through the entry point group ``cameo_train.models``.
@@ -34,7 +34,7 @@ class _Known(NamedTuple):
 
 
 def architectures() -> dict[str, Architecture]:
-    """All architectures: ours first, then those of packages by entry point name."""
+    """All architectures: ours first, then those of packages, by entry point name."""
     return _known().architectures
 
 
@@ -52,7 +52,8 @@ def preset(name: str | Preset, /, **changes: Any) -> Preset:
     """A preset by name, with some of its fields changed.
 
     Raises:
-        UsageError: no such preset (the nearest names are given), or no such field.
+        UsageError: there is no such preset (the message gives the nearest names), or no such
+            field.
     """
     found = _named(name) if isinstance(name, str) else name
     fields = [field.name for field in dataclasses.fields(found)]
@@ -97,7 +98,7 @@ def _add(known: _Known, added: Architecture) -> None:
 def _loaded(point: EntryPoint) -> Architecture:
     try:
         found = point.load()
-    except Exception as error:  # whatever a foreign module raises while it is imported
+    except Exception as error:  # a foreign module may raise anything while it is imported
         raise UsageError(
             f"cannot be loaded: {type(error).__name__}: {one_line(error)}; update or uninstall "
             f"{'its package' if point.dist is None else point.dist.name}"

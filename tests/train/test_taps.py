@@ -282,7 +282,7 @@ def test_official_order_is_that_of_names():
         ("up_blocks.2.attentions.7", r"no attention layer 'up_blocks\.2.*7'; nearest: .*up_bl"),
         (16, r"no attention layer 16; this model has 16, 0 \(backbone\.down_blocks\.0"),
         ("-17", "no attention layer -17"),
-        ("up_blocks.2", r"'up_blocks\.2' is 3 attention layers"),
+        ("up_blocks.2", r"'up_blocks\.2' fits 3 attention layers"),
     ],
 )  # fmt: skip
 def test_a_layer_that_is_not_there_is_named_with_what_is(sd_layers, layer, message):
