@@ -45,7 +45,7 @@ then ends with exit code 3, and OUT/failures.jsonl names them.
 HELP = {
     "shards": "A finished build of `cameo-data build-corr`.",
     "out": "Folder for checkpoints, metrics and pictures.",
-    "model": "A preset: cat3d, mvgenmaster or hunyuan-dit, -tiny or full size; see docs/models.md.",
+    "model": "Name of a model; `cameo-train models` lists them.",
     "weights": "Folder or hub name of pretrained weights.",
     "steps": "Optimiser steps.",
     "batch": "Samples per process and micro-batch.",

@@ -7,7 +7,6 @@ An architecture of this repository is one line of ``_BUILT_IN``. Another package
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -53,7 +52,7 @@ def preset(name: str | Preset, /, **changes: Any) -> Preset:
     """A preset by name, with some of its fields changed.
 
     Raises:
-        UsageError: no such preset (the nearest names are given), or no such field.
+        UsageError: no such preset (the message has the nearest, or all), or no such field.
     """
     found = _named(name) if isinstance(name, str) else name
     fields = [field.name for field in dataclasses.fields(found)]
@@ -65,9 +64,8 @@ def preset(name: str | Preset, /, **changes: Any) -> Preset:
 def _named(name: str) -> Preset:
     known = presets()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or list(known)
         broken = "".join(f"; {line}" for line in problems())
-        raise UsageError(f"there is no model {name!r}; nearest: {', '.join(near)}{broken}")
+        raise UsageError(f"there is no model {name!r}; {suggestion(name, known)}{broken}")
     return known[name]
 
 
