@@ -40,8 +40,7 @@ class TrainConfig(Settings):
     out: str = Field(description="Folder for checkpoints, metrics and pictures.")
     model: str = Field(
         "cat3d-tiny",
-        description="Model preset: cat3d, mvgenmaster or hunyuan-dit, -tiny or full size; see "
-        "docs/models.md.",
+        description="Name of a model; `cameo-train models` lists them.",
     )
     weights: str | None = Field(
         None,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from cameo_data.errors import UsageError
 from cameo_data.io.parsing import one_line
-from cameo_data.suggestions import nearest, suggestion
+from cameo_data.suggestions import suggestion
 from cameo_train.models.architecture import Architecture
 from cameo_train.models.model_preset import Preset
 
@@ -52,7 +52,7 @@ def preset(name: str | Preset, /, **changes: Any) -> Preset:
     """A preset by name, with some of its fields changed.
 
     Raises:
-        UsageError: there is no such preset (the message gives the nearest names), or no such
+        UsageError: there is no such preset (the message gives the nearest, or all), or no such
             field.
     """
     found = _named(name) if isinstance(name, str) else name
@@ -65,9 +65,8 @@ def preset(name: str | Preset, /, **changes: Any) -> Preset:
 def _named(name: str) -> Preset:
     known = presets()
     if name not in known:
-        near = nearest(name, known) or list(known)
         broken = "".join(f"; {line}" for line in problems())
-        raise UsageError(f"there is no model {name!r}; nearest: {', '.join(near)}{broken}")
+        raise UsageError(f"there is no model {name!r}; {suggestion(name, known)}{broken}")
     return known[name]
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from entry_points import install
+from click.testing import CliRunner
+from plugin_packages import installer
 from runs import SMALL
 
 from cameo_data.errors import UsageError
 from cameo_train import models
+from cameo_train.cli import main
 from cameo_train.matchers.run_attention import checkpoints_of
 from cameo_train.models import registry
 from cameo_train.models.architecture import Architecture
@@ -38,10 +40,11 @@ def foreign(tmp_path, monkeypatch):
 
     def offer(**points):
         groups = {registry.GROUP: {name: f"foreign_models:{at}" for name, at in points.items()}}
-        install(tmp_path, monkeypatch, "foreign_models", FOREIGN, groups)
+        install("foreign_models", FOREIGN, groups)
         registry._known.cache_clear()
 
-    yield offer
+    with installer(tmp_path, monkeypatch) as install:
+        yield offer
     registry._known.cache_clear()
 
 
@@ -58,10 +61,13 @@ def test_models_of_a_package_can_be_named_like_ours(foreign):
     with torch.device("meta"):
         network = models.build("narrow")
     assert network.preset.image_hw == (32, 32)
-    with pytest.raises(UsageError, match="no model 'narow'; nearest: narrow"):
+    with pytest.raises(UsageError, match="no model 'narow'; did you mean 'narrow'"):
         models.build("narow")
     with pytest.raises(UsageError, match=r"no preset of that name; .*, narrow$"):
         checkpoints_of(Path("nowhere"))
+    listed = CliRunner().invoke(main, ["models"])
+    assert listed.exit_code == 0, listed.output
+    assert listed.stdout.splitlines()[-1].split()[:4] == ["narrow", "foreign", "patch:4", "32×32"]
     chosen = arms.choose(["architecture"], model="cat3d-tiny", layers=[], steps=1)
     assert chosen[-1].name == "cameo@narrow"
 
@@ -82,6 +88,9 @@ def test_a_broken_package_is_one_line_and_harms_no_other_model(foreign, attribut
         models.preset("narrow")
     assert "\n" not in str(caught.value)
     assert len(registry.problems()) == 1
+    listed = CliRunner().invoke(main, ["models"])
+    assert listed.exit_code == 1
+    assert re.match(f"error: {where}{line}\n$", listed.stderr)
 
 
 def test_an_architecture_holds_its_own_presets():
