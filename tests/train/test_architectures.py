@@ -39,7 +39,9 @@ def foreign(tmp_path, monkeypatch):
     """Offers attributes of a module as entry points of our group."""
 
     def offer(**points):
-        groups = {registry.GROUP: {name: f"foreign_models:{at}" for name, at in points.items()}}
+        groups = {
+            registry.REGISTRY.group: {name: f"foreign_models:{at}" for name, at in points.items()}
+        }
         install("foreign_models", FOREIGN, groups)
         registry._known.cache_clear()
 
@@ -49,7 +51,7 @@ def foreign(tmp_path, monkeypatch):
 
 
 def test_every_architecture_of_ours_is_one_line_and_registers_itself():
-    assert list(models.architectures()) == list(registry._BUILT_IN)
+    assert list(models.architectures()) == list(registry.REGISTRY.builtin)
     for name, architecture in models.architectures().items():
         assert architecture.name == name
         assert architecture.presets
@@ -75,15 +77,23 @@ def test_models_of_a_package_can_be_named_like_ours(foreign):
 @pytest.mark.parametrize(
     "attribute, line",
     [
-        ("absent", r"cannot be loaded: AttributeError: .*; update or uninstall foreign_models"),
-        ("OTHER", "gives a int; expected a cameo_train.models.Architecture"),
-        ("TAKEN", "model 'cat3d-tiny' is already registered; rename the preset"),
+        (
+            "absent",
+            r" of package foreign_models, entry point foreign_models:absent cannot be loaded: "
+            r"AttributeError: .*; update or uninstall that package",
+        ),
+        (
+            "OTHER",
+            " of package foreign_models, entry point foreign_models:OTHER gives int; expected "
+            "Architecture",
+        ),
+        ("TAKEN", ": model 'cat3d-tiny' is already registered; rename the preset"),
     ],
 )
 def test_a_broken_package_is_one_line_and_harms_no_other_model(foreign, attribute, line):
     foreign(broken=attribute)
     assert models.preset("cat3d-tiny").name == "cat3d-tiny"
-    where = rf"entry point broken \(foreign_models:{attribute}\) of cameo_train.models: "
+    where = "architecture 'broken'"
     with pytest.raises(UsageError, match=f"^there is no model 'narrow'; .*{where}{line}") as caught:
         models.preset("narrow")
     assert "\n" not in str(caught.value)
