@@ -75,4 +75,4 @@ class Argument:
         for key in self._given:
             if key not in self._known:
                 known = ", ".join(self._known) or "none"
-                raise UsageError(f"{self.name}: there is no option {key!r}; there are: {known}")
+                raise UsageError(f"{self.name}: unknown option {key!r}; expected one of: {known}")
