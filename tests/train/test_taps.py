@@ -342,7 +342,7 @@ def test_a_plain_diffusers_unet_needs_to_be_told_the_views():
     assert tapped.layout == TokenLayout(2, (8, 6), joint=False)
     with tap(model, UNET_LAYER) as tapped, torch.no_grad():
         model(x, torch.tensor(3), text)
-    with pytest.raises(TapError, match=r"pass tap\(model, .* views=…, hw=…\)"):
+    with pytest.raises(TapError, match=r"input: tap\(model, .* views=…, hw=…\)"):
         _ = tapped.layout
     with tap(model, UNET_LAYER, views=2, hw=(8, 8)) as tapped, torch.no_grad():
         model(x, torch.tensor(3), text)
