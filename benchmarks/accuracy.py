@@ -31,7 +31,7 @@ def match(case: Case) -> Correspondence:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number and what is asked of it.
+    """One measured number and its target.
 
     Attributes:
         at_least: whether ``target`` is a floor (else a ceiling).

@@ -75,7 +75,7 @@ class Known:
     sure_and_wrong: int = 0  # visible, called OCCLUDED at a confidence above 0.9
 
     def figures(self) -> list[Figure]:
-        """What is asked of thinned depth."""
+        """Targets for thinned depth."""
         return [
             Figure("VISIBLE precision", self.right_visible / self.called_visible, 0.98),
             Figure("VISIBLE recall", self.visible_recall, 0.9),

@@ -27,7 +27,7 @@ import numpy as np
 from cameo_data.sources import open_source
 
 SCENES = 20_000
-# CO3D's sequences lie in about 50 categories, and have about 100 frames each.
+# CO3D's sequences fall into about 50 categories, and have about 100 frames each.
 CATEGORIES = 50
 FRAMES_ANNOTATED = 95
 HW = (48, 64)

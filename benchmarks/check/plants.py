@@ -170,7 +170,7 @@ def _colour_K(c: Capture) -> Capture:
 
 
 def _beside(c: Capture) -> Capture:
-    """Pictures of another camera that stands beside the depth camera."""
+    """Pictures of another camera beside the depth camera."""
     color_from_depth = np.eye(4)
     color_from_depth[0, 3] = -0.02 * _middle(c)
 

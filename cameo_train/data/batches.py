@@ -1,6 +1,6 @@
 """Shards of a finished build -> batches of tensors, the same for any number of workers and ranks.
 
-Shapes: B, V views, H, W. Views stand in the order references, then targets.
+Shapes: B, V views, H, W. The order of views is references, then targets.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def trained_hw(config: TrainConfig, stored_hw: tuple[int, int]) -> tuple[int, in
 
 
 def plan(config: TrainConfig, grid_hw: tuple[int, int]) -> Plan:
-    """What a run makes of every sample, for a layer of so many tokens a view."""
+    """What a run makes of every sample, for a layer with this grid of tokens per view."""
     kind = supervision(config.target_kind).targets
     return Plan(
         grid_hw=grid_hw if config.weight and kind is not None else None,

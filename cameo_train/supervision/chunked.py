@@ -4,7 +4,7 @@ Only rows that carry a target are computed, one (query, key view) pair each, in 
 gradient is taken as soon as its loss is known, so nothing but the gradients of queries, keys and
 mixing head is kept for the backward pass. What a row costs is a function of its logits.
 
-Shapes: B, V views, K tokens a view, h heads, d channels a head, R supervised rows, T slots.
+Shapes: B, V views, K tokens per view, h heads, d channels per head, R supervised rows, T slots.
 """
 
 from __future__ import annotations

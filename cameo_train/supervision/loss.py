@@ -3,8 +3,8 @@
 Attention is taken before its softmax: the logits of all heads are mixed into one, and the softmax
 runs over the tokens of one key view at a time. How it is computed: ``chunked.py``.
 
-Method and measurements: ``docs/supervision.md``. Shapes: B, V views, K tokens a view, h heads,
-d channels a head, R supervised rows, T slots.
+Method and measurements: ``docs/supervision.md``. Shapes: B, V views, K tokens per view, h heads,
+d channels per head, R supervised rows, T slots.
 """
 
 from __future__ import annotations

@@ -267,7 +267,7 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     """Devices, processes and number types.
 
     Raises:
-        ValueError: what was asked for cannot be had here.
+        ValueError: this machine cannot do what the configuration requires.
     """
     if config.tracker != "none":
         trackers.check(config.tracker)
@@ -333,7 +333,7 @@ def _check_same_data(
         ("validation", "--validation", before.validation, config.validation),
     ):
         if name in now and name in saved.data and now[name] != saved.data[name]:
-            where = f"{old} → {new}" if old != new else f"{new} was built anew"
+            where = f"{old} → {new}" if old != new else f"{new} was built again"
             raise ValueError(
                 f"{path} was made with other {flag} ({where}: {saved.data[name][:12]} → "
                 f"{now[name][:12]}); use another --out, or give the shards that it began with"

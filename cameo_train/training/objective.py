@@ -158,6 +158,6 @@ class Objective(nn.Module):
 
 
 def condition(model: MultiViewModel, batch: Batch, space: Latents) -> tuple[Tensor, Conditioning]:
-    """Clean latents of a batch and what the model is told of it."""
+    """Clean latents of a batch, and the conditioning of the model."""
     with torch.no_grad():
         return space.encode(batch.images), model.condition(batch, space)

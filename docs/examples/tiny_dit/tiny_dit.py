@@ -40,7 +40,7 @@ class Block(nn.Module):
 
 
 class Layers:
-    """Tells taps which modules attend, and how their tokens lie in the views."""
+    """Tells taps which modules attend, and how their tokens map to views."""
 
     def accepts(self, model: nn.Module) -> bool:
         return isinstance(model, TinyDiT)
