@@ -218,7 +218,7 @@ def _differences(
 
 
 def supervised_table() -> Iterator[str]:
-    """What of all (query, key view) pairs each way supervises, over rotation."""
+    """Share of all (query, key view) pairs that each way supervises, over rotation."""
     lines = []
     for rotation in ROTATIONS_DEG:
         views, points = room(rotation)

@@ -20,6 +20,7 @@ PLACES = {
     "CHANGELOG.md": ".md",
     "benchmarks": ".py",
     "cameo_data": ".py",
+    "cameo_train": ".py",
     "docs": ".md",
     "manifests": ".yaml",
 }
