@@ -78,18 +78,23 @@ class SourceRecipe(Settings):
         description="Options of the format; `cameo-data sources NAME` lists them.",
     )
     scenes: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
-        (),
+        default=(),
         description="Only scenes with such an id (`*` stands for anything); repeat the flag.  "
         "[default: all]",
     )
-    limit: int | None = Field(None, ge=1, description="Only the first N scenes.  [default: all]")
+    limit: int | None = Field(
+        default=None, ge=1, description="Only the first N scenes.  [default: all]"
+    )
     depth: str | None = Field(
-        None,
+        default=None,
         description="Folder that `cameo-data depth` wrote, to use its depth.  "
         "[default: the dataset's own depth]",
     )
     depth_confidence: float = Field(
-        0.0, ge=0, le=1, description="Least confidence of a pixel taken from that depth, 0 to 1."
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Least confidence of a pixel taken from that depth, 0 to 1.",
     )
 
     @field_validator("root", "depth", mode="before")
@@ -127,71 +132,75 @@ class Recipe(Settings):
     """Everything that decides the bytes of a build."""
 
     source: SourceRecipe
-    views: int = Field(4, ge=2, le=32, description="Views per sample.")
+    views: int = Field(default=4, ge=2, le=32, description="Views per sample.")
     strategy: Literal["video", "uniform", "balanced"] = Field(
-        "balanced",
+        default="balanced",
         description="How views are chosen: video (consecutive, with bounded random gaps), "
         "uniform (any views that overlap) or balanced (evenly over the rotation bins).",
     )
     groups_per_scene: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Samples per scene.  [default: as many as use every frame that overlaps with "
         "others]",
     )
     min_overlap: float = Field(
-        0.1,
+        default=0.1,
         ge=0,
         le=1,
         description="Least share of VISIBLE queries, both ways, between a view and another of "
         "its group.",
     )
     max_frame_gap: int = Field(
-        10,
+        default=10,
         ge=1,
         description="Largest gap between the views of strategy video, in candidate frames.",
     )
     rotation_bins: tuple[float, ...] = Field(
-        (0, 15, 30, 60, 90, 120, 180),
+        default=(0, 15, 30, 60, 90, 120, 180),
         description="Edges of the rotation bins of strategy balanced, in degrees; repeat the flag.",
     )
-    frame_step: int = Field(1, ge=1, description="Make every n-th frame of a scene a candidate.")
+    frame_step: int = Field(
+        default=1, ge=1, description="Make every n-th frame of a scene a candidate."
+    )
     max_frames: int = Field(
-        512,
+        default=512,
         ge=2,
         le=4096,
         description="Maximum number of candidate frames per scene, spread evenly over it.",
     )
     strides: tuple[Annotated[int, Field(ge=1, le=256)], ...] = Field(
-        (8, 16), description="Query grid to store, as a distance in pixels; repeat the flag."
+        default=(8, 16),
+        description="Query grid to store, as a distance in pixels; repeat the flag.",
     )
     corr: Literal["token", "full", "none"] = Field(
-        "token",
+        default="token",
         description="Correspondences to store: token (at the strides), full (at every pixel) or "
         "none (depth and pose only).",
     )
     size: Annotated[str | None, BeforeValidator(_size_text)] = Field(
-        None,
+        default=None,
         description="Size to resize and centre-crop to, in pixels: 512 or 640x480 (width x "
         "height).  [default: as the files are]",
     )
     image_format: Literal["png", "jpg", "webp"] = Field(
-        "jpg",
+        default="jpg",
         description="Format of images that cannot be kept byte for byte; png loses nothing and "
         "weighs over three times as much as jpg of quality 95.",
     )
     image_quality: int = Field(
-        95, ge=1, le=100, description="Quality of jpg and webp images, 1 to 100."
+        default=95, ge=1, le=100, description="Quality of jpg and webp images, 1 to 100."
     )
     restrict_to_mask: bool = Field(
-        False, description="Match only the foreground, where the source has masks."
+        default=False, description="Match only the foreground, where the source has masks."
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random choices.")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of all random choices.")
     samples_per_shard: int = Field(
-        32, ge=1, le=100_000, description="Samples per shard, which is one tar file."
+        default=32, ge=1, le=100_000, description="Samples per shard, which is one tar file."
     )
     max_failures: Annotated[int | float, BeforeValidator(allowance)] = Field(
-        0.1, description="Failures allowed: a number (5) or a share of the frames found (10%)."
+        default=0.1,
+        description="Failures allowed: a number (5) or a share of the frames found (10%).",
     )
 
     @field_validator("rotation_bins")

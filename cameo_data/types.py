@@ -29,32 +29,39 @@ ExifRule = Literal["refuse", "stored", "displayed", "by_size"]
 MOST_PIXELS = 1e9
 
 
+# A new verdict takes the next code. ``tests/test_verdicts.py`` fails until these know it:
+#
+# - ``correspondence/kernel.py``: its code, and the branch that gives it;
+# - ``correspondence/reference.py``, the slow twin: the same branch;
+# - ``report/palette.py``: its colour and its meaning in a few words;
+# - ``docs/conventions.md`` and ``docs/shards.md``: a row in each table.
+#
+# No test can tell whether these also need a change:
+#
+# - ``geometry/raycast.py``, the exact answer in rendered scenes;
+# - ``report/matches.py`` and ``report/overlay.py``, which treat every code from OCCLUDED on as a
+#   judged place with a confidence;
+# - ``shards/layout.py``: older readers reject an unknown code, so the format gets a new version.
 class Verdict(IntEnum):
     """The result of a query of view 0 in view 1: the first that holds, exactly one per query.
 
     The values are the uint8 codes in shards, so those in use never change.
 
-    A new verdict takes the next code. ``tests/test_verdicts.py`` fails until these know it:
-
-    - ``correspondence/kernel.py``: its code, and the branch that gives it;
-    - ``correspondence/reference.py``, the slow twin: the same branch;
-    - ``report/palette.py``: its colour and its meaning in a few words;
-    - ``docs/conventions.md`` and ``docs/shards.md``: a row in each table.
-
-    No test can tell whether these also need a change:
-
-    - ``geometry/raycast.py``, the exact answer in rendered scenes;
-    - ``report/matches.py`` and ``report/overlay.py``, which treat every code from OCCLUDED on as a
-      judged place with a confidence;
-    - ``shards/layout.py``: older readers reject an unknown code, so the format gets a new version.
+    Attributes:
+        NO_DEPTH: view 0 has no depth at the query, or the mask excludes it.
+        BEHIND: the point lies behind camera 1.
+        OUTSIDE: it lands outside image 1.
+        UNKNOWN: view 1 has no depth there, or contradicts view 0.
+        OCCLUDED: view 1 sees something nearer there.
+        VISIBLE: view 1 sees this very point.
     """
 
-    NO_DEPTH = 0  # view 0 has no depth at the query (or the mask excludes it)
-    BEHIND = 1  # the point lies behind camera 1
-    OUTSIDE = 2  # it lands outside image 1
-    UNKNOWN = 3  # view 1 has no depth there, or contradicts view 0
-    OCCLUDED = 4  # view 1 sees something nearer there
-    VISIBLE = 5  # view 1 sees this very point
+    NO_DEPTH = 0
+    BEHIND = 1
+    OUTSIDE = 2
+    UNKNOWN = 3
+    OCCLUDED = 4
+    VISIBLE = 5
 
 
 @dataclass(frozen=True, eq=False)

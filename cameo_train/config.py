@@ -39,145 +39,164 @@ class TrainConfig(Settings):
     shards: str = Field(description="Folder of a finished build of `cameo-data build-corr`.")
     out: str = Field(description="Folder for checkpoints, metrics and pictures.")
     model: str = Field(
-        "cat3d-tiny",
+        default="cat3d-tiny",
         description="Name of a model; `cameo-train models` lists them.",
     )
     weights: str | None = Field(
-        None,
+        default=None,
         description="Folder or hub name of pretrained weights, where the preset takes them.  "
         "[default: none]",
     )
-    steps: int = Field(1000, ge=1, description="Number of optimiser steps.")
-    batch: int = Field(2, ge=1, description="Samples per process and micro-batch.")
-    accumulate: int = Field(1, ge=1, description="Micro-batches per optimiser step.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of all random choices.")
+    steps: int = Field(default=1000, ge=1, description="Number of optimiser steps.")
+    batch: int = Field(default=2, ge=1, description="Samples per process and micro-batch.")
+    accumulate: int = Field(default=1, ge=1, description="Micro-batches per optimiser step.")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Seed of all random choices.")
     workers: int = Field(
-        2, ge=0, description="Processes that read shards; 0 reads them in the training process."
+        default=2,
+        ge=0,
+        description="Processes that read shards; 0 reads them in the training process.",
     )
 
     layer: str | None = Field(
-        None,
+        default=None,
         description="Attention layer to supervise: its number, official:10, or part of its "
         "name.  [default: the preset's]",
     )
     weight: float = Field(
-        0.02,
+        default=0.02,
         ge=0,
         allow_inf_nan=False,
         description="Weight of the correspondence loss beside the diffusion loss; 0 supervises "
         "nothing.",
     )
     warmup_weight_steps: int = Field(
-        0, ge=0, description="Steps over which the correspondence weight rises linearly."
+        default=0, ge=0, description="Steps over which the correspondence weight rises linearly."
     )
     weight_until: int | None = Field(
-        None, ge=0, description="Step from which the correspondence weight is 0.  [default: never]"
+        default=None,
+        ge=0,
+        description="Step from which the correspondence weight is 0.  [default: never]",
     )
     head_mix: Literal["mlp", "linear", "mean"] = Field(
-        "mlp",
+        default="mlp",
         description="How the logits of all heads become one: mlp (official: heads → 4 × heads → "
         "1, GELU), linear or mean.",
     )
     target_kind: str = Field(
-        "nearest",
+        default="nearest",
         json_schema_extra=_losses,
         description="Loss on the supervised layer: nearest, bilinear or patch targets by the "
         "shards' verdicts; official, the loss of the official code, which looks at points alone; "
         "or one that an installed package adds.",
     )
     targets: Literal["stored", "online"] = Field(
-        "stored",
+        default="stored",
         description="Source of the matches: stored in the shards, or computed online from depth "
         "and pose.",
     )
     directions: tuple[Direction, ...] = Field(
-        ("ref-tgt", "tgt-ref", "tgt-tgt", "ref-ref"),
+        default=("ref-tgt", "tgt-ref", "tgt-tgt", "ref-ref"),
         description="Pairs of views to supervise, the query's view first; repeat the flag.",
     )
     shuffle_matches: bool = Field(
-        False, description="Give matches to other queries of the pair, as a control experiment."
+        default=False,
+        description="Give matches to other queries of the pair, as a control experiment.",
     )
     max_rows: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="Maximum number of supervised rows (query, key view) per sample, drawn at "
         "random.  [default: all]",
     )
 
     references: tuple[int, int] | None = Field(
-        None,
+        default=None,
         description="Minimum and maximum number of reference views, drawn per batch.  [default: "
         "1 to views − 1]",
     )
     crop: int | None = Field(
-        None,
+        default=None,
         ge=16,
         description="Side of a random square window, in pixels of the shards.  [default: the "
         "whole image]",
     )
     size: int | None = Field(
-        None,
+        default=None,
         ge=16,
         description="Shorter side to scale images to after cropping, in pixels.  [default: as "
         "stored]",
     )
-    flip: bool = Field(True, description="Mirror half of all samples.")
-    shuffle_views: bool = Field(True, description="Shuffle the views of half of all samples.")
+    flip: bool = Field(default=True, description="Mirror half of all samples.")
+    shuffle_views: bool = Field(
+        default=True, description="Shuffle the views of half of all samples."
+    )
 
-    lr: Positive = Field(1e-4, description="AdamW learning rate.")
-    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
+    lr: Positive = Field(default=1e-4, description="AdamW learning rate.")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
     lr_warmup_steps: int = Field(
-        0, ge=0, description="Steps over which the learning rate rises linearly."
+        default=0, ge=0, description="Steps over which the learning rate rises linearly."
     )
     schedule: Literal["constant", "cosine", "linear"] = Field(
-        "constant", description="Learning-rate schedule."
+        default="constant", description="Learning-rate schedule."
     )
-    clip: Positive = Field(1.0, description="Maximum gradient norm.")
-    ema: float = Field(0.0, ge=0, lt=1, description="Decay of the averaged weights; 0 keeps none.")
+    clip: Positive = Field(default=1.0, description="Maximum gradient norm.")
+    ema: float = Field(
+        default=0.0, ge=0, lt=1, description="Decay of the averaged weights; 0 keeps none."
+    )
     camera_dropout: float = Field(
-        0.1, ge=0, le=1, description="Share of samples trained without cameras, for guidance."
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of samples trained without cameras, for guidance.",
     )
     reference_dropout: float = Field(
-        0.1, ge=0, le=1, description="Share of samples trained without references, for guidance."
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of samples trained without references, for guidance.",
     )
 
     mixed_precision: Literal["no", "bf16", "fp16"] = Field(
-        "no", description="Number format that the network computes in."
+        default="no", description="Number format that the network computes in."
     )
     gradient_checkpointing: bool = Field(
-        False, description="Recompute activations: less memory, a third more time."
+        default=False, description="Recompute activations: less memory, a third more time."
     )
-    compile: bool = Field(False, description="Compile the network with torch.compile.")
+    compile: bool = Field(default=False, description="Compile the network with torch.compile.")
     fsdp: bool = Field(
-        False,
+        default=False,
         description="Divide model and optimiser among the processes instead of copying them to "
         "each.",
     )
 
     log_every: int = Field(
-        10, ge=1, description="Steps between log lines, and between measurements of precision."
+        default=10,
+        ge=1,
+        description="Steps between log lines, and between measurements of precision.",
     )
-    checkpoint_every: int = Field(500, ge=1, description="Steps between checkpoints.")
-    keep_checkpoints: int = Field(2, ge=1, description="Number of checkpoints to keep.")
+    checkpoint_every: int = Field(default=500, ge=1, description="Steps between checkpoints.")
+    keep_checkpoints: int = Field(default=2, ge=1, description="Number of checkpoints to keep.")
     sample_every: int = Field(
-        0, ge=0, description="Steps between pictures of sampled views; 0 draws none."
+        default=0, ge=0, description="Steps between pictures of sampled views; 0 draws none."
     )
-    sample_groups: int = Field(4, ge=1, description="Number of groups to sample and compare.")
+    sample_groups: int = Field(
+        default=4, ge=1, description="Number of groups to sample and compare."
+    )
     validation: str | None = Field(
-        None,
+        default=None,
         description="Folder of a finished build of held-out scenes to measure on.  [default: none]",
     )
     validate_every: int = Field(
-        100, ge=1, description="Steps between measurements on the held-out scenes."
+        default=100, ge=1, description="Steps between measurements on the held-out scenes."
     )
     validation_samples: int = Field(
-        64, ge=1, description="Number of held-out groups to measure on."
+        default=64, ge=1, description="Number of held-out groups to measure on."
     )
     tracker: Literal["none", "tensorboard", "wandb", "mlflow"] = Field(
-        "none", description="Experiment tracker that also receives the metrics."
+        default="none", description="Experiment tracker that also receives the metrics."
     )
     max_damaged: int = Field(
-        0, ge=0, description="Number of damaged samples to leave out before the run stops."
+        default=0, ge=0, description="Number of damaged samples to leave out before the run stops."
     )
 
     @field_validator("target_kind")

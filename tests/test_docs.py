@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^ *```(\w*)[^\n]*\n(.*?)^ *```", re.M | re.S)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-MODULES = sorted((ROOT / "cameo_data").rglob("*.py"))
+MODULES = sorted(
+    path for name in ("cameo_data", "cameo_train") for path in (ROOT / name).rglob("*.py")
+)
 # examples that need files of the reader's own are marked +SKIP
 EXAMPLE = re.compile(r">>> (?!.*\+SKIP)")
 WITH_EXAMPLES = [path for path in MODULES if EXAMPLE.search(path.read_text(encoding="utf-8"))]

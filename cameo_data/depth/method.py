@@ -38,7 +38,10 @@ class MethodOptions(Settings):
     """
 
     side: int | None = Field(
-        None, ge=16, le=8192, description="longest side of the depth maps  [default: the image's]"
+        default=None,
+        ge=16,
+        le=8192,
+        description="longest side of the depth maps  [default: the image's]",
     )
 
 

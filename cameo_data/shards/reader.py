@@ -33,12 +33,12 @@ class ShardReader:
         DataError: the build is not finished, its index is damaged, or a shard is missing, has
             another size or (with ``check_hashes``) is altered; also on reading a damaged sample.
 
-    Example::
-
-        reader = ShardReader("my-shards")
-        for sample in reader:
-            print(sample.key, sample.correspondence[8].verdict.shape)
-        last = reader[-1]
+    Example:
+        >>> reader = ShardReader("shards")  # doctest: +SKIP
+        >>> len(reader), reader[-1].key  # doctest: +SKIP
+        (24, 'objects-0001-000011')
+        >>> for sample in reader:  # doctest: +SKIP
+        ...     print(sample.key, sample.correspondence[8].verdict.shape)
     """
 
     def __init__(

@@ -79,8 +79,8 @@ def open_source(
     Args:
         name: a format, one of ``source_names()``.
         root: the dataset's folder.
-        options, more: the format's own options, as a mapping or as keywords;
-            ``cameo-data sources NAME`` lists them.
+        options: the format's own options; ``cameo-data sources NAME`` lists them.
+        more: the same as keywords.
 
     Raises:
         UsageError: no such format or option, a wrong value, or an address such as ``s3://…``.
