@@ -2,13 +2,19 @@
 #   make demo    virtual environment, install, scenes -> shards -> verify -> report -> a minute of
 #                training; offline afterwards
 #   make test    the same environment with the development tools, then everything that CI checks
+# and for those who change the code:
+#   make dev     the environment of make test, and the checks before every commit and push
+#   make check   everything that CI checks, in the environment that is there
+#   make wheel   a source distribution and a wheel in dist/, tried in a new environment
 .DELETE_ON_ERROR:
-.PHONY: demo test check bench docs clean
+.PHONY: demo test dev check wheel bench docs clean
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+PIP_INSTALL := bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+INSTALL := $(VENV)/$(PIP_INSTALL)
+TRIAL := build/trial
 SOURCES := pyproject.toml constraints.txt
 
 demo: $(VENV)/.demo
@@ -18,12 +24,27 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	@$(MAKE) --no-print-directory check
 
+dev: $(VENV)/.dev
+	$(BIN)/pre-commit install
+
 check:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
-	if [ -f mkdocs.yml ]; then $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site; fi
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
+
+# The default installation runs the demo; with the extra `train`, a step of training.
+# Nothing is run in this folder, so only what was installed can be found.
+wheel: $(VENV)/.dev
+	rm -rf dist $(TRIAL)
+	$(BIN)/python -m build --quiet --outdir dist
+	$(PYTHON) -m venv $(TRIAL)/env
+	$(TRIAL)/env/$(PIP_INSTALL) dist/*.whl
+	mkdir $(TRIAL)/elsewhere
+	cd $(TRIAL)/elsewhere && ../env/bin/cameo-data demo
+	$(TRIAL)/env/$(PIP_INSTALL) "$$(echo dist/*.whl)[train]"
+	cd $(TRIAL)/elsewhere && ../env/bin/cameo-train fit --shards demo/shards --out run --size 64 --steps 1
 
 bench: $(VENV)/.dev
 	$(INSTALL) kornia==0.9.0 kornia_rs
@@ -31,7 +52,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.dev
-	$(BIN)/mkdocs build --strict --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -49,4 +70,4 @@ $(VENV)/.dev: $(VENV)/.demo
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo site build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) demo site build dist .mypy_cache .ruff_cache .pytest_cache

@@ -24,14 +24,14 @@ def all_cases(hw: tuple[int, int], seed: int) -> tuple[Case, ...]:
 
 
 def match(case: Case) -> Correspondence:
-    """The library's answer, as anyone would ask for it."""
+    """The library's result through its public API."""
     pair = case.pair
     return correspond(case.depth0, pair.camera0, case.depth1, pair.camera1)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number and what is asked of it.
+    """One measured number and its target.
 
     Attributes:
         at_least: whether ``target`` is a floor (else a ceiling).
@@ -49,7 +49,7 @@ class Figure:
 
 
 def clean(found: Iterable[Case], matcher: Matcher = match) -> list[Figure]:
-    """All figures asked of clean depth, over any number of cases."""
+    """All figures for clean depth, over any number of cases."""
     everywhere, outline, one_surface = Tally(), Tally(), Tally()
     hidden, thin, thin_one = Tally(), Tally(), Tally()
     errors: list[NDArray[np.float64]] = []
@@ -104,8 +104,8 @@ def degraded(
 def noisy(
     found: Sequence[Case], block: int, noise: float = 0.005, dropped: float = 0.05
 ) -> list[Figure]:
-    """Precision and recall among queries that can be known: the query's own pixel is there, and one
-    of the four around the landing place."""
+    """Precision and recall among queries with known depth: at the query's own pixel, and at one of
+    the four around the landing place."""
     rng = np.random.default_rng(1)
     tally, hidden = Tally(), Tally()
     for case in found:

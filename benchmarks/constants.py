@@ -1,4 +1,4 @@
-"""What each constant of the kernel is worth: all figures with one constant changed at a time."""
+"""The effect of each constant of the kernel: all figures with one constant changed at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def with_constant(name: str, value: float) -> Iterator[ModuleType]:
     text = Path(kernel.__file__).read_text("utf-8")
     changed, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value!r}", text)
     if count != 1:
-        raise ValueError(f"constant {name} stands {count} times in {kernel.__file__}")
+        raise ValueError(f"constant {name} appears {count} times in {kernel.__file__}; expected 1")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "changed_kernel.py"
         path.write_text(changed, "utf-8")

@@ -277,7 +277,7 @@ def _sgbm(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.float
 
 
 def _without_depth(scene: DepthScene) -> DepthScene:
-    """The same frames, had they no depth."""
+    """The same frames without depth."""
     frames = tuple(replace(frame, depth=None) for frame in scene.scene.frames)
     return DepthScene(replace(scene.scene, frames=frames), 1024)
 

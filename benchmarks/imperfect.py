@@ -63,8 +63,8 @@ PATTERNS: dict[str, Callable[[tuple[int, int], float, np.random.Generator], Mask
 
 @dataclass
 class Known:
-    """Counts among queries that can be known: the query's own pixel is, and one of the four around
-    its true landing place."""
+    """Counts among queries with known depth: at the query's own pixel, and at one of the four
+    around its true landing place."""
 
     visible: int = 0
     hidden: int = 0
@@ -75,7 +75,7 @@ class Known:
     sure_and_wrong: int = 0  # visible, called OCCLUDED at a confidence above 0.9
 
     def figures(self) -> list[Figure]:
-        """What is asked of thinned depth."""
+        """The figures for thinned depth, with their targets."""
         return [
             Figure("VISIBLE precision", self.right_visible / self.called_visible, 0.98),
             Figure("VISIBLE recall", self.visible_recall, 0.9),
@@ -87,7 +87,7 @@ class Known:
 
     @property
     def visible_recall(self) -> float:
-        """Share of what is visible that was called so."""
+        """Share of visible queries that were called VISIBLE."""
         return self.right_visible / self.visible
 
 

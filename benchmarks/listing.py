@@ -27,7 +27,7 @@ import numpy as np
 from cameo_data.sources import open_source
 
 SCENES = 20_000
-# CO3D's sequences lie in about 50 categories, and have about 100 frames each.
+# CO3D has about 50 categories of sequences, with about 100 frames per sequence.
 CATEGORIES = 50
 FRAMES_ANNOTATED = 95
 HW = (48, 64)
@@ -124,7 +124,7 @@ def _pose(i: int) -> np.ndarray:
 
 
 def _template(root: Path) -> Path:
-    """Where the files lie that scenes are links to: beside the dataset, not in it."""
+    """Folder of the files that the scenes link to: next to the dataset, not in it."""
     return root.with_name(f"{root.name}-files")
 
 

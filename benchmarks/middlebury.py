@@ -60,12 +60,12 @@ class Occlusion:
 
     @property
     def precision(self) -> float:
-        """Share of what was called OCCLUDED that is."""
+        """Share of pixels called OCCLUDED that are hidden."""
         return self.right / self.called
 
     @property
     def recall(self) -> float:
-        """Share of what is hidden that was called OCCLUDED."""
+        """Share of hidden pixels that were called OCCLUDED."""
         return self.right / self.hidden
 
 

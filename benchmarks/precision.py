@@ -109,7 +109,7 @@ def ours(pairs: int, views_over: str) -> NDArray[np.float64]:
 
 
 def published_style(pairs: int, views_over: str) -> NDArray[np.float64]:
-    """The same question asked pair by pair; mean over pairs of their recall."""
+    """The same measurement pair by pair; mean over pairs of their recall."""
     plan, made = protocol(), groups(views_over)
     rotations, errors = [], []
     done = 0

@@ -31,7 +31,7 @@ SETS: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Real:
-    """What a build of one set says about itself."""
+    """The report of a build of one set."""
 
     name: str
     frames: str

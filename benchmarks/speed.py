@@ -1,7 +1,7 @@
 """One full-resolution ordered pair, against two published functions, one thread each.
 
-All run in turn in one process, round after round, so that whatever else the machine does meets all
-of them; the figure of each is its fastest round.
+All run in turn in one process, round after round, so that other load on the machine affects them
+equally; each figure is the fastest round.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def run_way(way: str, folder: Path) -> None:
     case = torch.load(folder / "case.pt", weights_only=True)
     q, k, head = case["q"].requires_grad_(), case["k"].requires_grad_(), _head(case["head"])
     (torch.randn(4, 64, 64).requires_grad_() @ torch.randn(4, 64, 64)).sum().backward()  # warm up
-    Path("/proc/self/clear_refs").write_text("5")  # the largest resident size starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the largest resident size
     before = _resident_gb("VmRSS")
     wall, cpu = time.perf_counter(), time.process_time()
     loss = _loss_of(way, q, k, head, case)
@@ -218,7 +218,7 @@ def _differences(
 
 
 def supervised_table() -> Iterator[str]:
-    """What of all (query, key view) pairs each way supervises, over rotation."""
+    """Share of all (query, key view) pairs that each way supervises, over rotation."""
     lines = []
     for rotation in ROTATIONS_DEG:
         views, points = room(rotation)

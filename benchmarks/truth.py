@@ -146,12 +146,12 @@ class Tally:
 
     @property
     def precision(self) -> float:
-        """Share of what was called VISIBLE that is."""
+        """Share of queries called VISIBLE that are VISIBLE."""
         return self.right / self.called if self.called else float("nan")
 
     @property
     def recall(self) -> float:
-        """Share of what is VISIBLE that was called so."""
+        """Share of VISIBLE queries that were called VISIBLE."""
         return self.right / self.visible if self.visible else float("nan")
 
     @property

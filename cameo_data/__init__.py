@@ -10,10 +10,15 @@ compiles nothing: names are resolved on first use.
 """
 
 import logging
+import os
 
 import lazy_loader
 
+# The one place: pyproject.toml and cameo_train read it, and shards record it.
 __version__ = "0.1.0"
+
+if os.name != "posix":  # file locks, signals and atomic renames are those of POSIX
+    raise ImportError("cameo runs on Linux and macOS; on Windows, run it inside WSL 2")
 
 # a library is silent unless the program that uses it wants to see what it logs
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -15,6 +15,33 @@ class UsageError(ValueError):
     """A flag or recipe key that does not exist, or two that conflict."""
 
 
+# Our name on the package index, where "cameo" is another project.
+DISTRIBUTION = "cameo-mv"
+# Optional package, as it is imported -> the extra of pyproject.toml that installs it.
+EXTRA_OF = {
+    "OpenEXR": "exr",
+    "accelerate": "train",
+    "diffusers": "train",
+    "safetensors": "train",
+    "transformers": "train",
+    "torchmetrics": "train",
+    "torchvision": "lpips",
+    "kornia": "matchers",
+}
+
+
+def install(*packages: str) -> str:
+    """The command that installs these optional packages: ``pip install 'cameo-mv[train]'``."""
+    extras = sorted({EXTRA_OF[package] for package in packages})
+    return f"pip install '{DISTRIBUTION}[{','.join(extras)}]'"
+
+
+def needs(what: str, *packages: str) -> str:
+    """One line: ``sd needs the package diffusers; pip install 'cameo-mv[train]'``."""
+    noun = "package" if len(packages) == 1 else "packages"
+    return f"{what} needs the {noun} {' and '.join(packages)}; {install(*packages)}"
+
+
 # These are the machine's problem, not a file's: the next file would fail in the same way.
 MACHINE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}

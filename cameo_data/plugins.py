@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cameo_data.errors import UsageError
 from cameo_data.suggestions import suggestion
@@ -52,7 +52,9 @@ class Registry:
             ValueError: two packages offer it, it cannot be imported, or it is not a ``kind``.
         """
         if (value := self.builtin.get(name)) is not None:
-            return self._made(EntryPoint(name, value, self.group), kind, classes)
+            # a package that ours imports may be missing: that error names the extra to install
+            point = EntryPoint(name, value, self.group)
+            return self._checked(point, _loaded(point, classes), kind)
         points = list(dict.fromkeys(entry_points(group=self.group, name=name)))
         if not points:
             raise UsageError(f"unknown {self.what} {name!r}; {suggestion(name, self.names())}")
@@ -61,18 +63,20 @@ class Registry:
             raise ValueError(
                 f"{self.what} {name!r} is offered by {found}; uninstall all but one of them"
             )
-        return self._made(points[0], kind, classes)
+        return self._added(points[0], kind, classes)
 
-    def _made(self, point: EntryPoint, kind: type[T], classes: bool) -> T:
+    def _added(self, point: EntryPoint, kind: type[T], classes: bool) -> T:
         try:
-            found = point.load()
-            found = found() if classes and isinstance(found, type) else found
+            found = _loaded(point, classes)
         except Exception as error:  # code of another package, which may fail in any way
             said = " ".join(str(error).split())
             raise ValueError(
                 f"{self._told(point)} cannot be loaded: {type(error).__name__}: {said}; "
                 "update or uninstall that package"
             ) from error
+        return self._checked(point, found, kind)
+
+    def _checked(self, point: EntryPoint, found: Any, kind: type[T]) -> T:
         if not isinstance(found, kind):
             raise ValueError(
                 f"{self._told(point)} gives {type(found).__name__}; expected {kind.__name__}"
@@ -81,6 +85,11 @@ class Registry:
 
     def _told(self, point: EntryPoint) -> str:
         return f"{self.what} {point.name!r} of {_origin(point)}"
+
+
+def _loaded(point: EntryPoint, classes: bool) -> Any:
+    found = point.load()
+    return found() if classes and isinstance(found, type) else found
 
 
 def _origin(point: EntryPoint) -> str:

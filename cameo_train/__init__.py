@@ -12,7 +12,7 @@ import logging
 
 import lazy_loader
 
-__version__ = "0.1.0"
+from cameo_data import __version__ as __version__
 
 # a library is silent unless the program that uses it wants to see what it logs
 logging.getLogger(__name__).addHandler(logging.NullHandler())

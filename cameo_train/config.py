@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cameo_data.io import yaml_files
 from cameo_data.io.settings import Settings
+from cameo_data.suggestions import suggestion
+from cameo_train.supervision.registry import REGISTRY as LOSSES
+from cameo_train.supervision.registry import supervision
 
 # Fields that say how far or how often, not what: a run goes on from its checkpoint under others.
 NOT_HASHED = frozenset(
@@ -25,6 +28,11 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Direction = Literal["ref-tgt", "tgt-ref", "tgt-tgt", "ref-ref"]
 
 
+def _losses(schema: dict[str, Any]) -> None:
+    """The known losses, for help texts."""
+    schema["examples"] = LOSSES.names()
+
+
 class TrainConfig(Settings):
     """Everything that decides a run."""
 
@@ -32,8 +40,7 @@ class TrainConfig(Settings):
     out: str = Field(description="Folder for checkpoints, metrics and pictures.")
     model: str = Field(
         default="cat3d-tiny",
-        description="Model preset: cat3d, mvgenmaster or hunyuan-dit, -tiny or full size; see "
-        "docs/models.md.",
+        description="Name of a model; `cameo-train models` lists them.",
     )
     weights: str | None = Field(
         default=None,
@@ -75,10 +82,12 @@ class TrainConfig(Settings):
         description="How the logits of all heads become one: mlp (official: heads → 4 × heads → "
         "1, GELU), linear or mean.",
     )
-    target_kind: Literal["nearest", "bilinear", "patch", "official"] = Field(
+    target_kind: str = Field(
         default="nearest",
-        description="Target of a query: nearest, bilinear or patch, by the shards' verdicts; "
-        "official is the loss of the official code, which looks at points alone.",
+        json_schema_extra=_losses,
+        description="Loss on the supervised layer: nearest, bilinear or patch targets by the "
+        "shards' verdicts; official, the loss of the official code, which looks at points alone; "
+        "or one that an installed package adds.",
     )
     targets: Literal["stored", "online"] = Field(
         default="stored",
@@ -190,14 +199,34 @@ class TrainConfig(Settings):
         default=0, ge=0, description="Number of damaged samples to leave out before the run stops."
     )
 
+    @field_validator("target_kind")
+    @classmethod
+    def _is_a_loss(cls, name: str) -> str:
+        if name not in (known := LOSSES.names()):
+            raise ValueError(
+                f"unknown loss; {suggestion(name, known)} "
+                "(if a package offers it, install that package)"
+            )
+        return name
+
     @model_validator(mode="after")
     def _together(self) -> TrainConfig:
         if self.references is not None and not 1 <= self.references[0] <= self.references[1]:
             raise ValueError("references: expected least and most, both at least 1")
         if self.weight and not self.directions:
             raise ValueError("directions: expected at least one, or weight 0")
-        if self.target_kind == "official" and (self.shuffle_matches or self.max_rows):
-            raise ValueError("target_kind official: expected no shuffle_matches and no max_rows")
+        for option in supervision(self.target_kind).refuses:
+            field = type(self).model_fields.get(option)
+            if field is None:
+                raise ValueError(
+                    f"target_kind {self.target_kind} refuses {option!r}, which is not an option; "
+                    "correct the list `refuses` of that loss"
+                )
+            if getattr(self, option) != field.default:
+                raise ValueError(
+                    f"target_kind {self.target_kind}: this loss does not take {option}; "
+                    "leave it out"
+                )
         if self.fsdp and self.mixed_precision == "fp16":
             raise ValueError("fsdp: works with mixed_precision no or bf16, not with fp16")
         return self

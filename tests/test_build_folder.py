@@ -142,7 +142,7 @@ def test_a_task_can_be_run_alone(tiny_build, tmp_path):
     run_task(copy, 1)
     name = "shards/synthetic-000001.tar"
     assert (copy / name).read_bytes() == (out / name).read_bytes()
-    with pytest.raises(ValueError, match="there is no number 4"):
+    with pytest.raises(ValueError, match="index 4 does not exist"):
         run_task(copy, 4)
 
 

@@ -283,7 +283,7 @@ def test_many_scenes_are_sampled(recording: tuple[Path, dict[str, Any]], tmp_pat
     assert result.exit_code == 0, result.output
     nothing = run("check", "rgbd", root, *flags(options), "--scenes", "kitchen*")
     assert nothing.exit_code == 1
-    assert "no scene is called like 'kitchen*'; expected some of 1: office" in nothing.stderr
+    assert "no scene matches 'kitchen*'; expected some of 1: office" in nothing.stderr
 
 
 def test_a_scene_that_cannot_be_judged_ends_with_1(tmp_path: Path) -> None:

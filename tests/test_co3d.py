@@ -240,7 +240,7 @@ def test_evaluation_batches_are_scenes_with_the_target_first(tmp_path: Path) -> 
     "options, message",
     [
         ({"eval_batches": True}, "eval_batches needs a subset"),
-        ({"eval_batches": True, "subset": "a", "split": "val"}, "batches are of the split test"),
+        ({"eval_batches": True, "subset": "a", "split": "val"}, "batches belong to the split test"),
         ({"subset": "../../secret"}, "subset"),
         ({"split": "dev"}, "split"),
         ({"mask_threshold": 0}, "mask_threshold"),
@@ -264,7 +264,7 @@ def test_what_is_left_out_on_request_is_said(tmp_path: Path) -> None:
     assert not source.failures  # chosen, not failed
     assert source.notes == (
         "sequences below min_viewpoint_quality=0.5 or not scored: 2",
-        "sequences annotated whose folder is not here: 1",
+        "sequences annotated but without a folder here: 1",
     )
     with pytest.raises(DataError, match=r"no sequence is left \(sequences below min_cloud_qual"):
         open_source("co3d", root, {"min_cloud_quality": "0"})
@@ -366,7 +366,7 @@ def test_annotations_made_otherwise_are_decoded(
     "text, found",
     [
         ('[{"sequence_name": "s0"}, {"number": 1}]', "a record without sequence_name at byte 26"),
-        ('[{"sequence_name": "s0"}] []', "text behind the list"),
+        ('[{"sequence_name": "s0"}] []', "text after the list"),
         ('[{"sequence_name": "s0"}, {"sequence_name": "s1"}, 3]', "no record"),
         ('[{"sequence_name": "s0", "n": nil}]', "Expecting value"),
     ],

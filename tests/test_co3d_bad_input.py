@@ -263,7 +263,8 @@ def test_set_list_of_frames_that_are_not_annotated(tmp_path: Path) -> None:
     )
     found = failures(root, {"subset": "mine"})
     assert found.keys() == {"9"}
-    assert "the set list names a frame that frame_annotations.jgz has not" in found["9"].message
+    what = "the set list names a frame that frame_annotations.jgz does not have"
+    assert what in found["9"].message
 
 
 def error_of(root: Path, options: dict[str, Any] | None = None) -> Failure:
@@ -281,10 +282,10 @@ def error_of(root: Path, options: dict[str, Any] | None = None) -> Failure:
 LISTS: dict[str, tuple[Any, str]] = {
     "list of splits": ([], "set_lists_mine.json holds no table of train, val and test"),
     "unknown split": ({"dev": []}, "holds no table of train, val and test"),
-    "no list": ({"train": {}}, "holds '{}' for a list of frames"),
+    "no list": ({"train": {}}, "holds '{}' instead of a list of frames"),
     "no triple": ({"train": [[1, 2]]}, "holds a frame without name or number"),
-    "no pair": ({"train": [["a"]]}, "holds a frame of another shape"),
-    "a number": ({"train": [7]}, "holds a frame of another shape"),
+    "no pair": ({"train": [["a"]]}, "holds a frame of another form"),
+    "a number": ({"train": [7]}, "holds a frame of another form"),
     "number as text": ({"train": [["a", "1", ""]]}, "holds a frame without name or number"),
     "huge frame": ({"train": [["a", 10**30, ""]]}, "holds frame number"),
     "negative frame": ({"train": [["a", -1, ""]]}, "holds frame number -1"),
@@ -331,9 +332,9 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
     "no comma": (text(f"[{ONE} {ONE}]"), f"'{{' at byte {len(ONE) + 2}"),
     "no end": (text(f"[{ONE}"), f"the end at byte {len(ONE) + 1}"),
     "half a record": (text('[{"a": '), "at byte 1"),
-    "text behind": (text("[]]"), "text behind the list"),
+    "text behind": (text("[]]"), "text after the list"),
     "absurd nesting": (text('[{"a": ' + "[" * 100_000), "at byte 1"),
-    "no ASCII": (text('[{"a": "é"}]'), "no ASCII"),
+    "no ASCII": (text('[{"a": "é"}]'), "non-ASCII"),
     "an unnamed record": (text('[{"a": 1}]'), "sequence_name"),
 }
 

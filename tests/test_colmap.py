@@ -291,7 +291,7 @@ def test_images_that_are_not_there(tmp_path):
     )
     shutil.rmtree(root / "images")
     error = refused(root)
-    assert "there is no folder images; expected the model's images" in str(error)
+    assert "the folder images is missing; expected the model's images" in str(error)
 
 
 def test_images_that_lead_out(tmp_path):
@@ -388,8 +388,8 @@ def test_text_models_that_make_no_sense(name, old, new, tmp_path):
     [
         (b"", "holds 0 bytes"),
         (b"P5 64 48 255\n", "does not begin with width&height&channels&"),
-        (b"64&48&3&" + bytes(64 * 48 * 12), "is 48×64 (h×w) of 3 channels"),
-        (b"64&48&1&" + bytes(64 * 48 * 4 - 1), "holds 12295 bytes and states 48×64 (h×w)"),
+        (b"64&48&3&" + bytes(64 * 48 * 12), "is 48×64 (h×w) with 3 channels"),
+        (b"64&48&1&" + bytes(64 * 48 * 4 - 1), "holds 12295 bytes but states 48×64 (h×w)"),
         (b"999999&999999&1&" + bytes(8), "is 999999×999999 (h×w)"),
     ],
 )

@@ -73,7 +73,7 @@ def test_images_txt_without_its_empty_lines_keeps_every_frame(ending, tmp_path):
     scene = read(root)
     assert_whole(scene)
     assert scene.notes == (
-        "images.txt leaves out the second line, of keypoints, of 3 of 3 images; they are read as "
+        "images.txt lacks the second line, of keypoints, for 3 of 3 images; they are read as "
         "images without keypoints",
     )
     assert scene.matches is None
@@ -91,7 +91,7 @@ def test_only_some_second_lines_are_left_out(tmp_path):
     rewrite(points, r" 3 \d+(?= |$)", "")  # in tracks: image 3 and the place of its keypoint
     scene = read(root)
     assert_whole(scene)
-    assert "of 1 of 3 images" in scene.notes[0]
+    assert "for 1 of 3 images" in scene.notes[0]
     after = scene.matches.between("view1.png", "view2.png")
     assert len(before.xy0) == len(after.xy0) > 15
     assert np.array_equal(before.xy1, after.xy1)
@@ -370,7 +370,7 @@ def test_a_lens_that_shows_nothing_is_a_failure_and_no_black_picture(tmp_path):
     root = write_sparse(tmp_path / "s", Lens("SIMPLE_RADIAL", LENSES["SIMPLE_RADIAL"], HW))
     rewrite(root / "sparse/0/cameras.txt", r"-0\.15", "1e300")
     frame = read(root).frames[0]
-    with pytest.raises(DataError, match="saw no pixel of its 64×48 image") as caught:
+    with pytest.raises(DataError, match="shows no pixel of its 64×48 image") as caught:
         read_view(frame, dataset="colmap", scene_id="s", with_depth=False)
     assert caught.value.failure.reason == Reason.BAD_INTRINSICS
 

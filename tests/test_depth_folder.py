@@ -133,7 +133,7 @@ def test_a_finished_run_is_kept_and_another_is_refused(scenes, tmp_path):
     assert depth(scenes, out).exit_code == 0
     assert json.loads(depth(scenes, out, "--json").stdout)["scenes_kept"] == 2
     line = one_line(depth(scenes, out, "-m", "factor=2"), 1)
-    assert "holds depth made otherwise" in line
+    assert "holds depth made differently" in line
     other = tmp_path / "other"
     other.mkdir()
     (other / "file").touch()
@@ -222,7 +222,7 @@ def test_depth_of_other_cameras_is_refused_in_one_line(scenes, tmp_path):
     (moved / "objects-0001").rename(moved / "objects-0002")
     build = ("--depth", tmp_path / "d", "--out", tmp_path / "t", "--workers", 1)
     line = one_line(call("build-corr", "synthetic", moved, *build, "--scenes", "*2"), 1)
-    assert "has no depth of it; expected one of its 2 scenes" in line
+    assert "has no depth for this scene; expected one of its 2 scenes" in line
     assert "depth.json is missing" in one_line(
         call("inspect", "synthetic", scenes, "--depth", tmp_path / "nowhere"), 1
     )
@@ -316,7 +316,7 @@ def test_an_interrupted_run_can_be_narrowed(scenes, tmp_path, monkeypatch):
     monkeypatch.setattr(task, "check_frame", interrupted)
     assert depth(scenes, out).exit_code == 75
     line = one_line(depth(scenes, out, "-m", "factor=2"), 1)  # another way of making it is refused
-    assert "holds depth made otherwise (options.factor: 1.0 there, 2.0 here)" in line
+    assert "holds depth made differently (options.factor: 1.0 there, 2.0 here)" in line
     assert depth(scenes, out, "--scenes", "objects-0000").exit_code == 0
     assert depth(scenes, fresh, "--scenes", "objects-0000").exit_code == 0
     index = "depth.json"
@@ -404,4 +404,4 @@ def test_another_spelling_of_the_root_is_the_same_depth(scenes, tmp_path, monkey
         assert json.loads(again.stdout)["scenes_made"] == 0
         assert tree(tmp_path / "out") == before
     shutil.copytree(scenes, tmp_path / "others")
-    assert "holds depth made otherwise" in depth("others", "out").stderr
+    assert "holds depth made differently" in depth("others", "out").stderr

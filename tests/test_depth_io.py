@@ -83,7 +83,7 @@ def test_exr(channels: str, tmp_path: Path) -> None:
 def test_exr_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "OpenEXR", None)
     (tmp_path / "d.exr").write_bytes(b"v/1\x01")
-    with pytest.raises(FileDefect, match="pip install OpenEXR, or convert"):
+    with pytest.raises(FileDefect, match=r"pip install 'cameo-mv\[exr\]', or convert"):
         depth_files.read_float(tmp_path / "d.exr")
 
 

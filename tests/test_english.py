@@ -17,17 +17,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PLACES = {
     "README.md": ".md",
     "CONTRIBUTING.md": ".md",
-    "docs/benchmarks.md": ".md",
-    "docs/check.md": ".md",
-    "docs/cli.md": ".md",
-    "docs/conventions.md": ".md",
-    "docs/decisions": ".md",
-    "docs/depth.md": ".md",
-    "docs/geometry.md": ".md",
-    "docs/index.md": ".md",
-    "docs/limits.md": ".md",
-    "docs/shards.md": ".md",
-    "docs/troubleshooting.md": ".md",
+    "CHANGELOG.md": ".md",
+    "benchmarks": ".py",
+    "cameo_data": ".py",
+    "cameo_train": ".py",
+    "docs": ".md",
     "manifests": ".yaml",
 }
 

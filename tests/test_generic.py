@@ -308,7 +308,7 @@ FRAMES: dict[str, tuple[Callable[[Path], object], str, Reason, str]] = {
         put(pose=(2 * np.eye(4)).tolist()[:3]),
         "1",
         Reason.BAD_POSE,
-        "rotation times 2 (most times 1)",
+        "rotation times 2 (most frames times 1)",
     ),
     "mirrored pose": (
         put(pose=np.diag([1, 1, -1, 1]).tolist()),
@@ -358,12 +358,12 @@ def test_depth_without_a_scale(tmp_path: Path) -> None:
 
 def test_no_intrinsics(tmp_path: Path) -> None:
     folder = change(write(tmp_path), lambda record: record.pop("K"))
-    assert "no K, neither of the frame nor of the scene" in read(folder)[2]["0"].message
+    assert "no K, neither for the frame nor for the scene" in read(folder)[2]["0"].message
 
 
 SCENES: dict[str, tuple[dict[str, Any] | str, str]] = {
-    "no JSON": ("{", "cameo.json: no JSON (Expecting property name"),
-    "deep JSON": ("[" * 100_000, "cameo.json: no JSON ("),
+    "not JSON": ("{", "cameo.json: not JSON (Expecting property name"),
+    "deep JSON": ("[" * 100_000, "cameo.json: not JSON ("),
     "a list": ("[]", "cameo.json: key of the record = '[]'"),
     "unknown key": ({"scale": 1}, "key scale = '1': extra inputs are not permitted"),
     "another format": ({"format": "cameo-2"}, "key format = 'cameo-2'"),

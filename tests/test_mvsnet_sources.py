@@ -140,9 +140,9 @@ def edit(path: Path, old: str, new: str) -> None:
 
 CAM = "{}/00000000_cam.txt"
 BREAKS: list[tuple[Callable[[Path], object], Reason, str]] = [
-    (lambda cam: edit(cam, "extrinsic", ""), Reason.BAD_METADATA, "is no MVSNet camera"),
-    (lambda cam: edit(cam, "0.5 0.01", "0.5"), Reason.BAD_METADATA, "is no MVSNet camera"),
-    (lambda cam: edit(cam, "60.0", "sixty"), Reason.BAD_METADATA, "is no MVSNet camera"),
+    (lambda cam: edit(cam, "extrinsic", ""), Reason.BAD_METADATA, "is not an MVSNet camera"),
+    (lambda cam: edit(cam, "0.5 0.01", "0.5"), Reason.BAD_METADATA, "is not an MVSNet camera"),
+    (lambda cam: edit(cam, "60.0", "sixty"), Reason.BAD_METADATA, "is not an MVSNet camera"),
     (lambda cam: edit(cam, "60.0", "nan "), Reason.BAD_INTRINSICS, "NaN or infinite"),
     (lambda cam: edit(cam, "60.0", "-60.0"), Reason.BAD_INTRINSICS, "focal lengths -60, 61"),
     (lambda cam: edit(cam, " 32.5", " 8.5"), Reason.BAD_INTRINSICS, "principal point 8"),

@@ -359,7 +359,7 @@ FRAME_DEFECTS: dict[str, tuple[Callable[[Path], None], Reason, str]] = {
     "scaled pose": (
         set_frame(transform_matrix=np.diag([2.0, 2, 2, 1]).tolist()),
         Reason.BAD_POSE,
-        "rotation times 2 (most times 1); expected a rigid camera-to-world matrix; "
+        "rotation times 2 (most frames times 1); expected a rigid camera-to-world matrix; "
         "divide the first three columns by 2",
     ),
     "mirrored pose": (
@@ -414,11 +414,11 @@ def test_a_lone_frame_of_another_size_fails_when_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text, says",
     [
-        ("{", "transforms.json is no JSON"),
+        ("{", "transforms.json is not JSON"),
         ("[]", "has no list called frames"),
         ('{"frames": {}}', "has no list called frames"),
         ('{"frames": [], "applied_scale": 0}', "applied_scale = 0: input should be greater"),
-        ("[" * 100_000, "transforms.json is no JSON"),
+        ("[" * 100_000, "transforms.json is not JSON"),
     ],
 )
 def test_broken_files(text: str, says: str, tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def test_a_stated_size_of_K_decides(displayed: bool, tmp_path: Path) -> None:
     folder = write(tmp_path / "scene", displayed=displayed)
     scene, views = views_of("rgbd", folder, intrinsics_size="64x48")
     assert_true(views)
-    assert "which the size that K is for shows" in scene.notes[0]
+    assert "as the size that K is for shows" in scene.notes[0]
 
 
 def test_one_turned_picture_costs_only_itself(tmp_path: Path) -> None:

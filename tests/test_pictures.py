@@ -52,7 +52,7 @@ def test_files_of_other_kinds_are_called_by_their_kind(
             read(path)
         assert caught.value.reason is Reason.UNREADABLE_IMAGE
         assert f"{path.name} is {name}" in str(caught.value)
-        assert "which is not read; expected JPEG, PNG" in str(caught.value)
+        assert "which is not supported; expected JPEG, PNG" in str(caught.value)
         assert remedy in str(caught.value)
 
 
@@ -63,7 +63,7 @@ def test_a_recording_of_heic_pictures_and_its_remedy(tmp_path: Path) -> None:
         path.write_bytes(HEIC)
     done = CliRunner().invoke(main, ["inspect", "rgbd", str(folder)])
     assert done.exit_code == 3
-    assert "is HEIC, which is not read" in done.output
+    assert "is HEIC, which is not supported" in done.output
     for path, data in pictures.items():  # converted, as the message says
         path.write_bytes(data)
     assert CliRunner().invoke(main, ["inspect", "rgbd", str(folder)]).exit_code == 0

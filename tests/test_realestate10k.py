@@ -362,7 +362,7 @@ SCENE_DEFECTS: dict[str, tuple[Callable[[Path], None], Reason, str]] = {
         "has 2 frames for 3 lines",
     ),
     "cut video": (video_of(cut_video), Reason.UNREADABLE_IMAGE, "cannot be opened as a video"),
-    "playlist": (video_of(playlist), Reason.UNREADABLE_IMAGE, "is no MP4, QuickTime, Matroska"),
+    "playlist": (video_of(playlist), Reason.UNREADABLE_IMAGE, "is not an MP4, QuickTime, Matroska"),
 }
 
 
@@ -413,8 +413,11 @@ def test_chunk_that_runs_code_is_refused(tmp_path: Path) -> None:
         (lambda s: s.pop("images"), "has no images"),
         (lambda s: s["images"].pop(), "has 3 timestamps, 2 images, cameras 3×18"),
         (lambda s: s.update(cameras=s["cameras"][:, :16]), "cameras 3×16"),
-        (lambda s: s.update(timestamps=s["timestamps"].float()), "other timestamps or cameras"),
-        (lambda s: s.update(images=[s["cameras"]] * 3), "images of another kind"),
+        (
+            lambda s: s.update(timestamps=s["timestamps"].float()),
+            "unexpected timestamps or cameras",
+        ),
+        (lambda s: s.update(images=[s["cameras"]] * 3), "images of another type"),
         (lambda s: s.update(images=[s["images"][0][:1].expand(10**9)] * 3), "of 1000000000 bytes"),
         (lambda s: s.update(key="other"), "has no scene '00ff00ff00ff00ff'"),
     ],
@@ -439,7 +442,7 @@ def test_damaged_chunk_and_index(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"index.json holds something else"):
         open_source("realestate10k", tmp_path)
     (tmp_path / "train/index.json").write_text("{")
-    with pytest.raises(DataError, match=r"index.json is no JSON"):
+    with pytest.raises(DataError, match=r"index.json is not JSON"):
         open_source("realestate10k", tmp_path)
 
 

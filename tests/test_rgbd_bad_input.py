@@ -75,7 +75,7 @@ CASES = {
     "missing pose": (remove("pose.txt"), Reason.MISSING_FILE, "expected frame-000001.pose.txt"),
     "NaN pose": (pose(NAN), Reason.BAD_POSE, "matrix with NaN or infinite entries"),
     "infinite pose": (pose(INFINITE), Reason.BAD_POSE, "matrix with NaN or infinite entries"),
-    "scaled pose": (pose(SCALED), Reason.BAD_POSE, "rotation times 1.1 (most times 1)"),
+    "scaled pose": (pose(SCALED), Reason.BAD_POSE, "rotation times 1.1 (most frames times 1)"),
     "mirrored pose": (pose(MIRRORED), Reason.BAD_POSE, "reflection"),
     "short pose": (replace("pose.txt", b"1 2 3"), Reason.BAD_POSE, "has 3 numbers; expected 12"),
     "pose of words": (replace("pose.txt", b"a b c"), Reason.BAD_POSE, "could not convert"),

@@ -51,7 +51,7 @@ def test_one_scaled_pose_is_refused_and_its_remedy_works(tmp_path: Path) -> None
     stated = poses()
     stated[1] = stated[1] @ np.diag([2.0, 2, 2, 1])
     (failure,) = read_scene(write_track(tmp_path, [*map(matrix_row, stated)]), BASE).failures
-    assert "rotation times 2 (most times 1)" in failure.found
+    assert "rotation times 2 (most frames times 1)" in failure.found
     assert "divide the first three columns by 2" in failure.remedy
     stated[1][:, :3] /= 2
     write_track(tmp_path, [*map(matrix_row, stated)])
@@ -127,4 +127,4 @@ def test_a_flipped_recording_flips_its_depth_camera_too(tmp_path: Path) -> None:
     np.testing.assert_allclose(flipped.color_from_depth, flip @ plain.color_from_depth @ flip)
     np.testing.assert_allclose(flipped.camera_K, plain.camera_K)
     message = refused(folder, **{**options, "depth_intrinsics": "30,-31,32,24"})
-    assert "with other signs than the scene's other cameras" in message
+    assert "have other signs than the scene's other cameras" in message

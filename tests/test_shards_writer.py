@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[Callable[[Sample], Sample], str]] = {
     ),
     "image of another kind": (
         lambda s: with_first(s, "encoded", EncodedImage("jpg", s.encoded[0].data)),
-        "no jpg image",
+        "not a jpg image",
     ),
     "image of an unknown kind": (
         lambda s: with_first(s, "encoded", EncodedImage("gif", b"GIF89a")),
@@ -213,7 +213,7 @@ def test_a_failed_write_leaves_the_old_shard(tmp_path: Path) -> None:
 
 def test_a_disk_that_lies_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole_files, "file_sha256", lambda path: "0" * 64)
-    with pytest.raises(OSError, match="read back other bytes"):
+    with pytest.raises(OSError, match="bytes read back differ"):
         write_shard(tmp_path / "x-000000.tar", [make_sample("a")])
     assert list(tmp_path.iterdir()) == []
 
@@ -298,9 +298,9 @@ DAMAGES: dict[str, tuple[str, Change, str]] = {
         lambda data: members.encode_png(np.zeros(HW, np.uint8)),
         "8 bits",
     ),
-    "no PNG": ("0.depth.png16", lambda data: b"abc", "0.depth.png16: no PNG"),
+    "no PNG": ("0.depth.png16", lambda data: b"abc", "0.depth.png16: not a PNG"),
     "depth cut": ("0.depth.png16", lambda data: data[:100], "0.depth.png16: PNG is truncated"),
-    "image cut": ("0.png", lambda data: data[:20], "0.png: no png image"),
+    "image cut": ("0.png", lambda data: data[:20], "0.png: not a png image"),
     "image bomb": ("0.png", lambda data: BOMB + data[24:], "0.png: "),
 }
 

@@ -95,7 +95,7 @@ def test_one_frame_of_another_scale_is_refused_and_its_remedy_works() -> None:
     stated[1] = truth[1] @ np.diag([6.0, 6, 6, 1])
     poses = StatedPoses.of(stated, "world_from_cam", "pose")
     defect = refused(poses, stated[1])
-    assert "rotation times 6 (most times 2)" in defect.found
+    assert "rotation times 6 (most frames times 2)" in defect.found
     assert "divide the first three columns by 3" in defect.remedy
     stated[1][:, :3] /= 3
     np.testing.assert_allclose(poses.rigid(stated[1]), truth[1], atol=1e-12)
@@ -108,7 +108,7 @@ def test_factors_of_which_no_two_agree_are_refused_and_the_remedy_works() -> Non
     poses = StatedPoses.of(stated, "cam_from_world", "pose")
     for matrix, factor in zip(stated, factors, strict=True):
         defect = refused(poses, matrix)
-        assert f"rotation times {factor:g} (no factor is that of most frames)" in defect.found
+        assert f"rotation times {factor:g} (most frames share no factor)" in defect.found
         assert f"divide the first three rows by {factor:g}" in defect.remedy
         matrix[:3] /= factor
     for matrix, pose in zip(stated, truth, strict=True):

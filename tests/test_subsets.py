@@ -112,7 +112,7 @@ def test_a_subset_keeps_its_own_failures() -> None:
 
 
 def test_no_match_is_one_line() -> None:
-    with pytest.raises(DataError, match=r"no scene is called like 'a' or 'b'; expected some of 20"):
+    with pytest.raises(DataError, match=r"no scene matches 'a' or 'b'; expected some of 20"):
         subset(Listed(20), ["a", "b"], None)
 
 

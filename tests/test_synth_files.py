@@ -131,7 +131,7 @@ def test_a_record_of_no_scene_is_one_line(written, tmp_path, part, change, messa
     record = json.loads((written / "room-0001" / "scene.json").read_text())
     record[part][0].update(change)
     (tmp_path / "scene.json").write_text(json.dumps(record))
-    with pytest.raises(DataError, match=r"scene\.json describes no scene") as caught:
+    with pytest.raises(DataError, match=r"scene\.json does not describe a scene") as caught:
         exact.oracle(tmp_path, "0000", "0001")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -17,7 +17,7 @@ TESTS = {
         "test_orientation.py::test_pictures_turned_by_exif_are_refused_and_both_remedies_work"
     ),
     "`… is 160×240; expected 240×160": "test_orientation.py::test_colmap_counts_stored_pixels",
-    "`… is …, which is not read` (HEIC": (
+    "`… is …, which is not supported` (HEIC": (
         "test_pictures.py::test_a_recording_of_heic_pictures_and_its_remedy"
     ),
     "`masks hold only": ("test_pictures.py::test_confidence_and_label_maps_as_masks_are_noted"),
@@ -29,7 +29,7 @@ TESTS = {
     "`no_depth …`": (
         "test_build_says.py::test_the_remedy_for_missing_depth_is_a_command_that_works"
     ),
-    "`depth made otherwise": "test_depth_folder.py::test_an_interrupted_run_can_be_narrowed",
+    "`depth made differently": "test_depth_folder.py::test_an_interrupted_run_can_be_narrowed",
     "A depth map of a finished": "test_depth_folder.py::test_a_damaged_depth_map_is_made_again",
     "`depth_unit_scale_factor": "test_nerfstudio_statements.py::test_two_scales_of_depth",
     "`fl_x = …": (
@@ -56,7 +56,7 @@ TESTS = {
     ),
     "`… transposed matrix": ("test_nerfstudio_statements.py::test_transposed_poses_are_told"),
     "`… is missing, …": ("test_nerfstudio_statements.py::test_a_name_spelled_differently_is_told"),
-    "`… is read by the depth": (
+    "`… does not fit the depth": (
         "test_rgbd_options.py::test_arrays_read_as_pictures_are_sent_to_their_codec"
     ),
     "`are a field of view": "test_generic.py::test_intrinsics_that_cannot_be_of_the_picture",
@@ -90,7 +90,7 @@ TESTS = {
     "`… is a link to": ("test_links.py::test_data_that_is_not_fetched_is_counted_with_the_remedy"),
     "`… leads out": "test_links.py::test_the_remedy_of_a_path_that_leads_out_works",
     "`… looks like … which": "test_raw_captures.py::test_the_way_in_of_stray_scanner_works",
-    "`… looks like … of a layout": "test_raw_captures.py::test_the_way_in_of_an_own_layout_works",
+    "`… looks like … with a layout": "test_raw_captures.py::test_the_way_in_of_an_own_layout_works",
     "`read as layout": "test_rgbd_layouts.py::test_a_folder_of_two_layouts_says_which_is_read",
     "`clocks of different": (
         "test_rgbd_times.py::test_two_clocks_in_different_units_are_refused_by_name"

@@ -167,7 +167,7 @@ FRAMES: dict[str, tuple[Callable[[Path], object], str, Reason, str]] = {
         rewrite_pose(f"1 {scaled(2)}"),
         "1",
         Reason.BAD_POSE,
-        "rotation times 2 (most times 1)",
+        "rotation times 2 (most frames times 1)",
     ),
     "NaN pose": (rewrite_pose(f"1 {scaled(float('nan'))}"), "1", Reason.BAD_POSE, "NaN"),
     "8-bit depth": (

@@ -1,4 +1,4 @@
-"""The mistakes: each changes a capture as a person who is mistaken would write or read it."""
+"""The mistakes: each changes a capture as a person would write or read it by mistake."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def _colour_K(c: Capture) -> Capture:
 
 
 def _beside(c: Capture) -> Capture:
-    """Pictures of another camera that stands beside the depth camera."""
+    """Pictures of another camera next to the depth camera."""
     color_from_depth = np.eye(4)
     color_from_depth[0, 3] = -0.02 * _middle(c)
 
@@ -227,7 +227,7 @@ def _unit(c: Capture) -> Capture:
 
 _S = Suspect
 _inverted = _poses(transforms.invert)
-# name -> plant, what is expected to be named, whether it needs depth
+# name -> plant, suspects that the check should name, whether it needs depth
 PLANTS: dict[str, tuple[Plant, tuple[Suspect, ...], bool]] = {
     "poses inverted": (_inverted, (_S.POSES_INVERTED,), False),
     "OpenGL axes": (

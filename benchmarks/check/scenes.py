@@ -29,7 +29,7 @@ TRACKS = 400
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """A frame as it is to be written.
+    """A frame to write.
 
     Attributes:
         z: depth in metres as the file is to state it, of any size.

@@ -1,4 +1,4 @@
-"""What is named of what was planted, scene by scene."""
+"""The planted mistakes that the check names, scene by scene."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def checked(scene: str, plant: str = NOTHING, pairs: int = PAIRS) -> SceneCheck:
 
 
 def applies(scene: str, plant: str) -> bool:
-    """Whether the scene has what the mistake is about."""
+    """Whether the mistake applies to the scene."""
     return plant == NOTHING or not PLANTS[plant][2] or capture(scene).taken[0].z is not None
 
 

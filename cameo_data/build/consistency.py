@@ -1,4 +1,4 @@
-"""``check`` on a few of a build's scenes: shards of wrong geometry are made, but not in silence."""
+"""``check`` on a few of a build's scenes: shards with wrong geometry are made, but not silently."""
 
 from __future__ import annotations
 

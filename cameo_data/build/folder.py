@@ -16,7 +16,7 @@ from cameo_data.io.whole_files import remove_partials
 from cameo_data.io.work_folder import changes, locked, read_json, write_bytes, write_json
 from cameo_data.recipe import Recipe
 
-# Raised when the layout of ``.build`` changes; a folder of another one is not gone on with.
+# Raised when the layout of ``.build`` changes; a folder with another layout is not resumed.
 WORK_VERSION = 2
 
 
@@ -116,7 +116,7 @@ def _identify(folder: Folder, recipe: Recipe) -> str:
         if _has_shards(folder):
             raise ValueError(
                 f"{folder.root} holds a build of {other}; "
-                "give another --out, or delete that folder to build anew"
+                "give another --out, or delete that folder to start again"
             )
         _clear(folder)
         replaced = f"{folder.root} held a build of {other} without any shard; this one takes over"

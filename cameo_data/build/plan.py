@@ -68,7 +68,7 @@ class BuildPlan:
     """All shards to make, and what became of everything that was found.
 
     Attributes:
-        counts: as ``counts.count`` makes them; they stand in ``index.json``.
+        counts: as ``counts.count`` makes them; recorded in ``index.json``.
         failures: sorted.
     """
 

@@ -21,7 +21,7 @@ class BuildStatus:
 
     Attributes:
         state: ``surveying`` until there is a plan, ``building`` until ``index.json`` is written;
-            ``damaged`` where a file of a finished build is gone or of another size.
+            ``damaged`` where a file of a finished build is missing or has another size.
         done, total: shards; 0 of 0 while surveying.
         samples, counts: None until there is a plan.
         next_command: what to run now.

@@ -40,7 +40,7 @@ def run_task(root: Path, index: int) -> ShardRecord:
     folder = Folder(root)
     recipe, tasks = load_plan(folder)
     if not 0 <= index < len(tasks):
-        raise ValueError(f"{root} plans {len(tasks)} shards; there is no number {index}")
+        raise ValueError(f"{root} plans {len(tasks)} shards; index {index} does not exist")
     task = tasks[index]
     record = write_shard(folder.shards / task.shard, make_samples(recipe, task))
     write_json(
@@ -129,13 +129,13 @@ def _frame(scene: Scene, frame_id: str) -> Frame:
             frame_id=frame_id,
             found="the scene no longer lists it",
             expected="the frames that were there when the build began",
-            remedy="run the build again to survey the scene anew",
+            remedy="run the build again; it surveys the scene again",
         )
     return frame
 
 
 def _encoded(recipe: Recipe, task: Task, view: View) -> EncodedImage:
-    """The file's own bytes where the build stores that kind, else the pixels encoded anew."""
+    """The file's own bytes if the build stores that format, else the pixels encoded again."""
     ext = task.image_ext
     if view.encoded is not None and view.encoded.ext == ext:
         return view.encoded

@@ -51,7 +51,7 @@ def build(
     No shard is made before all scenes are surveyed: a build that would exceed its allowance of
     failures stops with ``failures.jsonl`` written and the surveys kept, so that a repaired dataset
     or a larger allowance costs only what has changed. A finished build is looked at again: shards
-    that are gone or cut, and those whose input changed, are made anew. Notes and warnings are
+    that are gone or cut, and those whose input changed, are made again. Notes and warnings are
     logged as they arise, and the result has them too.
 
     Args:
@@ -74,9 +74,9 @@ def build(
         >>> result.samples, result.failures  # doctest: +SKIP
         (12, 0)
     """
+    local.refuse_unguarded_script()
     _check(recipe, workers)
     root = Path(root)
-    local.refuse_unguarded_script()
     forget_sources()
     recipe = as_recorded(root, recipe)
     with claimed(root, recipe) as folder:

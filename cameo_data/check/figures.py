@@ -12,7 +12,7 @@ from cameo_data.check.measure import LEAST_POINTS, TOLERANCES, Dense, PairMeasur
 
 # Directions of pairs count towards depth and colour where at least this share is seen by both.
 LEAST_COVISIBLE = 0.15
-# What stands in front is no contradiction: colour and cycles are of points that agree this well.
+# A nearer surface is not a contradiction: colour and cycles use only points that agree this well.
 SAME_SURFACE = 0.10
 
 # Beyond these a reading is bad: no right reading of ten real sets comes near them, inverted poses

@@ -34,7 +34,7 @@ INLIER_PX = 1.5
 FIXED_PX = 1.0
 LEAST_FIXED_VIEWS = 3
 LEAST_FIXED_SHARE = 0.3
-# Each view keeps so many pairs where it has them, so that it can be judged by itself.
+# Each view keeps this many pairs if it has them, so that it can be judged by itself.
 LEAST_PAIRS_PER_VIEW = 4
 
 

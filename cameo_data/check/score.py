@@ -28,7 +28,7 @@ _DEPTH_RANGE = (1e-3, 0.5)
 _COLOUR_RANGE = (0.01, 1.0)
 # Fewer of a view's points than this land where the other sees anything: no agreement at all.
 LEAST_COVISIBLE = 0.05
-# Colour is compared where depths agree this well: beyond, something stands in front.
+# Colour is compared where depths agree this well; a larger difference means a nearer surface.
 SAME_SURFACE = 0.10
 # A suspect must gain this factor over all measures together in the median pair, gain in this share
 # of the pairs that change, and make no measure worse by more than this factor. Right readings of

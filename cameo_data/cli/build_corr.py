@@ -30,8 +30,8 @@ Examples:
   cameo-data build-corr co3d CO3D --out shards --split train --scenes 'apple/*' --limit 100
   cameo-data build-corr --manifest recipe.yaml --out shards --seed 1
 
-A build that was stopped, even by kill -9, goes on when the same command is run again, and ends in
-the same bytes. Run it again on a finished build and it makes anew what is damaged or whose input
+A build that was stopped, even by kill -9, resumes when the same command is run again, and gives the
+same bytes. Run again on a finished build, it rebuilds the shards that are damaged or whose input
 changed. Frames that cannot be used are left out, counted, and written to failures.jsonl.
 """
 
@@ -84,7 +84,7 @@ def command(
 ) -> None:
     """Build correspondence shards from the recordings of format SOURCE below ROOT.
 
-    SOURCE is a format (`cameo-data sources` lists them) or `auto`. Both may stand in the --manifest
+    SOURCE is a format (`cameo-data sources` lists them) or `auto`. The --manifest may name both
     instead.
     """
     chosen = common.subset_values(options, scenes, limit, split)

@@ -13,7 +13,7 @@ from cameo_data.io.local_paths import require_local
 
 
 class Command(click.Command):
-    """A command that refuses what click takes without a word.
+    """A command that refuses input which click accepts silently.
 
     click keeps the last value of an option that is given twice, and reads ``s3://bucket`` as a
     folder called ``s3:``. Both are refused before the command runs.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from tqdm import tqdm
 
-from cameo_data.errors import DataError, UsageError, plural
+from cameo_data.errors import EXTRA_OF, DataError, UsageError, needs, plural
 from cameo_data.io import os_errors
 from cameo_data.io.yaml_files import parse_option
 
@@ -54,6 +54,12 @@ def errors_in_one_line(with_traceback: bool = False) -> Iterator[None]:
     except BrokenPipeError:
         # the reader of our output has seen enough, as in `… | head`; Python must not write again
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        raise click.exceptions.Exit(ExitCode.FAILED) from None
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if with_traceback or package not in EXTRA_OF:
+            raise
+        _tell(needs("this command", package), "error: ")
         raise click.exceptions.Exit(ExitCode.FAILED) from None
     except (DataError, ValueError, OSError) as error:
         if with_traceback or (isinstance(error, OSError) and error.strerror is None):

@@ -12,7 +12,7 @@ from cameo_data.cli import common
 from cameo_data.cli.command import Command, refuse_repeated_and_remote
 from cameo_data.cli.log_lines import log_lines
 
-# key of click's ``Context.meta``: whether the command is asked for JSON
+# key of click's ``Context.meta``: whether the command prints JSON
 _JSON = "cameo.json"
 
 

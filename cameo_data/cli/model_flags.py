@@ -81,4 +81,7 @@ def _settings(name: str, schema: Mapping[str, Any]) -> tuple[str, dict[str, Any]
         of = kind["items"]
         of_type = click.Choice(of["enum"]) if "enum" in of else _TYPES[of["type"]]
         return f"--{name}", {"type": of_type, "multiple": True}
-    return f"--{name}", {"type": _TYPES[kind["type"]]}
+    settings: dict[str, Any] = {"type": _TYPES[kind["type"]]}
+    if "examples" in schema:  # names that packages can add to
+        settings["metavar"] = f"[{'|'.join(schema['examples'])}]"
+    return f"--{name}", settings

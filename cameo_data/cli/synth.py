@@ -159,7 +159,7 @@ def _say_plan(
     if as_json:
         echo_json({"out": str(out), "dry_run": True, "new": new, "kept": kept, "images": images})
         return
-    # a float32 depth map, and about 2 bytes a pixel of picture
+    # a float32 depth map, and about 2 bytes per pixel of picture
     megabytes = images * hw[0] * hw[1] * 6 / 1e6
     click.echo(
         f"would write {len(new)} scenes with {images} images of {hw[0]}×{hw[1]} to {out} "

@@ -1,4 +1,4 @@
-"""Two posed depth maps -> where each point went, and whether it is still seen."""
+"""Where each point of one posed depth map is in another view, and whether it is visible there."""
 
 from cameo_data.correspondence.core import (
     DepthSampler,

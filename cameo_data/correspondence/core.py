@@ -21,8 +21,8 @@ from cameo_data.correspondence.steps import Steps, steps_of
 from cameo_data.types import Camera, Correspondence, DepthMap, PairMaps, Verdict
 
 _NONE = np.zeros((0, 0), np.bool_)
-# From 4 MiB on, numpy asks for huge pages; those of Linux hold 2 MiB. First touching a full-size
-# answer in ordinary pages of 4 KiB takes as long as computing it.
+# From 4 MiB on, NumPy requests huge pages, which hold 2 MiB on Linux. Touching a full-size result
+# for the first time in ordinary pages of 4 KiB takes as long as computing it.
 _HUGE_FROM, _HUGE_PAGE = 4 << 20, 2 << 20
 
 
@@ -79,10 +79,10 @@ def _check_size(what: str, array: NDArray[Any], camera: Camera) -> None:
 
 
 def _sparse(inverse: NDArray[np.float32]) -> bool:
-    """Whether fewer than half of the known pixels know a neighbour to the right and one below."""
+    """Whether fewer than half of the known pixels have known neighbours to the right and below."""
     step = max(1, inverse.shape[0] // 64)
     known, below = inverse[:-1:step] > 0, inverse[1::step] > 0
-    if np.count_nonzero(known) < 1000:  # the rows looked at may be those that are unknown
+    if np.count_nonzero(known) < 1000:  # the sampled rows may be unknown ones
         known, below = inverse[:-1] > 0, inverse[1:] > 0
     count = np.count_nonzero(known)
     both = np.count_nonzero(known[:, :-1] & known[:, 1:] & below[: len(known), :-1])
@@ -107,13 +107,13 @@ def correspond(
 ) -> Correspondence:
     """Pixel in view 1 of each query of view 0, with a verdict and a confidence.
 
-    Nothing needs tuning: curvature and slant are read off the depth maps, noise off the difference
-    between the two, and no threshold depends on the scene's unit.
+    Nothing needs tuning: curvature and slant are measured in the depth maps, noise is measured from
+    the difference between them, and no threshold depends on the scene's unit.
 
     Args:
         depth0, depth1: z-depth in scene units, (H, W) each; sizes may differ. Zero, negative, NaN
             and infinite values are unknown.
-        camera0, camera1: in the same world; ``hw`` equal to the depth's.
+        camera0, camera1: cameras in the same world; ``hw`` equals the depth's size.
         stride: step of the query grid over view 0 in pixels; a query is its cell's centre.
         mask0: (H0, W0), True where view 0 may be queried; elsewhere NO_DEPTH.
         mask1: (H1, W1), True where view 1 may be matched; VISIBLE points elsewhere are UNKNOWN.
@@ -137,7 +137,7 @@ def correspond(
 
 
 def correspond_prepared(view0: PreparedView, view1: PreparedView, stride: int) -> Correspondence:
-    """As ``correspond``, of views that ``prepare`` made; faster where views are used again."""
+    """Like ``correspond``, for views from ``prepare``; faster if views are used again."""
     xy, verdict, confidence = _outputs(*_grid_hw(view0, stride))
     _fill(view0, view1, stride, xy, verdict, confidence)
     return Correspondence(xy, verdict, confidence, stride)
@@ -189,13 +189,14 @@ def sample_depth(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Depth (...) at pixels (..., 2) and whether it is known; never blended across an edge.
 
-    Where the four pixels around a place see different surfaces, the one with the largest share.
+    Where the four pixels around a place see different surfaces, the one with the largest share
+    counts.
     """
     return DepthSampler(depth)(xy)
 
 
 class DepthSampler:
-    """``sample_depth`` of one depth map, for many calls: what they share is done once."""
+    """``sample_depth`` of one depth map for many calls, with the shared work done once."""
 
     def __init__(self, depth: DepthMap) -> None:
         self._hw = depth.hw
@@ -213,15 +214,15 @@ class DepthSampler:
 
 
 def noise_between(view0: PreparedView, view1: PreparedView) -> float:
-    """Relative standard deviation of what view 1's depth says about view 0's points, as it widens
-    the tolerance: 0 in clean depth, else rounded up to the next of a row of fixed values."""
+    """Relative standard deviation of view 1's depth at view 0's points, by which the tolerance
+    widens: 0 in clean depth, else rounded up to the next of a series of fixed values."""
     return traits_between(view0, view1, PairGeometry.between(view0.camera, view1.camera)).noise
 
 
 def traits_of_group(views: Sequence[PreparedView]) -> dict[tuple[int, int], kernel.Traits]:
-    """What the depth of each ordered pair is like.
+    """The depth traits of each ordered pair.
 
-    A pair that shows too little to measure its noise is as noisy as the noisiest of the others.
+    A pair with too little overlap to measure its noise gets the noise of the noisiest other pair.
     """
     found = {
         (a, b): traits_between(one, two, PairGeometry.between(one.camera, two.camera))

@@ -1,12 +1,12 @@
 """Compiled core: one ordered pair of prepared views -> landing places, verdicts, confidence.
 
-The method is told in ``docs/geometry.md``; ``reference.py`` is its slow, obvious twin, and the
-tests hold this file to it. Everything compiled stands in this one file because numba's cache
-watches only the file of the function that is called, not those of the functions it calls.
+``docs/geometry.md`` describes the method; ``reference.py`` is its slow, obvious twin, and the tests
+compare this file with it. All compiled code is in this one file because numba's cache watches only
+the file of the function that is called, not those of the functions it calls.
 
 Shapes and names: ``W`` is a view's inverse depth, float32, with a margin of PAD zeros on each side
 (0 = unknown); row and column indices (r, c) count from the margin's corner, so the centre of pixel
-(0, 0) lies at (PAD, PAD). A fit is seven float64: value, slope along x, slope along y, half of the
+(0, 0) is at (PAD, PAD). A fit is seven float64: value, slope along x, slope along y, half of the
 second differences along x and y, the doubt about an extrapolation by one pixel, and how much more
 the value might change per pixel because no neighbour shows a slope.
 """
@@ -21,18 +21,18 @@ from cameo_data.types import Verdict
 # Margin of zeros: stencils reach three pixels beyond the four around a landing place.
 PAD = 3
 
-# How far apart two values may be, as a share of inverse depth, and still be the same surface. 0.1 %
+# Largest difference of two values on the same surface, as a share of inverse depth. 0.1 %
 # is 30 times the error of float32 depth looked up on curved surfaces and a twentieth of a poster's
 # gap; docs/benchmarks.md shows that anything from 0.05 % to 0.2 % would do.
 SAME = 1e-3
-# Noise is tolerated up to this many standard deviations; 2.5 keep 98.8 % of a normal distribution.
+# Noise is tolerated up to this many standard deviations: 98.8 % of a normal distribution.
 SIGMAS = 2.5
-# Noise below this is no noise: depth stored in 16 bits is rounded by about 1e-5.
+# Noise below this counts as none: depth stored in 16 bits is rounded by about 1e-5.
 LEAST_NOISE = 2.5e-4
 
-# A cell is smooth when second differences are below this share of the value; what linear lookup
-# leaves out is an eighth of that. Where depth is noisy the limit is three times the median of what
-# is found, up to the second number.
+# A cell is smooth when second differences are below this share of the value; the error of linear
+# lookup is an eighth of that. Where depth is noisy, the limit is three times the measured median,
+# up to the second number.
 SMOOTH = 5e-4
 SMOOTH_MAX = 0.03
 # A cell is curved, but still smooth, when third differences are below this.
@@ -41,35 +41,35 @@ THIRD = 2e-3
 EDGE = 0.02
 # A surface that changes by more within one pixel is seen too obliquely to tell it from an edge.
 STEEP = 0.15
-# Slopes of a tangent plane carried over from view 0 are trusted up to here: beyond, it is almost
-# seen edge-on.
+# Slopes of a tangent plane transferred from view 0 are trusted up to this: steeper planes are seen
+# almost edge-on.
 STEEP_TANGENT = 0.3
-# Planes of two pixels that meet between them are a crease and not an edge if neither has to be
-# carried on by more than this.
+# Planes of two pixels that meet between them form a crease, not an edge, if neither has to be
+# extrapolated by more than this.
 CREASE = 0.1
 # Second differences that differ by less are equal: float32 rounds inverse depth by 6e-8.
 ROUNDING = 1e-6
-# Of the gap between two surfaces, the level above which a pixel counts to the nearer one. Near the
-# middle, but not at it: on regular grids pixels lie exactly there, and rounding would decide.
+# Share of the gap between two surfaces above which a pixel belongs to the nearer one. It is near
+# the middle but not at it: on regular grids pixels fall exactly there, and rounding would decide.
 LEVEL = 0.47
 
-# Beyond that, and by this many more, noisy depth is clearly nearer; in between it is UNKNOWN.
+# This many sigmas beyond that, noisy depth is clearly nearer; in between it is UNKNOWN.
 CLEAR = 1.0
-# Of a step in which depth is stored, what it may change in each view: a half by rounding, a half
-# because the slope of stairs cannot be read off them.
+# Share of a depth step that each view may be off: a half by rounding, and a half because stairs do
+# not show their slope.
 STEPS = 1.0
-# Where no neighbour of a pixel shows the slope of its surface, it may be up to this per pixel.
+# Largest slope per pixel that is assumed where no neighbour of a pixel shows its surface's slope.
 UNSEEN_SLOPE = 0.05
 # A second difference of less than this many steps is a stair.
 STAIR = 1.5
-# Where no pixel agrees, the bilinear weight of nearer ones from which on they hide the place.
+# Where no pixel agrees, nearer pixels hide the place from this bilinear weight on.
 LEAST_SHARE = 0.05
-# In sparse depth a pixel at most this far from the landing place (|dx| + |dy|) may confirm a point
-# though it lies outside of the four around, at this confidence. It never hides one.
+# In sparse depth, a pixel at most this far from the landing place (|dx| + |dy|) may confirm a point
+# with this confidence, although it is not one of the four around it. It never hides a point.
 FAR_CONFIRMS = 3.0
 FAR_CONFIDENCE = 0.25
-# Sigma of a pair whose noise could not be measured: what differs by less than SIGMAS of these is
-# UNKNOWN, and what agrees to within SAME is VISIBLE at half the confidence.
+# Sigma of a pair whose noise could not be measured: a point that differs by less than SIGMAS of
+# these is UNKNOWN, and one that agrees to within SAME is VISIBLE with half the confidence.
 UNMEASURED_NOISE = 0.02
 UNMEASURED_CONFIDENCE = 0.5
 
@@ -80,22 +80,22 @@ OUTSIDE = int(Verdict.OUTSIDE)
 UNKNOWN = int(Verdict.UNKNOWN)
 OCCLUDED = int(Verdict.OCCLUDED)
 VISIBLE = int(Verdict.VISIBLE)
-# Of a pixel around the landing place: what it shows, compared with the point
+# What a pixel around the landing place shows, compared with the point.
 EMPTY, AGREES, NEARER, FAR_NEARER, FARTHER, VAGUE, MAYBE_NEARER = 0, 1, 2, 3, 4, 5, 6
-# Of a cell between four pixels
+# Kinds of cells between four pixels.
 BROKEN, PLANE, CURVED = 0, 1, 2
 
 
 class Traits(NamedTuple):
-    """What the depth of a pair of views is like.
+    """Properties of a pair's depth maps.
 
     Attributes:
         noise: relative standard deviation, 0 in clean depth.
-        loose: how much more, as a share of inverse depth, a difference must be to mean something;
-            0 where the noise was measured.
-        steps0_w, steps0_z, steps1_w, steps1_z: steps in which the depth maps of the two views
-            are stored, of inverse depth or of depth; 0 where they are not.
-        sparse0, sparse1: whether most pixels are unknown, each known one alone.
+        loose: how much larger, as a share of inverse depth, a difference must be to count; 0 where
+            the noise was measured.
+        steps0_w, steps0_z, steps1_w, steps1_z: steps of inverse depth or depth in which the two
+            depth maps are stored; 0 where they are not stored in steps.
+        sparse0, sparse1: whether most pixels are unknown and known ones isolated.
     """
 
     noise: float
@@ -109,7 +109,7 @@ class Traits(NamedTuple):
 
 
 jit = nb.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-# Arrays are many arguments each: a call that is not inlined costs as much as the work inside.
+# An array is passed as many arguments: a call that is not inlined costs as much as its work.
 inlined = nb.njit(
     cache=True, nogil=True, error_model="numpy", fastmath={"contract"}, forceinline=True
 )
@@ -120,7 +120,7 @@ inlined = nb.njit(
 
 @jit
 def padded_inverse(z, valid):
-    """W of a depth map; without ``valid`` (size 0), of all positive finite depths."""
+    """W of a depth map; with an empty ``valid``, all positive finite depths count."""
     h, w = z.shape
     W = np.zeros((h + 2 * PAD, w + 2 * PAD), np.float32)
     largest = np.float32(3.4e38)
@@ -136,8 +136,8 @@ def padded_inverse(z, valid):
 
 @jit
 def roughness(W):
-    """Median of |second difference| / value over a sparse grid, or over all pixels where that finds
-    too little; 0 if those are too few as well, and with them the cells that might be smooth."""
+    """Median of |second difference| / value over a sparse grid, or over all pixels where the grid
+    has too few values; 0 if all pixels also give too few, since few cells can then be smooth."""
     h, w = W.shape
     step = max(1, int(np.sqrt(h * w / 4000.0)))
     found = second_differences(W, step)
@@ -148,7 +148,7 @@ def roughness(W):
 
 @jit
 def second_differences(W, step):
-    """|second difference| / value of the pixels of a grid."""
+    """|second difference| / value for the pixels of a grid."""
     h, w = W.shape
     found = np.empty((h // step + 1) * (w // step + 1) * 2)
     n = 0
@@ -166,11 +166,11 @@ def second_differences(W, step):
 
 @jit
 def classify_cells(W, smooth, step_w, step_z):
-    """uint8 of W's shape: BROKEN, PLANE or CURVED for the cell from a pixel to its lower right.
+    """uint8 of W's shape: BROKEN, PLANE or CURVED for the cell to the lower right of each pixel.
 
     A cell between four known pixels is a plane if along each of its sides one of the two second
-    differences that hold the side is below ``smooth``, so a cell beside an edge still counts. So is
-    one of stairs of a single step, where depth is stored in steps.
+    differences that contain the side is below ``smooth``, so a cell beside an edge still counts.
+    Where depth is stored in steps, a cell on stairs of a single step is also a plane.
     """
     h, w = W.shape
     e, third_limit, edge = np.float32(smooth), np.float32(4 * smooth), np.float32(EDGE)
@@ -221,10 +221,10 @@ def classify_cells(W, smooth, step_w, step_z):
 
 @inlined
 def axis_fit(a, b, c, d, e):
-    """(slope, second difference, doubt, unseen slope) at c, the middle of five neighbours; 0 is
+    """(slope, second difference, doubt, unseen slope) at c, the middle of five pixels; 0 means
     unknown.
 
-    From the smoothest of the three-point stencils that hold c, so never across an edge.
+    They come from the smoothest three-point stencil that contains c, so never across an edge.
     """
     best = np.inf
     slope = 0.0
@@ -247,7 +247,7 @@ def axis_fit(a, b, c, d, e):
             slope = (d - c) - 0.5 * q
     if best <= EDGE * c:
         return slope, second, best, 0.0
-    # a thin thing or a lonely pixel: the flatter side, if it is flat at all
+    # a thin object or an isolated pixel: take the flatter side, if either is flat
     slope = 0.0
     step = np.inf
     if b > 0:
@@ -264,7 +264,7 @@ def axis_fit(a, b, c, d, e):
 
 @inlined
 def fit(W, r, c, out):
-    """The surface through pixel (r, c) into ``out``."""
+    """Write the surface through pixel (r, c) to ``out``."""
     w = np.float64(W[r, c])
     gx, qx, ux, sx = axis_fit(
         np.float64(W[r, c - 2]), np.float64(W[r, c - 1]), w,
@@ -309,7 +309,7 @@ def smooth_value(W, kind, r, c, fx, fy):
 
 @inlined
 def largest_bend(W, r, c):
-    """Of the sides of the cell right below pixel (r, c): how much the slope changes along one."""
+    """Change of slope along one side of the cell to the lower right of pixel (r, c)."""
     top = abs(W[r, c - 1] - W[r, c] - W[r, c + 1] + W[r, c + 2])
     bottom = abs(W[r + 1, c - 1] - W[r + 1, c] - W[r + 1, c + 1] + W[r + 1, c + 2])
     left = abs(W[r - 1, c] - W[r, c] - W[r + 1, c] + W[r + 2, c])
@@ -321,9 +321,9 @@ def largest_bend(W, r, c):
 def lookup(W, cells, x, y, sparse, fits):
     """Inverse depth at pixel (x, y) of the surface that most of the four pixels around it see.
 
-    Returns (value or 0 where less than half is known, its share of what is known, which of the
-    four pixels stands for it). Inside a smooth cell all four see it. Where depth is sparse, what
-    is unknown there says nothing: one known pixel will do, at a share of its weight.
+    Returns (value or 0 where less than half is known, its share of the known weight, which of the
+    four pixels represents it). Inside a smooth cell all four see it. In sparse depth, unknown
+    pixels say nothing, so one known pixel suffices, with its weight as share.
     """
     px, py = x + (PAD - 0.5), y + (PAD - 0.5)
     c0, r0 = int(np.floor(px)), int(np.floor(py))
@@ -332,7 +332,7 @@ def lookup(W, cells, x, y, sparse, fits):
     if kind != BROKEN:
         heaviest_pixel = (1 if fx > 0.5 else 0) + (2 if fy > 0.5 else 0)
         if kind == PLANE and largest_bend(W, r0, c0) <= 2 * SMOOTH * W[r0, c0]:
-            # it bends a little yet; by more only beside an edge or a hole
+            # the surface still bends a little; more only beside an edge or a hole
             kind = CURVED
         return smooth_value(W, kind, r0, c0, fx, fy), 1.0, heaviest_pixel
     guess = np.zeros(4)
@@ -385,7 +385,7 @@ def sample(W, cells, hw, sparse, points):
 
 @inlined
 def query_fit(W0, cells0, u, v, stride, sparse, fits, out):
-    """The surface of view 0 at a query, into ``out``."""
+    """Write the surface of view 0 at a query to ``out``."""
     if stride % 2 == 1:
         fit(W0, int(v) + PAD, int(u) + PAD, out)
     else:
@@ -403,14 +403,14 @@ def facing(f, u, v, E):
 
 @inlined
 def may_face(f, u, v, E, noise):
-    """Whether camera 1 may stand on that side of the surface which view 0 sees."""
+    """Whether camera 1 may be on the side of the surface that view 0 sees."""
     doubt = noise * f[0] * (abs(E[0] - u * E[2]) + abs(E[1] - v * E[2]))
     return facing(f, u, v, E) > -doubt
 
 
 @inlined
 def rounding_of(traits, w0, w1):
-    """How far two roundings to whole steps may take apart w0, seen in view 1 as w1, and view 1."""
+    """Largest gap that rounding to steps may cause between w0, seen as w1 in view 1, and view 1."""
     if traits.steps0_w + traits.steps0_z + traits.steps1_w + traits.steps1_z == 0:
         return 0.0
     step0 = traits.steps0_w + traits.steps0_z * w0 * w0
@@ -420,9 +420,9 @@ def rounding_of(traits, w0, w1):
 
 @inlined
 def compare_by_fits(W, r0, c0, fx, fy, w1, same, far, noise, unmeasured, fits, kinds):
-    """What the four pixels show, each carried on to the landing place along its own surface.
+    """What the four pixels show, each extrapolated to the landing place along its own surface.
 
-    Returns whether a pixel disagreed that need not, were its slope known better.
+    Returns whether a pixel disagreed that might agree if its slope were known better.
     """
     doubtful = False
     steep = max(STEEP * w1, far)
@@ -458,9 +458,9 @@ def compare_by_fits(W, r0, c0, fx, fy, w1, same, far, noise, unmeasured, fits, k
 
 @inlined
 def compare_by_tangent(W, r0, c0, fx, fy, w1, same, f0, u, v, E, N, fits, kinds):
-    """Pixels that lie on the tangent plane of view 0, carried over to view 1, agree as well.
+    """Mark pixels on the tangent plane of view 0, transferred to view 1, as agreeing.
 
-    Needed where view 1 sees a surface in so few pixels that its slope there is unknown.
+    This is needed where too few pixels of view 1 show a surface to give its slope.
     """
     s = facing(f0, u, v, E)
     if s <= 0:
@@ -495,7 +495,8 @@ def heaviest(kinds, wanted, also, fx, fy):
 
 @inlined
 def join_creases(W, r0, c0, w1, same, a, fits, kinds):
-    """Nearer pixels whose surface meets that of the agreeing pixel ``a`` between the two agree."""
+    """Mark nearer pixels as agreeing if their surface meets that of the agreeing pixel ``a``
+    between the two."""
     fa = fits[a]
     ax, ay = a & 1, a >> 1
     for k in range(4):
@@ -514,8 +515,8 @@ def join_creases(W, r0, c0, w1, same, a, fits, kinds):
 
 @inlined
 def coverage(W, r0, c0, fx, fy, a, n, fits):
-    """Share of the landing place's surroundings that the surface of pixel ``n`` covers before that
-    of pixel ``a``: labels of 4×4 pixels, smoothed by a cubic B-spline."""
+    """Share of the landing place's surroundings where the surface of pixel ``n`` covers that of
+    pixel ``a``: labels of 4×4 pixels, smoothed by a cubic B-spline."""
     fa = fits[a]
     ax, ay = a & 1, a >> 1
     nx, ny = n & 1, n >> 1
@@ -544,8 +545,8 @@ def coverage(W, r0, c0, fx, fy, a, n, fits):
 
 @jit
 def confirmed_from_afar(W, r0, c0, fx, fy, w1, same, kinds, f):
-    """Whether none of the four pixels is known, and the nearest known one of the twelve around
-    them agrees, carried on along its own surface."""
+    """Whether none of the four pixels is known and the nearest known one of the twelve around them,
+    extrapolated along its own surface, agrees."""
     for k in range(4):
         if kinds[k] != EMPTY:
             return False
@@ -572,8 +573,8 @@ def nearer_share(kinds, fx, fy):
 
 @inlined
 def judge(W0, cells0, W1, x, y, w0, w1, u, v, stride, E, N, traits, fits, f0, kinds):
-    """(verdict, confidence) of a query (u, v) whose inverse depth in view 1 is w1 at (x, y), where
-    the four pixels around may see different surfaces."""
+    """(verdict, confidence) of a query (u, v) with inverse depth w1 at (x, y) in view 1, where the
+    four pixels around may see different surfaces."""
     px, py = x + (PAD - 0.5), y + (PAD - 0.5)
     c0, r0 = int(px), int(py)
     fx, fy = px - c0, py - r0
@@ -587,7 +588,7 @@ def judge(W0, cells0, W1, x, y, w0, w1, u, v, stride, E, N, traits, fits, f0, ki
         query_fit(W0, cells0, u, v, stride, traits.sparse0, fits[4:], f0)
         compare_by_tangent(W1, r0, c0, fx, fy, w1, same, f0, u, v, E, N, fits, kinds)
     a = heaviest(kinds, AGREES, AGREES, fx, fy)
-    if a >= 0 and doubtful:  # beside a pixel that agrees, weaker evidence will do
+    if a >= 0 and doubtful:  # beside a pixel that agrees, weaker evidence suffices
         for k in range(4):
             if kinds[k] == MAYBE_NEARER:
                 kinds[k] = NEARER
@@ -611,7 +612,7 @@ def judge(W0, cells0, W1, x, y, w0, w1, u, v, stride, E, N, traits, fits, f0, ki
     if not doubtful:
         query_fit(W0, cells0, u, v, stride, traits.sparse0, fits[4:], f0)
     if not may_face(f0, u, v, E, noise):
-        # hidden by the very surface that it lies on
+        # hidden by the surface that it is on
         return OCCLUDED, 0.5
     if traits.loose > 0:
         confidence *= UNMEASURED_CONFIDENCE
@@ -623,7 +624,7 @@ def judge_row(
     W0, cells0, W1, columns, x, y, w0, w1, v, stride, E, N, traits, fits, f0, kinds, verdict,
     confidence,
 ):  # fmt: skip
-    """``judge`` for some queries of a row: one call, for a call costs as much as a query."""
+    """``judge`` for some queries of a row in one call, since a call costs as much as a query."""
     for m in range(columns.shape[0]):
         j = columns[m]
         u = (j + 0.5) * stride
@@ -636,7 +637,7 @@ def judge_row(
 def judge_smooth_row(W1, cells1, index, fx, fy, w0, w1, traits, verdict, confidence, broken):
     """Verdicts of a row in smooth cells, in depth that is noisy, in steps, or of unknown noise.
 
-    Returns how many queries land in other cells; the first so many of ``broken`` are these.
+    Returns how many queries land in other cells; that many first entries of ``broken`` list them.
     """
     pitch = W1.shape[1]
     tolerated = SAME + SIGMAS * traits.noise
@@ -658,7 +659,7 @@ def judge_smooth_row(W1, cells1, index, fx, fy, w0, w1, traits, verdict, confide
         if abs(d) <= same:
             verdict[j], confidence[j] = VISIBLE, agreed
         elif beyond > 0:
-            # just beyond what noise explains is little evidence
+            # a difference just beyond the noise is weak evidence
             verdict[j], confidence[j] = OCCLUDED, np.float32(min(1.0, beyond / same))
         else:
             verdict[j], confidence[j] = UNKNOWN, np.float32(0)
@@ -670,7 +671,7 @@ def judge_smooth_row(W1, cells1, index, fx, fy, w0, w1, traits, verdict, confide
 
 @jit
 def query_row(W0, cells0, row, stride, sparse, mask0, w0, share):
-    """Inverse depth of one row of queries and how sure it is."""
+    """Inverse depth of one row of queries and its confidence."""
     fits = np.empty((4, 7))
     v = (row + 0.5) * stride
     for j in range(w0.shape[0]):
@@ -700,10 +701,10 @@ def project_row(w0, v, stride, M, T, x, y, w1):
 
 @jit
 def place_row(w0, x, y, w1, width, height, pitch, xy, verdict, confidence, index, fx, fy):
-    """First verdicts of one row, and where the others must look: index −1 or that of the upper
-    left of the four pixels, and the place between them. Branch-free as well."""
+    """First verdicts of one row, and where the other queries must look: index −1 or that of the
+    upper left of the four pixels, and the place between them. Also branch-free."""
     for j in range(w0.shape[0]):
-        # locals: the outputs might alias the inputs, for all the compiler knows
+        # copied to locals, because the compiler must assume that outputs alias inputs
         xj, yj, wj = x[j], y[j], w1[j]
         inside = (wj > 0) & (xj >= 0) & (yj >= 0) & (xj < width) & (yj < height)
         px = (xj if inside else 0.5) + (PAD - 0.5)
@@ -803,12 +804,13 @@ def run(
 
 @jit
 def differences(W0, W1, cells1, hw0, hw1, M, T, traits, step, every, alone):
-    """(N, 3): how far view 1 is from points of view 0, as a share of inverse depth; how much of it
-    steps may account for; how far away in pixels view 1's depth was taken. Of every so many known
-    pixels of a grid of step ``step``, within 10 %, because hidden points are far off.
+    """(N, 3): difference of view 1 from points of view 0, as a share of inverse depth; the part of
+    it that steps may explain; the distance in pixels at which view 1's depth was taken. The points
+    are every ``every``-th known pixel of a grid with step ``step``; differences above 10 % are left
+    out, because those points are hidden.
 
-    View 1 is looked up in smooth cells or, ``alone``, at the known pixel next to the place, carried
-    on along its own surface.
+    View 1 is looked up in smooth cells or, with ``alone``, at the known pixel nearest to the place,
+    extrapolated along its own surface.
     """
     found = np.empty(((hw0[0] // step + 1) * (hw0[1] // step + 1), 3))
     f = np.empty(7)
@@ -865,8 +867,8 @@ def differences(W0, W1, cells1, hw0, hw1, M, T, traits, step, every, alone):
 
 @jit
 def spread(found):
-    """Standard deviation of absolute differences, by their median (× 1.4826, normal), at first of
-    all and then within 4 standard deviations."""
+    """Standard deviation from the median of absolute differences (× 1.4826, normal), first of all
+    of them and then of those within 4 standard deviations."""
     sigma = 1.4826 * np.median(found)
     for _ in range(3):
         near = found[found < 4 * sigma]

@@ -1,6 +1,6 @@
-"""How much the depths of two views differ where they see the same: sensor, poses and calibration.
+"""How much the depths of two views differ on the same surface: sensor, poses and calibration.
 
-Where it cannot be measured, it is not taken to be nothing: see ``Traits.loose``.
+Noise that cannot be measured is not assumed to be zero: see ``Traits.loose``.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from cameo_data.correspondence import kernel
 from cameo_data.correspondence.kernel import Traits
 from cameo_data.correspondence.prepared import PairGeometry, PreparedView
 
-# Noise is rounded up to a power of this: rounding of depths, as when a scene is given in another
-# unit, must not move a tolerance.
+# Noise is rounded up to a power of this, so that rounding of depths, as when a scene changes its
+# unit, does not change a tolerance.
 NOISE_STEP = 1.1
-# Points that must meet in smooth cells; below, single known pixels are compared as well.
+# Least number of points in smooth cells; with fewer, single known pixels are compared as well.
 ENOUGH = 50
-# Fewer single pixels than this tell nothing.
+# Fewer single pixels than this say nothing about noise.
 LEAST = 12
 # Median absolute difference of two values rounded to the same steps, × 1.4826, as a share of the
-# largest.
+# largest difference.
 ROUNDED_SPREAD = 0.434
 
 
 def traits_between(view0: PreparedView, view1: PreparedView, there: PairGeometry) -> Traits:
-    """What the depth of a pair is like, with its noise as far as it can be measured.
+    """The depth traits of a pair, with its noise as far as it can be measured.
 
     Where too little of view 1 is smooth, single known pixels are compared, both ways.
     """
@@ -42,7 +42,7 @@ def traits_between(view0: PreparedView, view1: PreparedView, there: PairGeometry
     found = np.concatenate([found, _alone(view1, view0, back, swapped)])
     if len(found) < LEAST:
         return traits._replace(loose=kernel.SIGMAS * kernel.UNMEASURED_NOISE)
-    # the nearer a pixel, the less its difference is that of an unknown slope
+    # the nearer a pixel is, the less an unknown slope adds to its difference
     nearest = found[np.argsort(found[:, 2], kind="stable")][: max(ENOUGH, len(found) // 4)]
     few = 1 + 2 / math.sqrt(len(nearest)) if len(nearest) < ENOUGH else 1.0
     return traits._replace(noise=_noise(nearest, few))
@@ -53,7 +53,7 @@ def _alone(
 ) -> NDArray[np.float64]:
     """Differences at single known pixels, of some 20,000 points.
 
-    Counted among known pixels: a grid might step over the very rows that are known.
+    They are counted among known pixels, since a grid might skip exactly the known rows.
     """
     every = max(1, int(np.count_nonzero(view0.inverse_depth)) // 20000)
     return _differences(view0, view1, geometry, traits, every=every, alone=True)

@@ -1,4 +1,4 @@
-"""What a pair of views is given as: each made ready once, and how the two lie to each other."""
+"""The input of a pair of views: two prepared views and the geometry between them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cameo_data.types import Camera
 
 @dataclass(frozen=True, eq=False)
 class PreparedView:
-    """A view made ready once for all pairs that it takes part in.
+    """A view prepared once for all pairs that it is part of.
 
     Attributes:
         inverse_depth: (H + 2·PAD, W + 2·PAD) float32, 0 where unknown and in the margin.
-        cells: uint8 of the same shape, which cells between four pixels are smooth.
-        mask: (H, W) bool or None; restricts queries in this view and targets in it.
-        steps: the steps in which depth is stored, if it is.
+        cells: uint8 of the same shape; says which cells between four pixels are smooth.
+        mask: (H, W) bool or None; restricts queries and targets in this view.
+        steps: the steps in which depth is stored, if any.
         sparse: whether most known pixels lack a known neighbour.
     """
 
@@ -34,14 +34,14 @@ class PreparedView:
 
 @dataclass(frozen=True, eq=False)
 class PairGeometry:
-    """What takes a homogeneous pixel (u, v, 1) with inverse depth w of view 0 to view 1.
+    """The map of a homogeneous pixel (u, v, 1) with inverse depth w from view 0 to view 1.
 
     Attributes:
         homography: (3, 3), K1 R K0⁻¹: where points at infinity go.
         epipole1: (3,), K1 t; the landing place is (homography · (u, v, 1) + epipole1 · w), and
             its inverse depth w divided by the third coordinate.
         epipole0: (3,), K0 · (camera 1's centre in camera 0).
-        plane_map: (3, 3), homography⁻ᵀ: takes the coefficients of inverse depth as a linear
+        plane_map: (3, 3), homography⁻ᵀ: maps the coefficients of inverse depth as a linear
             function of (u, v, 1) from view 0 to view 1, up to scale.
     """
 
@@ -52,7 +52,7 @@ class PairGeometry:
 
     @classmethod
     def between(cls, camera0: Camera, camera1: Camera) -> PairGeometry:
-        """From two cameras of one world."""
+        """The map between two cameras of one world."""
         cam1_from_cam0 = camera1.cam_from_world @ camera0.world_from_cam
         homography = camera1.K @ cam1_from_cam0[:3, :3] @ np.linalg.inv(camera0.K)
         return cls(

@@ -1,7 +1,7 @@
 """The slow, obvious twin of ``kernel``: one query at a time, in plain Python.
 
-It follows ``docs/geometry.md`` rule by rule, with no thought of speed, and shares with the kernel
-only its constants. The tests hold the kernel to it query by query; nothing else uses it.
+It follows ``docs/geometry.md`` rule by rule, without regard to speed, and shares only the constants
+with the kernel. The tests compare the kernel with it query by query; nothing else uses it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class LocalSurface:
 
 
 class InverseDepth:
-    """A view's inverse depth; asking outside the image or at an unknown pixel gives 0."""
+    """A view's inverse depth; 0 outside the image and at unknown pixels."""
 
     def __init__(self, z: NDArray[np.float32], camera: Camera) -> None:
         valid = np.isfinite(z) & (z > 0)
@@ -90,7 +90,7 @@ class InverseDepth:
         return median(found) if len(found) >= 10 else 0.0
 
     def second_differences(self, step: int) -> list[float]:
-        """|second difference| / value, along x and y, of the pixels of a grid."""
+        """|second difference| / value along x and y for the pixels of a grid."""
         h, w = self.w.shape
         found = []
         for y, x in itertools.product(range(0, h, step), range(0, w, step)):
@@ -101,7 +101,7 @@ class InverseDepth:
         return found
 
     def sampled_rows(self, of: FloatArray) -> FloatArray:
-        """Some 64 rows, counted from a margin of three."""
+        """Indices of some 64 rows, starting from a margin of three."""
         every = max(1, (self.w.shape[0] + 6) // 64)
         return of[-3 % every :: every]
 
@@ -126,7 +126,7 @@ class InverseDepth:
         return 0.0, 0.0
 
     def find_sparse(self) -> bool:
-        """Whether fewer than half of the known pixels know their right and lower neighbours."""
+        """Whether fewer than half of the known pixels have known right and lower neighbours."""
         h, w = self.w.shape
         known: list[tuple[int, int]] = []
         for every in (max(1, (h + 6) // 64), 1):
@@ -195,14 +195,14 @@ class InverseDepth:
         return [a - b - c + d for a, b, c, d in rows + columns]
 
     def bent(self, x: int, y: int, fx: float, fy: float, linear: float) -> float:
-        """``linear`` lookup in a cell, and what the bend of its four sides adds to it."""
+        """``linear`` lookup in a cell, plus the correction for the bend of its four sides."""
         bend = self.bends(x, y)
         bend_x = (1 - fy) * bend[0] + fy * bend[1]
         bend_y = (1 - fx) * bend[2] + fx * bend[3]
         return linear - 0.25 * (fx * (1 - fx) * bend_x + fy * (1 - fy) * bend_y)
 
     def lookup(self, x: float, y: float) -> tuple[float, float, LocalSurface | None]:
-        """(value, share, surface) at pixel (x, y) of what most of the four pixels around see."""
+        """(value, share, surface) at (x, y) of the surface that most of the four pixels see."""
         column, row = math.floor(x - 0.5), math.floor(y - 0.5)
         fx, fy = x - 0.5 - column, y - 0.5 - row
         smooth = self.smooth_value(column, row, fx, fy)
@@ -233,7 +233,7 @@ class InverseDepth:
 
 
 def _whole_steps(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
-    """(step of which all differences of values are multiples, how far they are not)."""
+    """(step of which all differences of values are multiples, their deviation from that)."""
     ordered = np.sort(values)
     least = np.float32(1e-6) * ordered[-1]
     gaps = sorted(b - a for a, b in itertools.pairwise(ordered) if b - a > least)
@@ -247,7 +247,7 @@ def _whole_steps(values: NDArray[np.floating[Any]]) -> tuple[float, float]:
 
 
 def _stairs(rows: FloatArray, step: float) -> bool:
-    """Whether slopes that change mostly change by a step; or too few are known to tell."""
+    """Whether most changes of slope are one step, or too few are known to tell."""
     bends = [
         abs(a - 2 * b + c)
         for row in rows.tolist()
@@ -275,7 +275,7 @@ def _axis(five: list[float]) -> tuple[float, float, float, float]:
         stencils.append((q, (d - c) - 0.5 * q))
     second, slope, best = 0.0, 0.0, math.inf
     for q, g in stencils:
-        # one that does not hold c in its middle must be twice as smooth to be preferred
+        # a stencil without c in its middle must be twice as smooth to be preferred
         if best == math.inf or abs(q) + ROUNDING * c < 0.5 * best:
             second, slope, best = q, g, abs(q)
     if best <= EDGE * c:
@@ -289,7 +289,7 @@ def _axis(five: list[float]) -> tuple[float, float, float, float]:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two views and what leads from one to the other."""
+    """Two views and the map from one to the other."""
 
     one: InverseDepth
     two: InverseDepth
@@ -297,16 +297,16 @@ class Pair:
     loose: float = 0.0
 
     def same(self, w0: float, w1: float) -> float:
-        """How far view 1 may be from ``w1``, which is ``w0`` of view 0, and still be the same."""
+        """How far view 1 may differ from ``w1``, which is ``w0`` of view 0, on the same surface."""
         steps = self.one.step_at(w0) * w1 / w0 + self.two.step_at(w1)
         return (SAME + SIGMAS * self.noise) * w1 + STEPS * steps
 
     def clearly(self, w0: float, w1: float) -> float:
-        """From which difference on it is clearly something else."""
+        """The difference from which on it is clearly another surface."""
         return self.same(w0, w1) + (self.loose + CLEAR * self.noise) * w1
 
     def move(self, x: float, y: float, w: float) -> FloatArray:
-        """(x, y, inverse depth) in view 1 of a pixel of view 0, z ≤ 0 as NaN."""
+        """(x, y, inverse depth) in view 1 of a pixel of view 0; NaN where z ≤ 0."""
         K0, K1 = self.one.camera.K, self.two.camera.K
         p_world = self.one.camera.world_from_cam @ [*(np.linalg.inv(K0) @ [x, y, 1] / w), 1]
         p_cam = (self.two.camera.cam_from_world @ p_world)[:3]
@@ -315,7 +315,7 @@ class Pair:
         return np.array([*(K1 @ p_cam / p_cam[2])[:2], 1 / p_cam[2]])
 
     def plane(self, x: float, y: float, surface: LocalSurface) -> FloatArray:
-        """n with n · p = 1 on the tangent plane, p in camera 0."""
+        """n such that n · p = 1 on the tangent plane, with p in camera 0."""
         gx, gy = surface.slope
         linear = np.array([gx, gy, surface.value - gx * x - gy * y])
         normal: FloatArray = self.one.camera.K.T @ linear
@@ -335,7 +335,7 @@ class Pair:
 
 
 def measured(one: InverseDepth, two: InverseDepth) -> Pair:
-    """A pair with its noise, as far as it can be known."""
+    """A pair with its noise, as far as it can be measured."""
     pair, back = Pair(one, two), Pair(two, one)
     h, w = one.w.shape
     found = differences(pair, max(1, int(math.sqrt(h * w / 1500.0))), 1, alone=False)
@@ -352,7 +352,7 @@ def measured(one: InverseDepth, two: InverseDepth) -> Pair:
 
 
 def _noise(found: list[tuple[float, float, float]], factor: float = 1.0) -> float:
-    """Robust spread of differences, less that of rounding to steps; then rounded up."""
+    """Robust spread of differences, minus that of rounding to steps, rounded up."""
     apart = [d for d, _, _ in found]
     sigma = 1.4826 * median(apart)
     for _ in range(3):
@@ -370,7 +370,7 @@ def _noise(found: list[tuple[float, float, float]], factor: float = 1.0) -> floa
 def differences(
     pair: Pair, step: int, every: int, *, alone: bool
 ) -> list[tuple[float, float, float]]:
-    """(difference, what rounding may do, distance in pixels) of points and what view 1 shows, in
+    """(difference, effect of rounding, distance in pixels) between points and view 1's depth, in
     smooth cells or at the nearest of the four pixels."""
     h, w = pair.one.w.shape
     found = []
@@ -400,7 +400,7 @@ def _at_nearest(
     fy: float,
     around: Iterable[tuple[int, int]],
 ) -> tuple[float, float | None]:
-    """(distance, value carried on from there) of the nearest known pixel, value None if none is."""
+    """(distance, value extrapolated from there) of the nearest known pixel; value None if none."""
     known = [(abs(fx - i) + abs(fy - j), i, j) for i, j in around if view(column + i, row + j) > 0]
     if not known:
         return math.inf, None
@@ -423,7 +423,7 @@ def correspond(
     mask0: NDArray[np.bool_] | None = None,
     mask1: NDArray[np.bool_] | None = None,
 ) -> Correspondence:
-    """As ``cameo_data.correspond``, some thousand times slower."""
+    """Like ``cameo_data.correspond``, about a thousand times slower."""
     one = InverseDepth(np.asarray(depth0, np.float32), camera0)
     two = InverseDepth(np.asarray(depth1, np.float32), camera1)
     pair = measured(one, two)
@@ -501,7 +501,7 @@ def _judge(
     facing = pair.facing(normal)
     same, clearly = pair.same(w0, w1), pair.clearly(w0, w1)
 
-    # 1: each pixel, carried on to the landing place along its own surface
+    # 1: each pixel, extrapolated to the landing place along its own surface
     agreeing, nearer, steep, maybe, doubtful = set(), set(), set(), set(), False
     for c in known:
         dx, dy = fx - c[0], fy - c[1]

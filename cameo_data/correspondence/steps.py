@@ -1,7 +1,7 @@
 """Whether a depth map is stored in whole steps, and how large they are.
 
-Disparities in 8 bits are whole steps of inverse depth, depth in millimetres of depth. Both make
-stairs of slanted walls; which of two neighbouring treads a point is on is chance.
+8-bit disparities are whole steps of inverse depth; depth in millimetres is whole steps of depth.
+Both turn slanted walls into stairs, and chance decides on which of two treads a point falls.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# Values looked at. Finer steps than a ten-thousandth of the range are not found, nor needed.
+# Number of values examined. Steps below a ten-thousandth of the range are neither found nor needed.
 SAMPLES = 4096
-# Fewer levels are as well the few walls of a simple scene.
+# Fewer levels may also be the few walls of a simple scene.
 LEAST_LEVELS = 10
-# Values in steps differ by whole multiples of a step. The smallest differences of neighbouring
-# levels (a quantile, because float32 rounds some) are one step. Those of a few steps are whole ones
-# to within this share of a step on average; in continuous depth they are off by a quarter.
+# Values in steps differ by whole multiples of a step. The smallest differences between neighbouring
+# levels (a quantile, because float32 rounds some) are one step. Differences of a few steps deviate
+# from whole steps by less than this share of a step on average; in continuous depth, by a quarter.
 SMALLEST, FEW_STEPS, WHOLE = 0.01, 4.5, 0.08
-# Of the places where the slope changes at all, the share at which it changes by about one step: few
-# beside the edges of flat walls, all in stairs.
+# Among the places where the slope changes, the share where it changes by about one step: low at the
+# edges of flat walls, one in stairs.
 LEAST_STAIRS = 0.25
 
 
@@ -41,7 +41,7 @@ def steps_of(inverse: NDArray[np.float32]) -> Steps:
         return NO_STEPS
     step, off = _step(values)
     step_z, off_z = _step(np.float32(1) / values)
-    # in a narrow range steps of one kind look like steps of the other
+    # in a narrow range, steps of one kind look like steps of the other
     if step and off <= off_z:
         return Steps(inverse=step) if _stairs(_rows(inverse), step) else NO_STEPS
     if step_z:
@@ -53,7 +53,7 @@ def steps_of(inverse: NDArray[np.float32]) -> Steps:
 
 
 def _sample(inverse: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Some known values; of a map that knows few, all."""
+    """Some of the known values, or all of them where there are few."""
     some = inverse.ravel()[:: max(1, inverse.size // SAMPLES)]
     some = some[some > 0]
     if some.size >= SAMPLES // 2:
@@ -67,10 +67,10 @@ def _rows(a: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _step(values: NDArray[np.float32]) -> tuple[float, float]:
-    """(step of which all differences are multiples, by what share of it they are not), or zeros."""
+    """(step of which all differences are multiples, mean deviation as a share of it)."""
     ordered = np.sort(values)
     gaps = np.diff(ordered)
-    # the same level, rounded to float32 in different ways
+    # smaller gaps are one level, rounded to float32 in different ways
     gaps = gaps[gaps > np.float32(1e-6) * ordered[-1]]
     if gaps.size < LEAST_LEVELS - 1:
         return 0.0, 1.0
@@ -86,8 +86,8 @@ def _step(values: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _stairs(rows: NDArray[np.float32], size: float) -> bool:
-    """Whether neighbours lie on stairs of this size. A tilted plane has equal steps as well, one a
-    pixel, but no treads. Where too few neighbours are known to tell, they may."""
+    """Whether neighbours form stairs of this size, or too few are known to tell. A tilted plane has
+    equal steps too, one per pixel, but no treads."""
     known = (rows[:, :-2] > 0) & (rows[:, 1:-1] > 0) & (rows[:, 2:] > 0)
     bend = np.abs(rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:])[known]
     if bend.size < 50:

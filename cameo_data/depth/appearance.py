@@ -14,7 +14,7 @@ from cameo_data.types import Camera, DepthMap, FloatArray
 
 Mask = NDArray[np.bool_]
 
-# Pictures are smoothed by so many pixels: noise must not look like a difference.
+# Standard deviation of the smoothing: noise must not look like a difference.
 SMOOTHING_PX = 1.0
 # Relative difference in depth from which what a view knows contradicts a supposed depth.
 BEYOND = 0.05

@@ -24,7 +24,7 @@ from cameo_data.io.files import FileDefect
 from cameo_data.io.parsing import one_line
 from cameo_data.types import DepthMap, EstimatedDepth, FloatArray
 
-# Up to so many frames all pairs are matched; of longer recordings each with those near in order.
+# Recordings up to this length match all pairs; in longer ones, each frame matches its neighbours.
 EXHAUSTIVE_FRAMES = 60
 LEAST_POINTS = 20
 
@@ -47,7 +47,7 @@ def is_dense(options: ColmapDepthOptions) -> bool:
     """Whether dense stereo is to run.
 
     Raises:
-        ValueError: it was asked for, and this build of pycolmap has no CUDA.
+        ValueError: CUDA was requested, and this build of pycolmap has none.
     """
     has_cuda = bool(undistortion.colmap().has_cuda)
     if options.mode == "dense" and not has_cuda:
@@ -117,7 +117,7 @@ def _run(scene: DepthScene, folder: Path, dense: bool) -> dict[str, Any]:
 
 
 def _posed(library: Any, scene: DepthScene, database: Path) -> Any:
-    """A model of the scene's own cameras and poses, which the database is told as well."""
+    """A model with the scene's own cameras and poses, which are also written to the database."""
     model = library.Reconstruction()
     base = library.Database.open(database)
     try:

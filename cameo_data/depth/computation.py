@@ -110,7 +110,7 @@ def estimate(
         known = _finished(job, folder, opened.failures, scene_ids)
         if known is not None:
             return known
-        # written anew at the end: a run may find other frames than the one before it
+        # written again at the end: a run may find other frames than the one before it
         folder.index.unlink(missing_ok=True)
         states = _all_scenes(job, scene_ids, workers, progress)
         entries = [folders.read_scene(root, task.scene_name(scene_id)) for scene_id in scene_ids]

@@ -25,7 +25,7 @@ SAME_DEPTH = 0.015
 # something farther.
 BEYOND = 0.05
 # A pixel continues a confirmed surface where that fills so much of the pixels around it, and its
-# mean inverse depth is the pixel's to this relative difference; so far it goes, so many times.
+# mean inverse depth is the pixel's to this relative difference; it goes this far, this many times.
 GROW_SHARE, GROW_DEPTH, GROW_RADIUS, GROW_ROUNDS = 0.3, 0.01, 3, 3
 
 

@@ -35,8 +35,8 @@ VOXEL_PX = 2.0
 TRUNCATION_VOXELS = 4.0
 TRUNCATION_SHARE = 0.02
 # A view's own measurement farther from the surface than this is an outlier, or is of something the
-# surface does not have. Views that saw the place tell: at most so many are asked, and agree to this
-# share of depth and so many pixels (poses that blur the surface are off by as much).
+# surface does not have. Views that saw the place decide, at most ASKED of them. They agree to
+# within a share of the depth and a number of pixels, the error of poses that blur the surface.
 DISAGREEMENT = 0.05
 ASKED, SAME_DEPTH, SAME_PX = 8, 0.03, 3.0
 # Confidence of a pixel that the view itself did not measure, of one where nothing else did, and of

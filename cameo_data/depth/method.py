@@ -111,7 +111,7 @@ class MethodSpec:
         check: (scene, frame number, options, prepared, estimates) -> depth as it is kept.
         matches: (scene, options, prepared) -> (frame id, frame id, (N, 2) pixels, (N, 2) pixels) of
             pairs of frames, where a method finds sparse matches rather than depth.
-        files: (scene, options) -> files besides the scene's own that the depth is made from.
+        files: (scene, options) -> further files, not the scene's own, that the depth is made from.
     """
 
     name: str

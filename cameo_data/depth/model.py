@@ -51,7 +51,7 @@ class ModelOptions(MethodOptions):
 
 
 def prepare(scene: DepthScene, options: ModelOptions) -> Arrays:
-    """Neighbours and points; where there is but one view and no anchor is asked for, none."""
+    """Neighbours and points; none for a single view without anchors."""
     networks.load(options.model, planesweep.device_of(options.device))  # fail before any work
     if options.anchors == "none" and len(scene) < 2:
         none = np.full((len(scene), 1), -1, np.int64)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cameo_data.errors import needs
 from cameo_data.io.parsing import one_line
 
 # Architectures whose output is depth itself, whatever its scale; the others' is inverse depth.
@@ -57,9 +58,7 @@ class _Transformers:
         try:
             library: Any = import_module("transformers")
         except ImportError:
-            raise ValueError(
-                "method model needs the package transformers; pip install 'cameo[train]'"
-            ) from None
+            raise ValueError(needs("method model", "transformers")) from None
         try:
             self._processor = library.AutoImageProcessor.from_pretrained(model)
             self._model = library.AutoModelForDepthEstimation.from_pretrained(model)

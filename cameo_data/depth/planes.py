@@ -1,6 +1,6 @@
 """Planes for surfaces without a mark: a blank wall is where the pictures on it and its edges are.
 
-Stereo knows nothing of blank surfaces but where they end. Most of them are flat, and a plane is
+On blank surfaces, stereo sees only where they end. Most of them are flat, and a plane is
 flat in inverse depth as well: w = a x + b y + c. For each blank region of a view, planes are fitted
 to the confirmed pixels in it and on its edge. A plane is believed where these pin it down, and
 where the region, moved by that plane into other views, looks the same there, edges included, while
@@ -27,10 +27,11 @@ BLANK_SLOPE = 2.0
 # Blank regions of less than this share of the picture are left alone; bridges between regions
 # thinner than this are cut.
 REGION_SHARE, BRIDGE_PX = 6e-3, 5
-# Confirmed pixels up to so far from a region say where it is: on its edge, not beyond.
+# Confirmed pixels up to this far from a region say where it is: on its edge, not beyond.
 REACH_PX = 4
-# A confirmed pixel is on a plane to this share of its inverse depth. Planes are drawn from three
-# pixels so many times; up to three planes a region are tried, of so many pixels and share of all.
+# A confirmed pixel is on a plane to this share of its inverse depth. Each region
+# draws TRIALS planes through three pixels each, and keeps up to MOST_PLANES that hold at least
+# FEWEST_PIXELS and this share of all its pixels.
 ON_PLANE, TRIALS, MOST_PLANES, FEWEST_PIXELS, LEAST_SHARE = 0.01, 200, 3, 100, 0.3
 # Pixels that are drawn of a region and of its surroundings.
 DRAWN = 3000

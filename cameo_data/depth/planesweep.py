@@ -157,7 +157,7 @@ def device_of(asked: str) -> str:
     """``cpu`` or ``cuda`` for an option ``device``.
 
     Raises:
-        ValueError: CUDA was asked for and is not there.
+        ValueError: CUDA was requested and is not available.
     """
     import torch
 

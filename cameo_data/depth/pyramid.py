@@ -30,10 +30,10 @@ SWEEP_RADIUS, SURFACE_RADIUS = 1, 2
 # Offsets from the surface that are tried, in steps of the sweep; first wide, then fine.
 WIDE = tuple(0.5 * k for k in range(-4, 5))
 FINE = tuple(0.25 * k for k in range(-3, 4))
-# Inverse depths are smoothed over differences of so many steps of the sweep before they guide
-# windows, and by less at the end.
+# Inverse depths are smoothed over differences of GUIDE_SPREAD steps of the sweep before they guide
+# windows, and of FINAL_SPREAD at the end.
 GUIDE_SPREAD, FINAL_SPREAD = 1.5, 0.7
-# Planes: so many pixels apart in the view that moves most, and at most so many.
+# Distance between planes in the view that moves most, and limits of their number.
 PLANE_PX = 1.0
 MOST_PLANES, FEWEST_PLANES = 256, 16
 # Without points, planes reach as near as this share of the image's width of parallax.

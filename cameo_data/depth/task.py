@@ -276,7 +276,7 @@ def fingerprint(job: DepthJob, scene: Scene) -> str:
 
 
 def _check_result(job: DepthJob, scene: DepthScene, number: int, found: EstimatedDepth) -> None:
-    """A method of another package may err."""
+    """A method of another package may fail in any way."""
     hw = scene.camera(number).hw
     confidence = found.confidence
     if found.depth.hw != hw or (confidence is not None and confidence.shape != hw):

@@ -1,4 +1,4 @@
-"""Tasks in this process or in a pool of processes on this machine."""
+"""Runs tasks in this process or in a pool of processes on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Read when a library loads: one worker per core, so threads inside a worker only fight each other.
+# Libraries read these when they load. With one worker per core, threads in a worker only compete.
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -32,7 +32,7 @@ _GUARD = (
 
 
 def default_workers() -> int:
-    """The processors this process may run on."""
+    """The number of processors this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -45,11 +45,11 @@ def run(
 ) -> Generator[tuple[int, Result]]:
     """(index, result) of every item, as they finish.
 
-    ``function`` must be importable by name, items and results picklable. The first error cancels
-    what has not begun and is raised; leaving the iterator early stops the workers.
+    ``function`` must be importable by name, and items and results must be picklable. The first
+    error is raised and cancels what has not begun; leaving the iterator early stops the workers.
 
     Args:
-        described: an item in a few words, to say what a killed worker was at.
+        described: gives an item in a few words, to say what a killed worker was working on.
 
     Raises:
         ValueError: a worker was killed from outside, or could not start.
@@ -60,7 +60,7 @@ def run(
         with _single_threaded():
             yield from ((index, function(item)) for index, item in enumerate(items))
         return
-    # spawn: a fork would copy threads' locks in whatever state they are
+    # spawn, because a fork would copy threads' locks in whatever state they are
     with _single_threaded_environment():
         pool = ProcessPoolExecutor(
             workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
@@ -74,12 +74,12 @@ def run(
                 raise ValueError(
                     "a worker process ended by itself; the reason is above. " + _GUARD
                 ) from None
-            # in the order they were handed out: the first are those being worked on
+            # in submission order, so the first items are being worked on
             at_work = [items[index] for index in sorted(pending.values())[:workers]]
             what = " or ".join(described(item) for item in at_work) if described else ""
             raise ValueError(
                 f"a worker process was killed{what and f' while at {what}'}, most likely for lack "
-                "of memory; run again with fewer --workers to go on from here"
+                "of memory; run again with fewer --workers to continue from here"
             ) from None
         except BaseException:
             _kill(pool)
@@ -89,7 +89,7 @@ def run(
 
 
 def refuse_unguarded_script() -> None:
-    """Call before the first write of anything that may start workers.
+    """Refuse to run in a worker; call this before the first write of a job that may start workers.
 
     Raises:
         ValueError: this process is a worker that is only importing the script which started it.
@@ -106,9 +106,9 @@ def _results(
     pending: dict[Future[Result], int],
     processes: list[BaseProcess],
 ) -> Generator[tuple[int, Result]]:
-    """Keeps two items per worker in the queue: a million tasks need no million futures.
+    """Submit tasks with two items per worker in the queue, to avoid a million futures.
 
-    ``processes`` receives the workers: a broken pool forgets them.
+    ``processes`` receives the workers, since a broken pool forgets them.
     """
     todo = iter(enumerate(items))
     while True:
@@ -124,20 +124,20 @@ def _results(
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
-    """Ends the workers at once: what a task leaves half-written is never taken for finished."""
+    """End the workers at once; half-written results are never taken for finished."""
     for process in list((pool._processes or {}).values()):
         process.terminate()
 
 
 def _start_worker() -> None:
-    # Ctrl-C reaches the whole group; only the parent answers it, by ending the workers
+    # Ctrl-C reaches the whole group; only the parent acts on it, by ending the workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_threads(1)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
 def _die_with_parent() -> None:
-    """A killed parent cannot end its workers; each watches for that by itself."""
+    """End this worker when its parent is killed, since a killed parent cannot end its workers."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -145,7 +145,7 @@ def _die_with_parent() -> None:
 
 
 def _limit_threads(count: int) -> int:
-    """Sets OpenCV's number of threads and returns the old one."""
+    """Set OpenCV's number of threads and return the old number."""
     import cv2
 
     before = int(cv2.getNumThreads())
@@ -164,7 +164,7 @@ def _single_threaded() -> Iterator[None]:
 
 @contextmanager
 def _single_threaded_environment() -> Iterator[None]:
-    """Variables that spawned processes inherit; put back afterwards."""
+    """Set variables that spawned processes inherit, and restore them afterwards."""
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     try:

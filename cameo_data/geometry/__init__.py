@@ -1,1 +1,1 @@
-"""Geometry beside correspondences: undistortion, registration, ray casting, sparse matches."""
+"""Geometry other than correspondence: undistortion, registration, ray casting, sparse matches."""

@@ -1,4 +1,4 @@
-"""Exact ray casting of simple solids: the ground truth that everything else is held to.
+"""Exact ray casting of simple solids: the ground truth that everything else is tested against.
 
 A primitive is a unit shape under an affine map, so spheres become ellipsoids and cubes become
 slabs. All arithmetic is float64 and closed form; nothing is sampled.
@@ -22,7 +22,7 @@ Kind = Literal["box", "sphere", "cylinder", "rect"]
 KINDS: tuple[Kind, ...] = ("box", "sphere", "cylinder", "rect")
 
 # A ray from a camera to a surface point is free when its first hit is that point, up to rounding:
-# float64 intersection is good to about 1e-12 of the distance, and nothing real is this thin.
+# float64 intersections are accurate to about 1e-12 of the distance, and nothing real is this thin.
 SAME_POINT = 1e-8
 
 
@@ -34,7 +34,7 @@ class Primitive:
         kind: ``box`` (cube [−½, ½]³), ``sphere`` (radius ½), ``cylinder`` (radius ½, z in [−½, ½],
             capped) or ``rect`` (the square |x|, |y| ≤ ½ in z = 0, seen from both sides).
         world_from_object: (4, 4) affine, any non-singular scale.
-        surface: which material or texture it carries; free for the caller.
+        surface: index of its material or texture; its meaning is up to the caller.
 
     Raises:
         ValueError: unknown kind or singular map.
@@ -60,7 +60,7 @@ class Hits:
     """First hits of rays, all of shape (...).
 
     Attributes:
-        t: parameter along the ray in lengths of its direction; +inf where nothing is hit.
+        t: distance along the ray in lengths of its direction; +inf where nothing is hit.
         primitive: index of the primitive, int32; −1 where nothing is hit.
         p_object: (..., 3) hit point in the primitive's own coordinates; NaN where nothing is hit.
         normal_world: (..., 3) unit normal, turned towards the ray's origin; NaN likewise.
@@ -73,7 +73,7 @@ class Hits:
 
     @property
     def hit(self) -> NDArray[np.bool_]:
-        """Whether anything was hit."""
+        """Whether each ray hit anything."""
         return self.primitive >= 0
 
 
@@ -146,10 +146,10 @@ def depth_of(hits: Hits) -> NDArray[np.float32]:
 def oracle(
     primitives: Sequence[Primitive], camera0: Camera, camera1: Camera, stride: int = 1
 ) -> Correspondence:
-    """The exact correspondence of two views: every verdict by a ray, confidence 1.
+    """The exact correspondence of two views: each verdict comes from a ray, with confidence 1.
 
-    A point of a two-sided ``rect`` that camera 1 sees from its other side is OCCLUDED: it is not
-    the same piece of surface. UNKNOWN never occurs.
+    A point of a two-sided ``rect`` that camera 1 sees from its other side is OCCLUDED, since it is
+    not the same piece of surface. UNKNOWN never occurs.
     """
     return oracle_at(primitives, camera0, camera1, cameras.query_xy(camera0.hw, stride), stride)[0]
 
@@ -161,7 +161,7 @@ def oracle_at(
     xy0: FloatArray,
     stride: int = 1,
 ) -> tuple[Correspondence, FloatArray]:
-    """As ``oracle`` for queries at given pixels (h, w, 2); also how far in front the occluder is.
+    """Like ``oracle``, for queries at given pixels (h, w, 2); also how far in front occluders are.
 
     Returns:
         The correspondence, and (h, w) float64: 1 − (occluder's distance / the point's distance)
@@ -267,7 +267,7 @@ def _cast(kinds, maps, starts, rays):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def first_hit(kind, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
-    """Smallest t > 0 with one unit shape, and which normal it has: 0–2 an axis, 3 round, 4 side."""
+    """Smallest t > 0 at which a ray hits a unit shape, and normal: 0–2 axis, 3 round, 4 side."""
     least = 1e-9
     if kind == 0:
         near, far = -np.inf, np.inf

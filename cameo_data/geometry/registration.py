@@ -1,8 +1,8 @@
-"""Depth of one camera seen from another that stands beside it: a forward warp with a z-buffer.
+"""One camera's depth as seen from another camera beside it: a forward warp with a z-buffer.
 
-Each depth pixel is a small piece of plane, tilted as its neighbours say where they belong to the
-same surface. Pieces of one surface touch, so magnification leaves no holes; pieces on two sides of
-a depth edge stay apart, so what the depth camera did not see stays unknown. Exact on planes.
+Each depth pixel is a small piece of plane; neighbours on the same surface give its tilt. Pieces of
+one surface touch, so magnification leaves no holes. Pieces on two sides of a depth edge stay apart,
+so what the depth camera did not see stays unknown. The warp is exact on planes.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from cameo_data import transforms
 from cameo_data.types import DepthMap, FloatArray
 
-# Neighbours whose inverse depth differs by more, relatively, are two surfaces: Kinect's depth steps
-# are below 1 % per pixel up to 5 m, and a wall slanted by 80° changes by 1 % per pixel at f = 525.
+# Neighbours with a larger relative difference in inverse depth are two surfaces: Kinect's steps are
+# below 1 % per pixel up to 5 m, and a wall slanted by 80° changes by 1 % per pixel at f = 525.
 SAME_SURFACE = 0.02
 # Pieces overlap by this much of a depth pixel, which closes cracks between noisy neighbours: noise
 # of 1 % at 0.5 m shifts a pixel by 0.25 px for a baseline of 25 mm at f = 525, at 2 m by 0.06 px.
@@ -32,7 +32,7 @@ def register(
     color_K: FloatArray,
     color_hw: tuple[int, int],
 ) -> DepthMap:
-    """The depth map of a camera (``color_K``, ``color_hw``) from that of one beside it."""
+    """The depth map of a camera (``color_K``, ``color_hw``) from that of a camera beside it."""
     depth_from_color = transforms.invert(color_from_depth)
     growth = float(np.max(np.diag(color_K)[:2] / np.diag(depth_K)[:2]))
     w = np.zeros(color_hw)
@@ -57,7 +57,7 @@ def register(
 def _splat(  # type: ignore[no-untyped-def]
     z, valid, Kd, Kd_inv, c_from_d, d_from_c, Kc, Kc_inv, max_size, w_out, distance
 ):
-    """Fill ``w_out`` (inverse depth, 0 = none); ``distance`` is scratch: of the best piece."""
+    """Fill ``w_out`` (inverse depth, 0 = none); ``distance`` is scratch for the best piece's."""
     height, width = w_out.shape
     reach = 0.5 + OVERLAP
     plane = np.empty(3)
@@ -93,9 +93,9 @@ def _splat(  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True, error_model="numpy")
 def _plane(w, gx, gy, Kd, c_from_d, out):  # type: ignore[no-untyped-def]
-    """``out`` n of the plane n · p = 1 in the colour camera's frame; False if it passes behind it.
+    """Write n of the plane n · p = 1 in the colour camera's frame to ``out``; False if behind it.
 
-    Inverse depth over depth pixels is gx·x + gy·y + w; n · ray is inverse depth along a ray.
+    Inverse depth over depth pixels is gx·x + gy·y + w, and n · ray is inverse depth along a ray.
     """
     nx = gx * Kd[0, 0]
     ny = gx * Kd[0, 1] + gy * Kd[1, 1]
@@ -142,7 +142,7 @@ def _bounds(u, v, w, gx, gy, reach, Kd_inv, c_from_d, Kc):  # type: ignore[no-un
 
 @nb.njit(cache=True, error_model="numpy")
 def _transfer(rx, ry, w, b_from_a, Kb):  # type: ignore[no-untyped-def]
-    """Pixel in b and depth over depth in a of the point on ray (rx, ry, 1) at inverse depth w."""
+    """Pixel in b, and depth in b over depth in a, of the point on ray (rx, ry, 1) at depth 1/w."""
     px = b_from_a[0, 0] * rx + b_from_a[0, 1] * ry + b_from_a[0, 2] + b_from_a[0, 3] * w
     py = b_from_a[1, 0] * rx + b_from_a[1, 1] * ry + b_from_a[1, 2] + b_from_a[1, 3] * w
     pz = b_from_a[2, 0] * rx + b_from_a[2, 1] * ry + b_from_a[2, 2] + b_from_a[2, 3] * w

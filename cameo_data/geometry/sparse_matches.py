@@ -1,4 +1,4 @@
-"""Sparse matches: pixels that show the same point, known from tracks or from a table, not depth."""
+"""Sparse matches: pixels that show the same point, from tracks or a table instead of depth."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _NONE = SparseMatches(np.zeros((0, 2)), np.zeros((0, 2)))
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """Matches by tracks: two observations of one point are a match.
+    """Matches from tracks: two observations of one point are a match.
 
     Attributes:
-        observations: frame id -> (N,) ids of points and (N, 2) pixels where the frame sees them.
+        observations: frame id -> (N,) point ids and (N, 2) pixels where the frame sees them.
     """
 
     paths: tuple[Path, ...]
@@ -50,7 +50,7 @@ class PairTable:
         return (self.path,)
 
     def between(self, frame_id0: str, frame_id1: str) -> SparseMatches:
-        """Matches of two frames in the table's order, whichever way round they stand in it."""
+        """Matches of two frames in the table's order; either frame may come first in the table."""
         forth = self._pairs.get((frame_id0, frame_id1), _NONE)
         back = self._pairs.get((frame_id1, frame_id0), _NONE)
         return SparseMatches(
@@ -67,13 +67,13 @@ class PairTable:
 
 
 def read_pairs(path: Path, frame_ids: Iterable[str]) -> PairTable:
-    """The table of matches in a CSV file: a header line, then one match per line.
+    """The table of matches from a CSV file: a header line, then one match per line.
 
     Columns are ``frame0, frame1, x0, y0, x1, y1``: frame ids, and pixels of the images as stored,
     the top-left pixel's centre at (0.5, 0.5).
 
     Raises:
-        FileDefect: missing, no such table, a number that is none, or a frame that is not known.
+        FileDefect: missing, not such a table, a value that is not a number, or an unknown frame.
     """
     table = PairTable(path)
     if unknown := sorted(table.frame_ids() - set(frame_ids)):
@@ -116,12 +116,12 @@ def _malformed(path: Path, line: int, found: str) -> FileDefect:
         Reason.BAD_METADATA,
         f"{path.name} line {line} is {found[:120]}",
         f"{','.join(COLUMNS)} of two different frames",
-        "write the table anew",
+        "write the table again",
     )
 
 
 def directed(matches: Mapping[tuple[int, int], SparseMatches], a: int, b: int) -> SparseMatches:
-    """Matches a → b of a sample, which holds those of a < b; none where it has none."""
+    """Matches a → b of a sample, which stores only pairs a < b; empty where it has none."""
     if a < b:
         return matches.get((a, b), _NONE)
     back = matches.get((b, a), _NONE)
@@ -129,7 +129,7 @@ def directed(matches: Mapping[tuple[int, int], SparseMatches], a: int, b: int) -
 
 
 def as_stored(pair: SparseMatches, hw: tuple[int, int]) -> SparseMatches:
-    """Matches as shards hold them: float32, inside views of ``hw``."""
+    """Matches as shards store them: float32, inside views of size ``hw``."""
     ends = np.nextafter(np.array([hw[1], hw[0]], np.float32), np.float32(0))
     xy0, xy1 = (np.minimum(xy.astype(np.float32), ends) for xy in (pair.xy0, pair.xy1))
     return SparseMatches(xy0.astype(np.float64), xy1.astype(np.float64))
@@ -138,7 +138,7 @@ def as_stored(pair: SparseMatches, hw: tuple[int, int]) -> SparseMatches:
 def matched_share(xy: FloatArray, hw: tuple[int, int], stride: int) -> float:
     """Share of the queries of a grid over ``hw`` whose cell holds one of the (N, 2) pixels.
 
-    A lower bound of the share of VISIBLE queries that depth would show.
+    This is a lower bound of the share of VISIBLE queries that depth would give.
     """
     rows, columns = hw[0] // stride, hw[1] // stride
     cells = (np.asarray(xy) // stride).astype(np.int64)
@@ -149,7 +149,7 @@ def matched_share(xy: FloatArray, hw: tuple[int, int], stride: int) -> float:
 def matched_overlap(
     matches: Mapping[tuple[int, int], SparseMatches], views: int, hw: tuple[int, int], stride: int
 ) -> FloatArray:
-    """(V, V) ``matched_share`` of a's pixels that match in b, 1 on the diagonal."""
+    """(V, V) ``matched_share`` of view a's pixels that match in view b; 1 on the diagonal."""
     overlap = np.eye(views)
     for (a, b), pair in matches.items():
         overlap[a, b] = matched_share(pair.xy0, hw, stride)

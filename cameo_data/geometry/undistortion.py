@@ -1,7 +1,7 @@
-"""Where the pixels of an ideal pinhole image lie in the distorted image that a camera stored.
+"""Maps pixels between an ideal pinhole image and the distorted image that a camera stored.
 
-A camera is distorted by OpenCV's coefficients about its own K, or is a lens of any model that
-COLMAP knows; COLMAP's library does the mapping of the latter and is loaded only then.
+The distortion is given by OpenCV's coefficients about the camera's K, or by a lens of any COLMAP
+model. COLMAP's library maps such lenses and is loaded only for them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from cameo_data.types import Camera, FloatArray, Frame, Lens, intrinsics_defect
 # Coefficient counts of OpenCV's model: (k1, k2, p1, p2[, k3[, k4, k5, k6[, s1…s4[, τx, τy]]]])
 COEFFICIENT_COUNTS = (4, 5, 8, 12, 14)
 
-# A pixel that does not come back to its own ray within this (in tan of the angle) lies where the
-# model has turned back. COLMAP inverts its models to about 1e-11 where they hold.
+# Where a pixel does not map back to its own ray within this (in tan of the angle), the model has
+# turned back. COLMAP inverts its models to about 1e-11 where they hold.
 _ROUND_TRIP = 1e-6
 _PINHOLES = ("SIMPLE_PINHOLE", "PINHOLE")
 _SPHERICAL = "EQUIRECTANGULAR"
@@ -46,12 +46,12 @@ def stored_hw(frame: Frame) -> tuple[int, int]:
 def stored_xy(camera: Camera, distortion: tuple[float, ...] | Lens) -> FloatArray:
     """(H, W, 2) pixels in the stored image of each pixel of the pinhole image; NaN outside it.
 
-    Most models are polynomials that are only meant to hold over the stored image: further out they
-    may turn back and find the image a second time. Such pixels are NaN.
+    Most models are polynomials that hold only over the stored image: further out they may turn
+    back and hit the image a second time. Such pixels are NaN.
 
     Raises:
-        ValueError: not a count of coefficients that OpenCV's model has, or not finite.
-        FileDefect: COLMAP knows no such lens, or it shows nothing of the image.
+        ValueError: the number of coefficients does not fit OpenCV's model, or one is not finite.
+        FileDefect: COLMAP does not know the lens, or no pixel falls inside the stored image.
     """
     key = (camera.K.tobytes(), camera.hw)
     if isinstance(distortion, Lens):
@@ -64,10 +64,10 @@ def stored_xy(camera: Camera, distortion: tuple[float, ...] | Lens) -> FloatArra
 
 
 def pinhole_xy(frame: Frame, xy: FloatArray) -> FloatArray:
-    """(N, 2) pixels in the frame's pinhole image of pixels in its stored image; NaN where none is.
+    """(N, 2) pixels of the stored image, mapped into the frame's pinhole image; NaN where outside.
 
     Raises:
-        FileDefect: COLMAP knows no such lens.
+        FileDefect: COLMAP does not know the lens.
     """
     if not is_distorted(frame) or frame.distortion is None:
         return np.array(xy, np.float64)
@@ -79,7 +79,7 @@ def pinhole_xy(frame: Frame, xy: FloatArray) -> FloatArray:
     else:
         units = (np.asarray(xy, np.float64) - K[:2, 2]) @ np.linalg.inv(K[:2, :2]).T
         coefficients = np.array(frame.distortion)
-        # the default of five rounds leaves 0.01 px at wide angles
+        # the default of five iterations leaves an error of 0.01 px at wide angles
         until = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12)
         found = cv2.undistortImagePoints(
             units.reshape(-1, 1, 2), np.eye(3), coefficients, None, until
@@ -90,18 +90,18 @@ def pinhole_xy(frame: Frame, xy: FloatArray) -> FloatArray:
 
 
 def is_pinhole(lens: Lens) -> bool:
-    """Whether the lens distorts nothing."""
+    """Whether the lens has no distortion."""
     return lens.model in _PINHOLES
 
 
 def pinhole_of(lens: Lens, focal_scale: float = 1.0) -> tuple[FloatArray, tuple[int, int]]:
-    """K and size of the pinhole image to make of what a lens stored.
+    """K and size of the pinhole image to make from a lens's stored image.
 
-    The stored size, principal point and focal length (times ``focal_scale``), so that the centre
-    keeps its resolution; of a panorama, the square of 90° straight ahead.
+    The stored size, principal point and focal length (times ``focal_scale``) are kept, so that the
+    centre keeps its resolution; a panorama gives the square of 90° straight ahead.
 
     Raises:
-        FileDefect: COLMAP knows no such lens, or not with these parameters.
+        FileDefect: COLMAP does not know the lens, or refuses its parameters.
     """
     camera = colmap_camera(lens)
     if lens.model != _SPHERICAL:
@@ -117,11 +117,11 @@ def pinhole_of(lens: Lens, focal_scale: float = 1.0) -> tuple[FloatArray, tuple[
 
 @lru_cache(maxsize=1)
 def colmap() -> ModuleType:
-    """COLMAP's library, loaded when first needed; the only place that imports it."""
+    """COLMAP's library, loaded on first use; nothing else imports it."""
     with kept_signal_handlers():
         import pycolmap
 
-    pycolmap.logging.minloglevel = pycolmap.logging.FATAL.value  # what it says, it raises as well
+    pycolmap.logging.minloglevel = pycolmap.logging.FATAL.value  # it also raises what it would log
     module: ModuleType = pycolmap
     return module
 
@@ -131,7 +131,7 @@ def colmap_camera(lens: Lens) -> Any:
     """The lens as COLMAP's camera.
 
     Raises:
-        FileDefect: COLMAP knows no such model, or not with these parameters.
+        FileDefect: COLMAP does not know the model, or refuses its parameters.
     """
     library = colmap()
     known = [name for name in library.CameraModelId.__members__ if name != "INVALID"]
@@ -165,7 +165,7 @@ def colmap_camera(lens: Lens) -> Any:
             f"finite {info}",
             "correct the camera",
         )
-    if lens.model == _SPHERICAL:  # has no K
+    if lens.model == _SPHERICAL:  # a panorama has no K
         return camera
     if (defect := intrinsics_defect(camera.calibration_matrix())) is not None:
         raise FileDefect(
@@ -177,7 +177,7 @@ def colmap_camera(lens: Lens) -> Any:
     return camera
 
 
-@lru_cache(maxsize=4)  # one camera serves a whole scene; a map at 640×480 weighs 5 MB
+@lru_cache(maxsize=4)  # one camera serves a whole scene; a map at 640×480 takes 5 MB
 def _lens_stored_xy(k_bytes: bytes, hw: tuple[int, int], lens: Lens) -> FloatArray:
     K = np.frombuffer(k_bytes, np.float64).reshape(3, 3)
     rays = _unit_depth_rays(K, hw).reshape(-1, 3)
@@ -196,7 +196,7 @@ def _stored_xy(k_bytes: bytes, hw: tuple[int, int], distortion: tuple[float, ...
     K = np.frombuffer(k_bytes, np.float64).reshape(3, 3)
     rays = _unit_depth_rays(K, hw)
     coefficients = np.array(distortion)
-    # unit camera: OpenCV's K has no skew, ours may
+    # use a unit camera, because OpenCV's K has no skew and ours may
     distorted, _ = cv2.projectPoints(
         rays.reshape(-1, 1, 3), np.zeros(3), np.zeros(3), np.eye(3), coefficients
     )
@@ -214,16 +214,16 @@ def _unit_depth_rays(K: FloatArray, hw: tuple[int, int]) -> FloatArray:
 
 
 def _inside(xy: FloatArray, hw: tuple[int, int], held: NDArray[np.bool_]) -> FloatArray:
-    """``xy`` where it lies in an image of ``hw`` and the model holds, else NaN; read-only.
+    """``xy`` where it is inside an image of size ``hw`` and the model holds, else NaN; read-only.
 
     Raises:
-        FileDefect: it does nowhere.
+        FileDefect: no pixel qualifies.
     """
     inside = held & (xy >= 0).all(-1) & (xy[..., 0] < hw[1]) & (xy[..., 1] < hw[0])
     if not inside.any():
         raise FileDefect(
             Reason.BAD_INTRINSICS,
-            f"by its distortion the lens saw no pixel of its {hw[1]}×{hw[0]} image (w×h)",
+            f"with its distortion the lens shows no pixel of its {hw[1]}×{hw[0]} image (w×h)",
             "a lens that shows a picture",
             "correct the camera's parameters",
         )

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from cameo_data.grouping.strategies import proposer
 from cameo_data.grouping.views import Group, Rules, generator, make_views
 
-# Proposals in a row that repeat a known group before a scene counts as used up: a scene with only
-# twice as many groups as were found passes this with a chance of 2^-50.
+# After this many proposals in a row that repeat a known group, a scene counts as exhausted. If half
+# of its groups were still unfound, this would happen with a probability of 2^-50.
 MAX_REPEATS = 50
 
 
@@ -30,10 +30,10 @@ def choose_groups(
         position: (N,) places in the capture order.
         rotation_deg: (N, N).
         overlap: (N, N) measured share of VISIBLE from row to column.
-        count: groups wanted; None makes N / V, so that a view serves about once, and more until
-            every view that can be in a group is in one. Fewer come out where the scene has no
-            more; none where no V views are linked.
-        seed, scene_id: the same give the same groups, whatever else is built.
+        count: number of groups; None makes N / V, so that a view serves about once, and more
+            until every view that can be in a group is in one. The result has fewer groups where
+            the scene has no more, and none where no V views are linked.
+        seed, scene_id: equal values give equal groups, whatever else is built.
     """
     views = make_views(position, rotation_deg, overlap, rules)
     wanted = max(1, len(position) // rules.views) if count is None else count

@@ -1,4 +1,4 @@
-"""How each strategy proposes groups: one after the other, or one around a given view."""
+"""The strategies, which propose groups one after the other, or one around a given view."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ class Proposer(Protocol):
     """Proposes groups of a scene's views."""
 
     def propose(self) -> Group | None:
-        """The next group, perhaps one proposed before; None where the rules allow none."""
+        """The next group, possibly one proposed before; None where the rules allow none."""
 
     def around(self, view: int) -> Group | None:
         """A group that holds the view; None where the rules allow none."""
 
 
 def proposer(views: SceneViews, rules: Rules, wanted: int, rng: random.Random) -> Proposer:
-    """That of the rules' strategy, which is to propose ``wanted`` groups."""
+    """The proposer for the rules' strategy; ``wanted`` groups are to be proposed."""
     if rules.strategy == "video":
         return Video(views, rules, wanted, rng)
     return (Uniform if rules.strategy == "uniform" else Balanced)(views, rules, rng)
 
 
 class Video:
-    """Consecutive linked views, gaps random up to ``max_frame_gap``; starts spread evenly."""
+    """Consecutive linked views; gaps are random up to ``max_frame_gap``, starts evenly spread."""
 
     def __init__(self, views: SceneViews, rules: Rules, wanted: int, rng: random.Random) -> None:
         count = len(views.position)
@@ -38,7 +38,7 @@ class Video:
         self.before: list[NDArray[np.int64]] = [
             np.array([i for i in range(j) if j in self.after[i]], np.int64) for j in range(count)
         ]
-        # lengths of the longest chains from and to each view: a walk that heeds them never ends
+        # lengths of the longest chains from and to each view: a walk that follows them never stops
         # early
         self.forth, self.back = np.ones(count, np.int64), np.ones(count, np.int64)
         for i in reversed(range(count)):
@@ -75,7 +75,7 @@ class Video:
 
 
 class Uniform:
-    """Views that served least first, each linked to one chosen before."""
+    """Linked views, those that served least first; each is linked to one chosen before."""
 
     def __init__(self, views: SceneViews, rules: Rules, rng: random.Random) -> None:
         self.views, self.rules, self.rng = views, rules, rng
@@ -100,9 +100,9 @@ class Uniform:
 class Balanced:
     """Groups whose linked pairs fill the rotation bins evenly.
 
-    A group begins with a pair of the emptiest bin and grows by the view whose pairs with the group
-    lie in the emptiest bins. A pair counts once, so a bin is full when the scene has no more pairs
-    for it; when all are full, all begin again.
+    A group begins with a pair from the emptiest bin and grows by the view whose pairs with the
+    group fall into the emptiest bins. A pair counts once, so a bin is full when the scene has no
+    more pairs for it; when all bins are full, all start again.
     """
 
     def __init__(self, views: SceneViews, rules: Rules, rng: random.Random) -> None:
@@ -121,7 +121,7 @@ class Balanced:
         return None if group is None else self._grown(group)
 
     def around(self, view: int) -> Group | None:
-        """A group that holds the view; None where no pair of it lies in a bin."""
+        """A group that holds the view; None where no pair with it falls into a bin."""
         partners = np.flatnonzero((self.views.bins[view] >= 0) & self.views.rich)
         if not len(partners):
             return None
@@ -140,7 +140,7 @@ class Balanced:
         return np.array([len(a) for a, _ in self.pairs])
 
     def _first_pair(self) -> list[int] | None:
-        """A pair of the emptiest bin that has some left, of views that served least."""
+        """A pair of the views that served least, from the emptiest bin that still has pairs."""
         if not self.left.any():
             self.left = self._sizes()
             if not self.left.any():
@@ -153,7 +153,7 @@ class Balanced:
 
     def _next_view(self, group: list[int]) -> int:
         options = frontier(self.views, group)
-        # worth of one more pair per bin: above one where the bin is emptier than the average
+        # worth of one more pair in each bin: above one where the bin is emptier than average
         level = self.filled[self.left > 0].mean() if self.left.any() else 0.0
         worth = level + 1.0 - self.filled
         bins = self.views.bins[group][:, options]

@@ -1,4 +1,4 @@
-"""A scene's views as grouping sees them, and the seeded picks that all strategies share."""
+"""A scene's views as grouping sees them, and the seeded choices that all strategies share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Strategy = Literal["video", "uniform", "balanced"]
 
 @dataclass(frozen=True)
 class Rules:
-    """What groups to choose; the fields mean what they mean in ``recipe.Recipe``."""
+    """Which groups to choose; the fields mean the same as in ``recipe.Recipe``."""
 
     views: int
     strategy: Strategy
@@ -31,7 +31,7 @@ class SceneViews:
     """The N views of a scene.
 
     Attributes:
-        position: (N,) rising places in the capture order, failed candidates counted.
+        position: (N,) rising places in the capture order, counting failed candidates.
         linked: (N, N) bool, symmetric, False on the diagonal.
         bins: (N, N) index of the pair's rotation bin, −1 where not linked or beyond the bins.
         rich: (N,) bool, in a linked component of at least V views.
@@ -59,7 +59,7 @@ def make_views(
 
 
 def generator(seed: int, scene_id: str) -> random.Random:
-    """Only its ``random()`` is drawn from: the one method whose numbers Python promises to keep."""
+    """A seeded generator; use only ``random()``, whose numbers Python promises not to change."""
     digest = hashlib.sha256(f"{seed}:{scene_id}".encode()).digest()
     return random.Random(int.from_bytes(digest, "big"))
 
@@ -69,7 +69,7 @@ def pick(options: NDArray[np.int64], rng: random.Random) -> int:
 
 
 def least(options: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np.int64]:
-    """Those of ``options`` at which ``values`` is smallest."""
+    """The members of ``options`` at which ``values`` is smallest."""
     chosen: NDArray[np.int64] = options[values[options] == values[options].min()]
     return chosen
 
@@ -80,7 +80,7 @@ def followers(views: SceneViews, i: int, max_gap: int) -> NDArray[np.int64]:
 
 
 def frontier(views: SceneViews, group: list[int]) -> NDArray[np.int64]:
-    """Views linked to one of the group and not in it."""
+    """Views that are linked to the group but not in it."""
     reached = np.logical_or.reduce(views.linked[group])
     reached[group] = False
     return np.flatnonzero(reached)

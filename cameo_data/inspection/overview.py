@@ -24,7 +24,7 @@ from cameo_data.types import FloatArray, Frame, Progress, Scene, Unused
 
 Spread = tuple[float, float, float]  # least, median, largest
 
-# Rotations are compared between so many frames of a scene, spread evenly: 2016 pairs.
+# Frames of a scene whose rotations are compared, spread evenly: 2016 pairs.
 ROTATION_FRAMES = 64
 # Failures kept in full; all are counted.
 MAX_FAILURES = 200

@@ -1,1 +1,1 @@
-"""Reading and writing files: images, depth, arrays, videos, tables; hostile until checked."""
+"""Reading and writing images, depth, arrays, videos and tables; input is hostile until checked."""

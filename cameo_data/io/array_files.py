@@ -1,6 +1,6 @@
-"""Arrays in PFM, NumPy and HDF5 files, whose sizes are known before anything is read.
+"""Arrays from PFM, NumPy and HDF5 files, whose sizes are checked before the values are read.
 
-Nothing is unpickled, and nothing outside the named file is opened: HDF5 can point at other files in
+Nothing is unpickled, and no other file is opened: an HDF5 file can point to other files in
 three ways (external links, external storage, virtual datasets), and all three are refused.
 """
 
@@ -22,10 +22,10 @@ from cameo_data.io import files, image_files, npy_header, pickled_values
 from cameo_data.io.files import FileDefect
 from cameo_data.io.parsing import decoding
 
-# Names under which depth stands where a file holds several arrays: MegaDepth's, Hypersim's.
+# Names of the depth array in files with several arrays: MegaDepth's, Hypersim's.
 DEPTH_NAMES = ("depth", "dataset")
 
-# "Pf", width, height, scale; one white space before the pixels. 100 bytes hold any such header.
+# "Pf", width, height, scale, and one white space before the pixels; 100 bytes hold any header.
 _PFM_HEADER = re.compile(
     rb"(P[fF])\s+(\d{1,7})\s+(\d{1,7})\s+([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s"
 )
@@ -36,10 +36,10 @@ _REMEDY = "copy the file again, or convert it"
 
 
 def read_pfm(path: Path) -> NDArray[np.float32]:
-    """(H, W) values of a one-channel PFM file, the first row on top.
+    """(H, W) values of a one-channel PFM file, top row first.
 
-    Rows are stored from the bottom up; a negative scale means low byte first. The scale's magnitude
-    is ignored, as Middlebury's format says (its files state 0.003922 and hold disparities).
+    Rows are stored from the bottom up, and a negative scale means low byte first. The scale's
+    magnitude is ignored, as Middlebury's format says (its files state 0.003922 for disparities).
 
     Raises:
         FileDefect: missing, damaged, too large, or in colour.
@@ -58,7 +58,7 @@ def pfm_hw(path: Path) -> tuple[int, int]:
     """Height and width from a PFM file's header.
 
     Raises:
-        FileDefect: as ``read_pfm``, but for pixels that are missing.
+        FileDefect: as ``read_pfm``, except for missing pixels.
     """
     files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
     with _reading(path, "PFM"), path.open("rb") as stream:
@@ -77,10 +77,10 @@ def _pfm_header(path: Path, data: bytes) -> tuple[re.Match[bytes], tuple[int, in
 
 
 def read_npz(path: Path, name: str | None = None) -> NDArray[Any]:
-    """One array of a NumPy archive: ``name``, or the only one, or that called like depth.
+    """One array of a NumPy archive: ``name``, or the only one, or the one with a name of depth.
 
     Raises:
-        FileDefect: missing, damaged, too large, without such an array, or not of numbers.
+        FileDefect: missing, damaged, too large, without such an array, or not numeric.
     """
     with _npz_member(path, name) as (chosen, member):
         header = npy_header.read_header(member)
@@ -96,19 +96,19 @@ def npz_hw(path: Path) -> tuple[int, int]:
     """Height and width of the array that ``read_npz`` gives, from its header.
 
     Raises:
-        FileDefect: as ``read_npz``, but for values that are missing.
+        FileDefect: as ``read_npz``, except for missing values.
     """
     with _npz_member(path, None) as (_, member):
         return _hw(path, npy_header.read_header(member).shape)
 
 
 def read_npz_list(path: Path, name: str) -> list[Any]:
-    """Entries, along the first axis, of an array of numbers, texts or pickled plain values.
+    """Entries along the first axis of an array of numbers, texts or pickled plain values.
 
-    Pickled entries are read by ``pickled_values``: nothing is unpickled.
+    ``pickled_values`` reads pickled entries without unpickling them.
 
     Raises:
-        FileDefect: as ``read_npz``, or something that is no plain value.
+        FileDefect: as ``read_npz``, or a value that is not plain.
     """
     with _npz_member(path, name) as (_, member):
         header = npy_header.read_header(member)
@@ -138,16 +138,16 @@ def _npz_member(path: Path, name: str | None) -> Iterator[tuple[str, IO[bytes]]]
 
 
 def _npy_values(stream: IO[bytes], header: npy_header.NpyHeader) -> NDArray[Any]:
-    """The values, or a ValueError where bytes are missing: the header is not believed."""
+    """The values; ValueError where the file has fewer bytes than its header states."""
     count = math.prod(header.shape)
     return np.frombuffer(stream.read(count * header.dtype.itemsize), header.dtype, count)
 
 
 def read_hdf5(path: Path, name: str | None = None) -> NDArray[Any]:
-    """One array of an HDF5 file's root: ``name``, or the only one, or that called like depth.
+    """One array of an HDF5 file's root: ``name``, or the only one, or the one with a name of depth.
 
     Raises:
-        FileDefect: missing, damaged, too large, without such an array, or one that is stored
+        FileDefect: missing, damaged, too large, without such an array, or the array is stored
             outside the file.
     """
     with _opened(path) as file:
@@ -175,7 +175,7 @@ def _hw(path: Path, shape: tuple[int, ...]) -> tuple[int, int]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    import h5py  # here: 0.2 s that only readers of HDF5 should pay
+    import h5py  # imported here: it takes 0.2 s, which only readers of HDF5 should pay
 
     files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
     with _reading(path, "HDF5"), h5py.File(path, "r", locking=False) as file:
@@ -183,10 +183,10 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _dataset(path: Path, file: Any, name: str) -> Any:
-    """The dataset, once it is known to be numbers, of a sane size, and inside this very file."""
+    """The dataset, checked to be numeric, of a sane size and inside this file."""
     import h5py
 
-    # a link is judged before it is followed: following an external one opens the other file
+    # check a link before following it: following an external link opens the other file
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise _unreadable(path, f"holds {name!r} as a link", "the array itself")
     dataset = file[name]
@@ -202,7 +202,7 @@ def _dataset(path: Path, file: Any, name: str) -> Any:
 
 
 def _choose(path: Path, names: list[str], name: str | None) -> str:
-    """Which of a file's arrays is meant."""
+    """The name of the array to read among a file's arrays."""
     wanted = DEPTH_NAMES if name is None else (name,)
     if name is None and len(names) == 1:
         return names[0]
@@ -220,7 +220,7 @@ def _check_pixels(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def _reading(path: Path, kind: str) -> AbstractContextManager[None]:
-    """Around a library that decodes the file: whatever it raises is a defect of the file."""
+    """Turns whatever a decoding library raises inside the block into a defect of the file."""
     expected = f"a complete {kind} file"
     return decoding(path.name, Reason.UNREADABLE_DEPTH, expected, _REMEDY)
 

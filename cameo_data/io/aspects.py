@@ -1,4 +1,4 @@
-"""Whether a depth map can cover its picture, all of which it shows unless it has its own K."""
+"""Checks that a depth map without its own K can cover the whole of its picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cameo_data.io.orientation import same_aspect
 
 
 def check_depth(name: str, depth_hw: tuple[int, int], image_hw: tuple[int, int]) -> None:
-    """Refuses a depth map of another aspect than its picture, which no scaling makes fit.
+    """Refuse a depth map whose aspect differs from its picture's, since no scaling makes it fit.
 
     Raises:
         FileDefect: the aspects differ by more than rounding to whole pixels explains.

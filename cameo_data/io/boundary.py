@@ -1,8 +1,8 @@
-"""The boundary around foreign data: whatever reading raises becomes a counted failure.
+"""The boundary around foreign data: any exception that reading raises becomes a counted failure.
 
-A source raises ``DataError`` for what it foresees. What nobody foresaw (a parser's own exception, a
-matrix that cannot be inverted) is the data's fault as well and must not end a build of a thousand
-scenes. Errors of the machine and of this program's caller keep their meaning.
+A source raises ``DataError`` for the defects it foresees. Unforeseen ones (a parser's exception, a
+matrix that cannot be inverted) are also the data's fault and must not end a build of a thousand
+scenes. The machine's errors and the caller's errors pass unchanged.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from cameo_data.io.files import FileDefect
 def reading(
     dataset: str, scene_id: str | None = None, frame_id: str | None = None
 ) -> Iterator[None]:
-    """Everything that reading this frame, scene or dataset raises leaves as ``DataError``.
+    """Turns whatever reading this frame, scene or dataset raises into ``DataError``.
 
-    ``MemoryError``, ``RecursionError``, ``UsageError`` and errors of the machine (see
-    ``errors.MACHINE_ERRORS``) pass, and so do ``KeyboardInterrupt`` and ``SystemExit``.
+    ``MemoryError``, ``RecursionError``, ``UsageError``, ``KeyboardInterrupt``, ``SystemExit`` and
+    the machine's errors (``errors.MACHINE_ERRORS``) pass unchanged.
 
     Raises:
         DataError: with the place, the exception's type and the first line of its message.

@@ -1,6 +1,7 @@
-"""COLMAP's own binary files: arrays of dense workspaces, and whether a model's files are whole.
+"""COLMAP's binary files: reads arrays of dense workspaces, checks that a model's files are whole.
 
-COLMAP's library trusts its files: cut short, some make it read for ever. So they are walked first.
+COLMAP's library trusts its files, and some files that are cut short make it read for ever. So each
+file is walked before the library sees it.
 Formats: https://colmap.github.io/format.html and, in its source code, ``mvs/mat.h`` and
 ``scene/reconstruction_io_binary.cc``.
 """
@@ -22,8 +23,8 @@ from cameo_data.errors import Reason
 from cameo_data.io import files, image_files
 from cameo_data.io.files import FileDefect
 
-# An image of 30 000 features takes 720 kB, a point of 100 observations 850 bytes: this is the
-# model of about 2 000 such images. Text takes more.
+# An image with 30 000 features takes 720 kB, a point with 100 observations 850 bytes: this limit
+# admits a model of about 2 000 such images. Text takes more.
 MAX_MODEL_BYTES = 2_000_000_000
 POINTS = "points3D"
 MODEL_FILES = ("cameras", "images", POINTS)
@@ -37,7 +38,7 @@ def array_hw(path: Path) -> tuple[int, int]:
     """Height and width of a depth map in a dense workspace, from its header.
 
     Raises:
-        FileDefect: missing, of another kind, too large, or not of the length that it states.
+        FileDefect: missing, of another kind, too large, or not as long as its header states.
     """
     size = files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
     with path.open("rb") as file:
@@ -46,9 +47,9 @@ def array_hw(path: Path) -> tuple[int, int]:
         raise _unreadable(path, "does not begin with width&height&channels&")
     width, height, channels = (int(number) for number in header.groups())
     if channels != 1 or not 0 < height * width <= image_files.MAX_PIXELS:
-        raise _unreadable(path, f"is {height}×{width} (h×w) of {channels} channels")
+        raise _unreadable(path, f"is {height}×{width} (h×w) with {channels} channels")
     if size != header.end() + 4 * height * width:
-        raise _unreadable(path, f"holds {size} bytes and states {height}×{width} (h×w)")
+        raise _unreadable(path, f"holds {size} bytes but states {height}×{width} (h×w)")
     return height, width
 
 
@@ -65,7 +66,7 @@ def read_array(path: Path) -> NDArray[np.float32]:
 
 def model_ext(folder: Path | str) -> str | None:
     """``bin`` or ``txt``, as COLMAP prefers them, if the folder holds a model; else None."""
-    # not by pathlib, which takes most of the time of listing thousands of projects
+    # pathlib would take most of the time when listing thousands of projects
     base = os.fspath(folder)
     for ext in ("bin", "txt"):
         names = (f"{base}/cameras.{ext}", f"{base}/images.{ext}")
@@ -75,14 +76,14 @@ def model_ext(folder: Path | str) -> str | None:
 
 
 def check_model(folder: Path, ext: str, param_counts: Mapping[int, int]) -> None:
-    """Nothing, if a model's files but its points are there and, where binary, as long as they say.
+    """Check that a model's files, except its points, exist and have their stated length if binary.
 
     Args:
-        param_counts: number of parameters by the code of the camera model.
+        param_counts: number of parameters by camera model code.
 
     Raises:
-        FileDefect: missing, not a file of the folder, too large, cut short, or a camera of a model
-            that is not in ``param_counts``.
+        FileDefect: missing, outside the folder, too large, cut short, or a camera whose model is
+            not in ``param_counts``.
     """
     for name in ("cameras", "images"):
         _check_file(folder, name, ext, param_counts)
@@ -92,7 +93,7 @@ def check_model(folder: Path, ext: str, param_counts: Mapping[int, int]) -> None
 
 
 def points_defect(folder: Path, ext: str) -> FileDefect | None:
-    """What keeps ``points3D`` from being read, or None. An empty text holds no point."""
+    """What keeps ``points3D`` from being read, or None. An empty text file has no points."""
     path = folder / f"{POINTS}.{ext}"
     if ext == "txt" and path.is_file() and not has_content(path):
         return None
@@ -104,7 +105,7 @@ def points_defect(folder: Path, ext: str) -> FileDefect | None:
 
 
 def has_content(path: Path) -> bool:
-    """Whether it is a file with at least one byte."""
+    """Whether the path is a file with at least one byte."""
     try:
         return path.is_file() and path.stat().st_size > 0
     except OSError:
@@ -124,7 +125,7 @@ def _walk(path: Path, name: str, param_counts: Mapping[int, int]) -> None:
 
 
 def _walk_data(path: Path, data: mmap.mmap, name: str, param_counts: Mapping[int, int]) -> None:
-    """As ``_walk``; mapped, so that a model of gigabytes takes no memory."""
+    """Like ``_walk``, with the file mapped so that a model of gigabytes takes no memory."""
     step: Callable[[mmap.mmap, int], int] = {
         "cameras": lambda data, at: _after_camera(data, at, param_counts),
         "images": _after_image,
@@ -162,7 +163,7 @@ def _after_camera(data: mmap.mmap, at: int, param_counts: Mapping[int, int]) -> 
         raise FileDefect(
             Reason.UNKNOWN_CAMERA_MODEL,
             f"camera model with code {model}",
-            "a model of COLMAP",
+            "a COLMAP camera model",
             "undistort the images with the tool that made the model",
         )
     params = param_counts[model]
@@ -172,7 +173,7 @@ def _after_camera(data: mmap.mmap, at: int, param_counts: Mapping[int, int]) -> 
 
 
 def check_camera_number(camera_id: object, value: str | float) -> None:
-    """Nothing, unless a camera's parameter is a number that COLMAP's library refuses unnamed.
+    """Check that a camera's parameter is finite; COLMAP's library would not name the camera.
 
     Raises:
         FileDefect: not finite.
@@ -180,7 +181,7 @@ def check_camera_number(camera_id: object, value: str | float) -> None:
     try:
         sound = math.isfinite(float(value))
     except ValueError:
-        return  # not a number at all: the library says so
+        return  # not a number at all: the library reports that
     if not sound:
         raise FileDefect(
             Reason.BAD_INTRINSICS,
@@ -207,7 +208,7 @@ def _after_point(data: mmap.mmap, at: int) -> int:
 
 
 def _after_rig(data: mmap.mmap, at: int) -> int:
-    """Rig id u32, u32 sensors: the first (i32, u32), others also u8 whether posed, then 7 f64."""
+    """Rig id u32, u32 sensors: the first (i32, u32); others add a u8 flag and, if posed, 7 f64."""
     (sensors,) = struct.unpack_from("<I", data, at + 4)
     at += 8
     for n in range(sensors):

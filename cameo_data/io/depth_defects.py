@@ -1,4 +1,4 @@
-"""What is wrong with a depth file, said alike by all of its readers."""
+"""Defects of depth files, in the same words from all readers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _REMEDY = "choose the depth codec that fits, or convert the file"
 
 
 def reading(path: Path, kind: str) -> AbstractContextManager[None]:
-    """Around a library that decodes the file: whatever it raises is a defect of the file."""
+    """Turns whatever a decoding library raises inside the block into a defect of the file."""
     return decoding(path.name, Reason.UNREADABLE_DEPTH, f"a complete {kind} file", _REMEDY)
 
 
 def unreadable(path: Path, defect: str, expected: str) -> FileDefect:
-    """The file is not what its codec reads."""
+    """The defect of a file that its codec cannot read."""
     return FileDefect(Reason.UNREADABLE_DEPTH, f"{path.name} {defect}", expected, _REMEDY)

@@ -21,7 +21,7 @@ from cameo_data.types import DepthCodec, DepthMap, DepthRef
 
 FloatImage = NDArray[np.float32]
 
-# Raw Kinect disparity to metres: 351.3 / (1092.5 − raw), in NYU Depth v2's toolbox
+# Raw Kinect disparity to metres: 351.3 / (1092.5 − raw), as in NYU Depth v2's toolbox
 # (get_instance… ``camera_params.m``: depthParam1 351.3, depthParam2 1092.5). 2047 means none.
 _NYU_NUMERATOR = 351.3
 _NYU_OFFSET = 1092.5
@@ -33,7 +33,7 @@ def read_uint16(path: Path) -> FloatImage:
 
 
 def read_uint16_swapped(path: Path) -> FloatImage:
-    """As ``read_uint16`` of a file whose writer put the low byte first, e.g. a raw-memory PGM."""
+    """Like ``read_uint16``, for a file with the low byte first, e.g. a PGM dumped from memory."""
     return _one_channel_16(path).byteswap().astype(np.float32)
 
 
@@ -46,7 +46,7 @@ def read_sun_rotated(path: Path) -> FloatImage:
 def read_nyu_disparity(path: Path) -> FloatImage:
     """Metres of NYU Depth v2's raw Kinect disparity, in PGMs with the low byte first."""
     raw = _one_channel_16(path).byteswap().astype(np.float32)
-    known = raw < _NYU_OFFSET  # beyond, depth would be negative; 2047 means none
+    known = raw < _NYU_OFFSET  # above that, depth would be negative; 2047 means none
     return np.where(known, _NYU_NUMERATOR / np.where(known, _NYU_OFFSET - raw, 1), 0).astype(
         np.float32
     )
@@ -59,12 +59,12 @@ def read_float(path: Path) -> FloatImage:
         return array_files.read_pfm(path)
     values = exr_files.read_exr(path) if suffix == ".exr" else _unchanged(path)
     if values.ndim != 2 or values.dtype.kind != "f":
-        raise _wrong_kind(path, values, "one channel of floating point")
+        raise _wrong_kind(path, values, "one floating-point channel")
     return _float32(values)
 
 
 def read_npy(path: Path) -> FloatImage:
-    """Values of a NumPy file holding (H, W) or (H, W, 1) numbers; never unpickled."""
+    """Values of a NumPy file of (H, W) or (H, W, 1) numbers; never unpickled."""
     return _image_of_numbers(path, _map_npy(path))
 
 
@@ -77,7 +77,7 @@ def read_uint8(path: Path) -> FloatImage:
 
 
 def read_float16_png(path: Path) -> FloatImage:
-    """Values of a 16-bit one-channel PNG whose bits are those of float16 numbers, as CO3D's."""
+    """Values of a 16-bit one-channel PNG whose bits are float16 numbers, as in CO3D."""
     return _float32(_one_channel_16(path).view(np.float16))
 
 
@@ -99,7 +99,8 @@ def read_hdf5(path: Path) -> FloatImage:
 def read_megadepth(path: Path) -> FloatImage:
     """Values of MegaDepth's HDF5, unless it only orders foreground and background.
 
-    Such maps hold values below zero, and no depth (as COTR's ``prepare_data.md`` sorts them out).
+    A map that only orders them has values below zero and no depth (COTR's ``prepare_data.md``
+    leaves such maps out).
     """
     values = read_hdf5(path)
     if values.min(initial=0) < 0:
@@ -113,9 +114,10 @@ def read_megadepth(path: Path) -> FloatImage:
 
 
 def read_dtu(path: Path) -> FloatImage:
-    """Values of DTU's ``depth_map_NNNN.pfm`` where ``depth_visual_NNNN.png`` beside it is lit.
+    """Values of DTU's ``depth_map_NNNN.pfm`` where its ``depth_visual_NNNN.png`` is not black.
 
-    The mask leaves out what the reconstructed surface adds beyond the scan; without it, all count.
+    That mask leaves out what the reconstructed surface adds beyond the scan; without the mask, all
+    values count.
     """
     values = array_files.read_pfm(path)
     visual = path.with_name(path.name.replace("depth_map", "depth_visual")).with_suffix(".png")
@@ -132,8 +134,8 @@ def read_colmap(path: Path) -> FloatImage:
     return colmap_files.read_array(path)
 
 
-# Encodings that share one kind of file, an image of one 16-bit channel: any of them can be read as
-# any other, so which of them it is has to be right (``check`` tries them all).
+# These encodings share one kind of file, an image with one 16-bit channel. Any of them can be read
+# as any other, so the user must choose the right one (``check`` tries them all).
 CODECS_OF_16_BITS: dict[DepthCodec, Callable[[Path], FloatImage]] = {
     DepthCodec.UINT16: read_uint16,
     DepthCodec.UINT16_SWAPPED: read_uint16_swapped,
@@ -156,18 +158,18 @@ CODECS: dict[DepthCodec, Callable[[Path], FloatImage]] = {
 
 
 def read_depth(depth: DepthRef) -> DepthMap:
-    """The depth map as stored, in scene units, in the depth camera's own pixels.
+    """The depth map in scene units, in the depth camera's own pixels.
 
     Raises:
         FileDefect: missing, damaged, too large, of another encoding.
-        ValueError: distances along rays without ``camera_K``.
+        ValueError: distances along rays come without ``camera_K``.
     """
     values = CODECS[depth.codec](depth.path)
     for marker in depth.invalid:
         values = np.where(values == np.float32(marker), np.float32(np.nan), values)
     if depth.along_ray and depth.camera_K is None:
         raise ValueError("distances along rays need camera_K")
-    with np.errstate(all="ignore"):  # what overflows becomes infinite, which is not depth
+    with np.errstate(all="ignore"):  # values that overflow become infinite, which is not depth
         values = values * np.float32(depth.scale)
         if depth.stereo is not None:
             values = _z_from_disparity(values, depth.stereo)
@@ -181,7 +183,7 @@ def read_depth(depth: DepthRef) -> DepthMap:
 
 
 def read_confidence(path: Path) -> FloatImage:
-    """(H, W) confidence in [0, 1] beside the depth in a NumPy archive, where 255 is certain."""
+    """(H, W) confidence in [0, 1] beside the depth in a NumPy archive, where 255 means 1."""
     return _float32(array_files.read_npz(path, "confidence")) / np.float32(255)
 
 
@@ -224,13 +226,13 @@ def _image_of_numbers(path: Path, array: NDArray[Any]) -> FloatImage:
 
 
 def _float32(array: NDArray[Any]) -> FloatImage:
-    """What float32 cannot hold becomes infinite or NaN, which is not depth; NumPy need not warn."""
+    """The values as float32; overflow gives no warning, since infinity and NaN are not depth."""
     with np.errstate(all="ignore"):
         return array.astype(np.float32)
 
 
 def depth_hw(path: Path, codec: DepthCodec) -> tuple[int, int]:
-    """Height and width from the header of a depth file of a codec.
+    """Height and width from the header of a depth file with this codec.
 
     Raises:
         FileDefect: missing, unreadable, too large.
@@ -238,7 +240,7 @@ def depth_hw(path: Path, codec: DepthCodec) -> tuple[int, int]:
     if codec not in _SIZES and (others := _ARRAY_CODECS.get(path.suffix.lower())) is not None:
         raise FileDefect(
             Reason.UNREADABLE_DEPTH,
-            f"{path.name} is read by the depth codec {codec}",
+            f"{path.name} does not fit the depth codec {codec}",
             "a codec that fits the file",
             f"choose the depth codec {others}; with it, depth_scale is usually 1",
         )
@@ -259,7 +261,7 @@ def _float_hw(path: Path) -> tuple[int, int]:
     return by_suffix.get(path.suffix.lower(), _picture_hw)(path)
 
 
-# Codecs of files that no decoder of pictures reads, by their endings.
+# Codecs by extension, for files that no picture decoder reads.
 _ARRAY_CODECS = {
     ".npy": DepthCodec.NPY,
     ".npz": DepthCodec.NPZ,
@@ -268,7 +270,7 @@ _ARRAY_CODECS = {
     ".pfm": DepthCodec.PFM,
     ".exr": DepthCodec.FLOAT,
 }
-# Of codecs that no picture is the file of.
+# Readers of the size for codecs whose files are not pictures.
 _SIZES: dict[DepthCodec, Callable[[Path], tuple[int, int]]] = {
     DepthCodec.FLOAT: _float_hw,
     DepthCodec.NPY: _npy_hw,
@@ -293,7 +295,7 @@ def _one_channel_16(path: Path) -> NDArray[np.uint16]:
 
 
 def _map_npy(path: Path) -> NDArray[Any]:
-    """The array in a .npy file, mapped and not yet read."""
+    """The array in a .npy file, mapped but not read."""
     size = files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
     with reading(path, ".npy"), path.open("rb") as stream:
         if stream.peek(2)[:2] == b"PK":

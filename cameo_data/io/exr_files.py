@@ -1,4 +1,4 @@
-"""Depth in OpenEXR files: channel Z, the Z of one of several layers, or the only channel."""
+"""Depth from OpenEXR files: channel Z, the Z of one of several layers, or the only channel."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cameo_data.errors import Reason
+from cameo_data.errors import Reason, install
 from cameo_data.io import files, image_files
 from cameo_data.io.depth_defects import reading, unreadable
 from cameo_data.io.files import FileDefect
 
-# Renderers write more passes than one would look at; what is read stays below four pictures' worth.
+# Renderers write more passes than anyone views; this limits reading to four pictures' worth.
 _MOST_VALUES = 4 * image_files.MAX_PIXELS
-# OpenEXR's reserved name of depth, and what renderers call its layer or channel (Blender writes
-# "ViewLayer.Depth.Z" until 3.x and "ViewLayer.Depth.V" since).
+# OpenEXR's reserved name for depth, and what renderers call its layer or channel (Blender writes
+# "ViewLayer.Depth.Z" up to 3.x and "ViewLayer.Depth.V" since).
 _DEPTH_LAYERS = ("depth", "z", "zdepth")
 
 
@@ -26,7 +26,7 @@ def exr_hw(path: Path) -> tuple[int, int]:
     """Height and width from the header of an OpenEXR file.
 
     Raises:
-        FileDefect: missing, unreadable, too large, or the package OpenEXR is not installed.
+        FileDefect: missing, unreadable, too large, or OpenEXR is not installed.
     """
     exr = _library()
     files.checked_size(path, files.MAX_FRAME_BYTES, Reason.UNREADABLE_DEPTH)
@@ -51,9 +51,9 @@ def read_exr(path: Path) -> NDArray[np.generic]:
     """The depth channel's values, (H, W).
 
     Raises:
-        FileDefect: as ``exr_hw``, or it is not clear which channel is depth.
+        FileDefect: as ``exr_hw``, or the depth channel is ambiguous.
     """
-    exr_hw(path)  # refuses too large a file before its pixels are read
+    exr_hw(path)  # refuses a file that is too large before its pixels are read
     channels: dict[str, NDArray[Any]] = {}
     with reading(path, "OpenEXR"), _library().File(str(path), separate_channels=True) as file:
         for number, part in enumerate(file.parts):
@@ -70,7 +70,7 @@ def _choose(path: Path, channels: dict[str, NDArray[Any]]) -> str:
     """The name of the depth channel.
 
     Raises:
-        FileDefect: there is none, or several that differ.
+        FileDefect: there is none, or several differ.
     """
     if "Z" in channels:
         return "Z"
@@ -81,7 +81,7 @@ def _choose(path: Path, channels: dict[str, NDArray[Any]]) -> str:
         if first and all(np.array_equal(channels[first[0]], channels[c]) for c in candidates[1:]):
             return first[0]
         if first:
-            break  # several depths that differ: the rest cannot decide
+            break  # several depth channels differ, and the remaining candidates cannot decide
     candidates = named or rest
     listed = ", ".join(sorted(candidates)[:12]) + (" …" if len(candidates) > 12 else "")
     raise unreadable(
@@ -92,16 +92,16 @@ def _choose(path: Path, channels: dict[str, NDArray[Any]]) -> str:
 
 
 def _is_depth(name: str) -> bool:
-    """Whether a channel is the depth of its layer, by its name."""
+    """Whether a channel's name marks it as the depth of its layer."""
     *layers, channel = name.lower().split(".")
-    if channel == "z":  # not the third component of a vector: of normals, positions
+    if channel == "z":  # but not the third component of a vector such as a normal or a position
         return not layers or layers[-1] not in ("normal", "normals", "n", "position", "p", "vector")
     layer = layers[-1] if layers else channel
     return layer in _DEPTH_LAYERS and channel in ("v", "y", "r", "g", "b", *_DEPTH_LAYERS)
 
 
 def _library() -> ModuleType:
-    """The OpenEXR package (opencv's wheels are built without it)."""
+    """The OpenEXR package; OpenCV's wheels are built without OpenEXR."""
     try:
         return import_module("OpenEXR")
     except ImportError:
@@ -109,5 +109,5 @@ def _library() -> ModuleType:
             Reason.UNREADABLE_DEPTH,
             "depth is an OpenEXR file and the package OpenEXR is not installed",
             "a reader for it",
-            "pip install OpenEXR, or convert the depth to TIFF or .npy",
+            f"{install('OpenEXR')}, or convert the depth to TIFF or .npy",
         ) from None

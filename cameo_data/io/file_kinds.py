@@ -1,8 +1,8 @@
-"""Kinds of files that are not read as pictures, told by their first bytes, not their names."""
+"""File kinds that Cameo does not read as pictures, recognised by first bytes, not by name."""
 
 from __future__ import annotations
 
-# Bytes that suffice for every signature below.
+# This many bytes suffice for every signature below.
 START_BYTES = 64
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -26,7 +26,7 @@ _SIGNATURES = (
 
 
 def unread_kind(start: bytes) -> tuple[str, str] | None:
-    """(what the file is, what to do with it) of a known kind that is not read as a picture."""
+    """(what the file is, what to do with it) for a known kind that is not read as a picture."""
     if start[4:8] == b"ftyp":
         brand = start[8:12]
         if brand in _HEIC_BRANDS:

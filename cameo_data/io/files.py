@@ -1,7 +1,7 @@
-"""Files of a dataset, read with care: regular, inside their scene's folder, not larger than sane.
+"""Checked reading of a dataset's files: regular, inside their scene's folder, of a sane size.
 
-Input is hostile until checked: a data file may name paths out of its folder, a dataset may hold
-devices, or files that claim to be small and are not.
+Input is hostile until checked: a data file may name paths outside its folder, and a dataset may
+hold devices, or files that claim to be small and are not.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from urllib.parse import unquote
 
 from cameo_data.errors import MACHINE_ERRORS, DataError, Reason
 
-# A float32 image of the largest allowed size is 400 MB; anything longer is no frame.
+# A float32 image of the largest allowed size is 400 MB; a longer file is not a frame.
 MAX_FRAME_BYTES = 512_000_000
 # An hour of poses at 100 Hz as 4×4 matrices of 25 digits is 150 MB.
 MAX_TEXT_BYTES = 200_000_000
 # One matrix, a camera, a description: a few kilobytes.
 MAX_SMALL_TEXT_BYTES = 1_000_000
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
-# Names looked at for one that a missing file may have been meant by.
+# At most this many names in a folder are compared with the name of a missing file.
 _MOST_NAMES = 20_000
 
 
 @dataclass(eq=False)
 class FileDefect(Exception):
-    """What is wrong with a file, before it is known to which frame it belongs."""
+    """What is wrong with a file, before its frame is known."""
 
     reason: Reason
     found: str
@@ -40,7 +40,7 @@ class FileDefect(Exception):
         return f"{self.found}; expected {self.expected}; {self.remedy}"
 
     def at(self, dataset: str, scene_id: str | None, frame_id: str | None = None) -> DataError:
-        """The same as an error that names its place."""
+        """The defect as an error that names the dataset, scene and frame."""
         return DataError(
             self.reason,
             dataset=dataset,
@@ -55,7 +55,7 @@ class FileDefect(Exception):
 def checked_size(path: Path, limit: int, unreadable: Reason) -> int:
     """The file's size in bytes.
 
-    ``unreadable`` is the reason to give for anything but a missing file.
+    ``unreadable`` is the reason to report for anything other than a missing file.
 
     Raises:
         FileDefect: missing, not a regular file (a pipe would block forever), empty, or too large.
@@ -63,7 +63,7 @@ def checked_size(path: Path, limit: int, unreadable: Reason) -> int:
     try:
         regular = path.is_file()
         size = path.stat().st_size if regular else 0
-    except (OSError, ValueError) as error:  # ValueError: a name that no file system can hold
+    except (OSError, ValueError) as error:  # ValueError: a name that no file system allows
         raise _denied(path, error, unreadable) from None
     if not regular:
         raise _not_a_file(path)
@@ -94,7 +94,7 @@ def read_text(path: Path, limit: int = MAX_SMALL_TEXT_BYTES) -> str:
     """The whole file as UTF-8 text, without a byte-order mark.
 
     Raises:
-        FileDefect: as ``read_bytes``, or it is no UTF-8 text.
+        FileDefect: as ``read_bytes``, or the file is not UTF-8 text.
     """
     data = read_bytes(path, Reason.BAD_METADATA, limit)
     try:
@@ -109,7 +109,7 @@ def read_text(path: Path, limit: int = MAX_SMALL_TEXT_BYTES) -> str:
 
 
 def root_defect(root: Path) -> str | None:
-    """What keeps a dataset's folder from being looked into, or None."""
+    """What keeps a dataset's folder from being listed, or None."""
     shown = str(root).encode("utf-8", "backslashreplace").decode()
     try:
         if root.is_dir():
@@ -124,14 +124,14 @@ def root_defect(root: Path) -> str | None:
 
 
 def inside(folder: Path, path: Path) -> Path:
-    """``path`` itself, once it is known that what a data file says does not lead out of ``folder``.
+    """``path`` unchanged, if a path from a data file stays inside ``folder``.
 
-    The path as written must stay below the folder: not absolute, no ``..`` out of it, none back
-    from a link. What lies there may be a link to anywhere, which only a person can have made
-    (``docs/decisions/005-links.md``), but not to a device or to the system's own files.
+    The path as written must stay below the folder: it is not absolute, and no ``..`` leads out of
+    the folder or back from a link. The file itself may be a link to anywhere, since only a person
+    can have made it (``docs/decisions/005-links.md``), but not to a device or a system file.
 
     Raises:
-        FileDefect: it leaves the folder, or its links go round in a loop.
+        FileDefect: it leaves the folder, or its links form a loop.
     """
     try:
         real = path.resolve()
@@ -150,13 +150,13 @@ def inside(folder: Path, path: Path) -> Path:
             Reason.BAD_NAME,
             f"{path.name} is a link to {real}",
             "a file of the dataset",
-            "remove the link; ask where the dataset has it from",
+            "remove the link, and ask the dataset's provider why it is there",
         )
     return path
 
 
 def _stays_below(folder: Path, path: Path, real: Path) -> bool:
-    """Whether the path, read as text, lies below the folder; ``real`` is where it leads."""
+    """Whether the path, read as text, is below the folder; ``real`` is where it leads."""
     try:
         rest = path.relative_to(folder)
     except ValueError:
@@ -165,19 +165,19 @@ def _stays_below(folder: Path, path: Path, real: Path) -> bool:
         return path.absolute().is_relative_to(folder.absolute())
     if ".." not in rest.parts:
         return True
-    # a/../b is b, unless a is a link: then the system goes to where a leads, and up from there
+    # a/../b is b unless a is a link: then the system follows a and goes up from there
     plain = Path(os.path.normpath(rest))
     return plain.parts[:1] != ("..",) and (folder / plain).resolve() == real
 
 
 def _is_systems(path: Path) -> bool:
-    """Whether it is a device, or a file that the system makes up; /dev/shm is memory for files."""
+    """Whether it is a device or a virtual system file; /dev/shm is neither, it holds real files."""
     return path.parts[1:2] in (("dev",), ("proc",), ("sys",)) and path.parts[2:3] != ("shm",)
 
 
 def _not_a_file(path: Path) -> FileDefect:
     if path.is_symlink() and not path.exists():
-        # data that has not been fetched yet, or a disk that is not mounted
+        # the data has not been fetched yet, or its disk is not mounted
         found = f"{path.name} is a link to {path.readlink()}, which is missing"
         remedy = "fetch the data (git annex get, dvc pull) or mount its disk, or remove the frame"
     else:
@@ -189,10 +189,10 @@ def _not_a_file(path: Path) -> FileDefect:
 
 
 def missing(path: Path, name: str, remedy: str) -> FileDefect:
-    """That a file called ``name`` is not there; a file beside it may be the one that is meant.
+    """The defect of a missing file ``name``, with a suggestion if one file beside it is similar.
 
-    Names are the same but for capitals, which count on some systems only; accents as one character
-    or two, as macOS writes them; ``%20`` of what was an address; or the ending of a picture.
+    Similar names differ only in capitals, which only some systems distinguish; in accents as one
+    character or two, as macOS writes them; in ``%20`` from an address; or in a picture's ending.
     """
     found = f"{name} is missing"
     try:
@@ -213,8 +213,8 @@ def missing(path: Path, name: str, remedy: str) -> FileDefect:
 
 @lru_cache(8)
 def _names_in(folder: Path, changed: int) -> dict[str, list[str]]:
-    """Names of a folder's files by what is left without their spelling; stems of pictures too,
-    with a ``/``. A listing holds until the folder has ``changed``, in ns."""
+    """A folder's file names by their plain form (``_plain``), and by stem plus ``/`` for pictures.
+    ``changed``, the folder's time of change in ns, makes a cached listing expire."""
     found: dict[str, list[str]] = {}
     with os.scandir(folder) as entries:
         for entry in islice(entries, _MOST_NAMES):

@@ -1,7 +1,7 @@
-"""Lists in gzipped JSON files, record by record, and from any of several places on.
+"""Lists in gzipped JSON files, read record by record, also from places in the middle.
 
-Nothing is held but the record at hand and, where asked for, resuming points: states of unpacking
-from which a later read can go on without starting over.
+Memory holds only the current record and, on request, resuming points: states of unpacking from
+which a later read can continue without starting over.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from cameo_data.io.parsing import one_line
 # CO3D v2's largest categories unpack to a few hundred megabytes.
 MAX_PACKED_BYTES = 2_000_000_000
 MAX_UNPACKED_BYTES = 8_000_000_000
-# A frame's record is about a kilobyte, more where it lists the evaluation batches it belongs to.
+# A frame's record takes about a kilobyte, more where it lists its evaluation batches.
 MAX_RECORD_BYTES = 8_000_000
-# Unpacked bytes between resuming points: each takes some 40 kB of memory, and on average half of
-# this is unpacked for nothing before the place wanted, about 15 ms.
+# Unpacked bytes between resuming points. Each point takes some 40 kB of memory, and a read unpacks
+# half of this distance on average, about 15 ms, before it reaches its place.
 RESUME_BYTES = 8_000_000
-# A chunk unpacks to at most 1032 times its size: 17 MB of a hostile file at once.
+# A chunk unpacks to at most 1032 times its size: 17 MB at once from a hostile file.
 _CHUNK_BYTES = 1 << 14
 _DECODE = json.JSONDecoder().raw_decode
 
@@ -37,7 +37,7 @@ def _new_state() -> zlib._Decompress:
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A state of unpacking: so many bytes read and written."""
+    """A state of unpacking, with the numbers of bytes read and written."""
 
     packed: int = 0
     unpacked: int = 0
@@ -47,7 +47,7 @@ class Point:
 def unpacked(
     path: Path, start: Point | None = None, keep: list[Point] | None = None
 ) -> Iterator[bytes]:
-    """A gzip file's content from a resuming point on; points passed are appended to ``keep``.
+    """A gzip file's content from a resuming point on; new resuming points are appended to ``keep``.
 
     Raises:
         FileDefect: missing, damaged, cut short, or too large.
@@ -59,7 +59,7 @@ def unpacked(
         with path.open("rb") as file:
             file.seek(read)
             while data := file.read(_CHUNK_BYTES):
-                if state.eof:  # gzip files may be strung together
+                if state.eof:  # gzip files may be concatenated
                     state = _new_state()
                 if keep is not None and (not keep or written - keep[-1].unpacked >= RESUME_BYTES):
                     keep.append(Point(read, written, state.copy()))
@@ -81,10 +81,10 @@ def unpacked(
 
 
 class Records:
-    """The objects of a JSON list, from pieces of its text, with their first and last byte.
+    """The objects of a JSON list with their first and last byte, from pieces of the list's text.
 
-    Only ASCII is let through, so that places in the text are places in the file; Python's ``json``
-    writes nothing else unless told to.
+    Only ASCII passes, so that places in the text are places in the file; Python's ``json`` writes
+    nothing else by default.
     """
 
     def __init__(self, chunks: Iterator[bytes], name: str) -> None:
@@ -106,23 +106,23 @@ class Records:
             yield value, (self._offset + self._at, self._offset + end)
             self._at = end
             closed = self._take(",]") == "]"
-        if self._peek():  # reads on to the end, where the checksum is
-            raise self._wrong("text behind the list")
+        if self._peek():  # reads to the end, where the checksum is
+            raise self._wrong("text after the list")
 
     def _more(self) -> bool:
-        """Joins the next piece to the unread text; False at the end."""
+        """Append the next piece to the unread text; False at the end."""
         piece = next(self._chunks, None)
         if piece is None or len(self._text) - self._at > MAX_RECORD_BYTES:
             return False
         if not piece.isascii():
-            raise self._wrong("a byte that is no ASCII soon")
+            raise self._wrong("a non-ASCII byte somewhere after the text")
         self._text = self._text[self._at :] + piece.decode("ascii")
         self._offset += self._at
         self._at = 0
         return True
 
     def _peek(self) -> str:
-        """The next character that is no space, or nothing at the end."""
+        """The next character that is not white space; empty at the end."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
                 self._at += 1
@@ -144,7 +144,7 @@ class Records:
                 tried = len(self._text) - self._at
                 if not self._more():
                     raise self._wrong(error.msg) from None
-                # twice the text each time: a long record in small pieces is not tried for each
+                # double the text each time: parsing for each small piece would be slow
                 while len(self._text) - self._at < 2 * tried and self._more():
                     pass
             except (ValueError, RecursionError) as error:  # absurd numbers or nesting

@@ -1,6 +1,6 @@
-"""Images that share a file with others: the frames of a video, the scenes of a ``.torch`` chunk.
+"""Images that share a file with others: the frames of a video, the images of a ``.torch`` chunk.
 
-``Frame.image_index`` says which one is meant; each is read when its frame is, and no sooner.
+``Frame.image_index`` says which image to read; it is read only when its frame is.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ def read_rgb(
     exif: ExifRule = "refuse",
     like_hw: tuple[int, int] | None = None,
 ) -> RgbFile:
-    """One image of the file; of a chunk with the bytes that it was stored as.
+    """One image of the file; an image of a chunk comes with its stored bytes.
 
-    ``exif`` and ``like_hw`` are as of ``image_io.read_rgb``; frames of videos have no EXIF.
+    ``exif`` and ``like_hw`` are as in ``image_files.read_rgb``; frames of videos have no EXIF.
 
     Raises:
         FileDefect: the file is missing, damaged, too large, or ends before that image.
-        ValueError: the index has another length than such a file needs.
+        ValueError: the index does not have the length that such a file needs.
     """
     if path.suffix == torch_chunks.SUFFIX:
         scene, number = index

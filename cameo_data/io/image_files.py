@@ -1,8 +1,8 @@
-"""Image files, decoded only once their header, size and completeness are known.
+"""Image files, decoded only after their header, size and completeness are checked.
 
-Decoders differ in what they do with half a file: some fill the rest with grey. A truncated file is
-an error here, whatever the decoder's version. Whether EXIF orientation is followed is the caller's
-choice (``orientation``), never a decoder's.
+Decoders treat half a file differently, and some fill the rest with grey. Here a truncated file is
+an error with every decoder version. The caller decides whether to follow EXIF orientation
+(``orientation``), never the decoder.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class RgbFile:
     """A decoded colour image and bytes that hold it.
 
     Attributes:
-        rgb: (H, W, 3) uint8, turned where EXIF's orientation is followed.
+        rgb: (H, W, 3) uint8, turned where EXIF orientation is followed.
         data: the file's bytes, without an orientation tag.
-        plain: whether every decoder finds these very pixels in ``data``.
+        plain: whether every decoder reads exactly these pixels from ``data``.
     """
 
     rgb: NDArray[np.uint8]
@@ -57,10 +57,10 @@ class RgbFile:
 
 
 def read_header(path: Path, reason: Reason = Reason.UNREADABLE_IMAGE) -> ImageHeader:
-    """What the file's header says; no pixel is decoded.
+    """The file's header; no pixel is decoded.
 
     Raises:
-        FileDefect: missing, no image, or too large.
+        FileDefect: missing, not an image, or too large.
     """
     files.checked_size(path, files.MAX_FRAME_BYTES, reason)
     with path.open("rb") as stream:
@@ -77,7 +77,7 @@ def read_hw(
     """Height and width of the picture that ``read_rgb`` would give; no pixel is decoded.
 
     Raises:
-        FileDefect: missing, no image, too large, or turned by EXIF against the rule ``exif``.
+        FileDefect: missing, not an image, too large, or turned by EXIF against the rule ``exif``.
     """
     header = read_header(path, reason)
     turn = orientation.settle(exif, header.orientation, header.hw, like_hw, path.name, reason)
@@ -90,10 +90,11 @@ def read_rgb(
     """A colour image, turned by EXIF only where ``exif`` says so; alpha dropped, grey made RGB.
 
     Args:
-        like_hw: of the rule ``by_size``, the size that the picture should have.
+        like_hw: for the rule ``by_size``, the size that the picture should have.
 
     Raises:
-        FileDefect: missing, no image, truncated, damaged, too large, or turned against the rule.
+        FileDefect: missing, not an image, truncated, damaged, too large, or turned against the
+            rule.
     """
     return decode_rgb(files.read_bytes(path, Reason.UNREADABLE_IMAGE), path.name, exif, like_hw)
 
@@ -101,7 +102,7 @@ def read_rgb(
 def decode_rgb(
     data: bytes, name: str, exif: ExifRule = "refuse", like_hw: tuple[int, int] | None = None
 ) -> RgbFile:
-    """As ``read_rgb``, of an image file's bytes that lie in memory; ``name`` is for messages.
+    """Like ``read_rgb``, from an image file's bytes; ``name`` is for messages.
 
     Raises:
         FileDefect: as ``read_rgb``.
@@ -122,7 +123,7 @@ def decode_rgb(
 
 
 def read_unchanged(path: Path, reason: Reason) -> NDArray[np.generic]:
-    """An image as stored, in its own type and number of channels; none with an orientation.
+    """An image as stored, in its own type and number of channels; an orientation tag is refused.
 
     Raises:
         FileDefect: as ``read_rgb``, with ``reason``.
@@ -139,9 +140,9 @@ def read_mask(
     exif: ExifRule = "refuse",
     like_hw: tuple[int, int] | None = None,
 ) -> NDArray[np.bool_]:
-    """A foreground mask (H, W): True from a share of white on, which is 255 or 65535.
+    """A foreground mask (H, W), True where the share of white (255 or 65535) reaches ``threshold``.
 
-    Without ``threshold``, from half of the file's white on, which is 1 in files of 0 and 1.
+    Without ``threshold``, half of the file's own white suffices, which is 1 in files of 0 and 1.
 
     Raises:
         FileDefect: as ``read_rgb``.
@@ -157,7 +158,7 @@ def read_mask(
 def read_grey(
     path: Path, exif: ExifRule = "refuse", like_hw: tuple[int, int] | None = None
 ) -> NDArray[np.uint8 | np.uint16]:
-    """(H, W) grey levels of an image, in as many bits as the file has.
+    """(H, W) grey levels of an image, with the file's bit depth.
 
     Raises:
         FileDefect: as ``read_rgb``.
@@ -174,7 +175,7 @@ def read_grey(
 def _turned(pixels: NDArray[Any], header: ImageHeader, turn: int) -> NDArray[Any]:
     """Decoded pixels, turned by ``turn``."""
     if header.format == "TIFF" and header.orientation != orientation.STORED:
-        # OpenCV turns TIFFs whatever it is told
+        # OpenCV turns TIFFs despite IMREAD_IGNORE_ORIENTATION
         return (
             pixels
             if turn != orientation.STORED
@@ -188,7 +189,7 @@ def _header(stream: IO[bytes], name: str, reason: Reason) -> ImageHeader:
     stream.seek(0)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on size and damaged EXIF: we judge both below
+            warnings.simplefilter("ignore")  # size and damaged EXIF are checked below
             header = image_headers.parse(stream)
     except Image.DecompressionBombError:
         raise _too_large(name, "header of a huge image", reason) from None
@@ -207,7 +208,7 @@ def _header(stream: IO[bytes], name: str, reason: Reason) -> ImageHeader:
 def _decode(
     data: bytes, header: ImageHeader, flags: int, name: str, reason: Reason
 ) -> NDArray[Any]:
-    """Pixels of a file that is complete."""
+    """Pixels of a complete file."""
     if header.format == "PNG":
         pixels = png_files.pixels_only(data)
         if isinstance(pixels, str):
@@ -216,7 +217,7 @@ def _decode(
     elif header.format == "JPEG" and (defect := jpeg_files.cut_defect(data)) is not None:
         raise _undecodable(name, defect, reason)
     elif header.mode == "float" and flags != cv2.IMREAD_UNCHANGED:
-        found = "a TIFF of floating-point numbers, whose white is not known"
+        found = "a TIFF of floating-point numbers with an unknown white level"
         raise _unread(name, found, "convert to 8-bit PNG or JPEG", reason)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -235,7 +236,7 @@ def _undecodable(name: str, defect: str, reason: Reason) -> FileDefect:
 
 
 def _unread(name: str, kind: str, remedy: str, reason: Reason) -> FileDefect:
-    return FileDefect(reason, f"{name} is {kind}, which is not read", _READABLE, remedy)
+    return FileDefect(reason, f"{name} is {kind}, which is not supported", _READABLE, remedy)
 
 
 def _too_large(name: str, found: str, reason: Reason) -> FileDefect:

@@ -1,4 +1,4 @@
-"""What image files say of themselves: size, format and orientation, without decoding a pixel."""
+"""Headers of image files: size, format and orientation, without decoding a pixel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image, TiffImagePlugin
 
 from cameo_data.io import orientation, png_files
 
-# Only these decoders ever see a file; Pillow alone knows forty more.
+# Only these decoders ever see a file; Pillow has forty more.
 FORMATS = ("JPEG", "PNG", "WEBP", "PPM", "TIFF", "BMP")
 _BIG_TIFF_STARTS = (b"II+\0", b"MM\0+")
 _TIFF_STARTS = (b"II*\0", b"MM\0*", *_BIG_TIFF_STARTS)
@@ -20,12 +20,12 @@ _TIFF_FLOAT = 3
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What an image file says of itself.
+    """What an image file's header says.
 
     Attributes:
-        hw: of the pixels as stored.
+        hw: size of the pixels as stored.
         format: one of ``FORMATS``.
-        mode: Pillow's name of the pixel format, e.g. ``RGB``; ``float`` of TIFFs of such numbers.
+        mode: Pillow's name for the pixel format, e.g. ``RGB``; ``float`` for floating-point TIFFs.
         orientation: EXIF's, 1 to 8; 1 where viewers show the pixels as they are stored.
     """
 
@@ -36,9 +36,9 @@ class ImageHeader:
 
 
 def parse(stream: IO[bytes]) -> ImageHeader:
-    """The header of an image file; the stream is left anywhere.
+    """The header of an image file; the stream's position afterwards is undefined.
 
-    Whatever Pillow raises of damaged files passes through, of many kinds.
+    Whatever Pillow raises for damaged files passes through; the types vary.
     """
     start = stream.read(4)
     stream.seek(0)
@@ -65,7 +65,7 @@ def _profile_bytes(text: str) -> bytes:
 
 
 def _tiff_header(stream: IO[bytes]) -> ImageHeader:
-    """As its tags say: Pillow's sizes are of displayed pixels, and it knows no 64-bit numbers."""
+    """The header from the file's tags: Pillow gives displayed sizes and lacks 64-bit numbers."""
     start = stream.read(8)
     if start[:4] in _BIG_TIFF_STARTS:
         start += stream.read(8)

@@ -1,8 +1,7 @@
-"""Image files without the metadata that make a reader turn their pixels; the pixels stay as coded.
+"""Removes the metadata that make readers turn an image file's pixels; the pixels stay as coded.
 
-EXIF and XMP both hold orientation. They are taken out whole: a tag changed in one place may stand
-in another (thumbnails, XMP, profiles that ImageMagick writes), and readers differ in which they
-believe.
+EXIF and XMP both hold orientation. Both are removed whole: a tag changed in one place may remain in
+another (thumbnails, XMP, ImageMagick's profiles), and readers differ in which they follow.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from cameo_data.io import jpeg_files, png_files
 # Text chunks that carry EXIF or XMP: ImageMagick's and Adobe's keywords.
 _PNG_PROFILES = (b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp",
                  b"XML:com.adobe.xmp")  # fmt: skip
-# Of a WebP's VP8X header: which bits say that EXIF and XMP chunks follow.
+# The bits of a WebP's VP8X header which say that EXIF and XMP chunks follow.
 _WEBP_EXIF_XMP = 0x08 | 0x04
 
 
 def without_orientation(data: bytes, image_format: str) -> bytes | None:
-    """A complete JPEG, PNG or WebP file without EXIF and XMP; None of another format."""
+    """A complete JPEG, PNG or WebP file without EXIF and XMP; None for another format."""
     if image_format == "JPEG":
         return jpeg_files.without_app1(data)
     if image_format == "PNG":
@@ -35,7 +34,7 @@ def _is_png_profile(kind: bytes, body: bytes) -> bool:
 
 
 def _webp(data: bytes) -> bytes:
-    """Without the chunks EXIF and XMP, and without the bits that announce them."""
+    """The file without the chunks EXIF and XMP and without the bits that announce them."""
     parts, position = [], 12
     while position + 8 <= len(data):
         kind, (length,) = (

@@ -24,7 +24,7 @@ class Segment:
 
 
 def segments(data: bytes) -> Iterator[Segment]:
-    """The segments before the first scan, in order; they end where the bytes are not a segment."""
+    """The segments before the first scan, in order, up to the first bytes that are not one."""
     position = _FIRST_SEGMENT
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]

@@ -1,4 +1,4 @@
-"""Paths must be local: an address such as ``s3://bucket/x`` is refused, not taken for a folder."""
+"""Refuses remote addresses such as ``s3://bucket/x``, which are not local folders."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 
 from cameo_data.errors import UsageError
 
-# ``s3://…`` on its own, or as the value of ``key=…`` or ``kind:…``. One letter is a Windows drive.
+# ``s3://…`` alone, or as the value of ``key=…`` or ``kind:…``. A single letter is a Windows drive.
 _ADDRESS = re.compile(r"(?:^|[=:,\s])([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 def require_local(text: str, where: str) -> None:
-    """Refuses an address of remote storage.
+    """Refuse an address of remote storage.
 
-    Without this, ``Path("s3://bucket/x")`` is a local folder called ``s3:``.
+    Without this check, ``Path("s3://bucket/x")`` would be a local folder called ``s3:``.
 
     Args:
-        where: what the text was given for, as it starts the message.
+        where: what the text was given for; it starts the message.
 
     Raises:
         UsageError: the text holds ``scheme://``.

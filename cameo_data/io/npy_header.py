@@ -1,4 +1,4 @@
-"""The header of a ``.npy`` file: what an array is, before any of it is read."""
+"""The header of a ``.npy`` file: an array's shape, order and type, before its values are read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cameo_data.io.parsing import one_line
 
 @dataclass(frozen=True)
 class NpyHeader:
-    """What the header says; the stream stands at the first value."""
+    """What the header says; reading it leaves the stream at the first value."""
 
     version: tuple[int, int]
     shape: tuple[int, ...]
@@ -22,23 +22,23 @@ class NpyHeader:
 
 
 def read_header(stream: IO[bytes]) -> NpyHeader:
-    """The header at the stream's beginning, by NumPy's own parser.
+    """The header at the start of the stream, from NumPy's own parser.
 
     Raises:
-        ValueError: no such header, whatever the parser made of it.
+        ValueError: the header is missing or damaged, whatever the parser raised.
     """
     npy = np.lib.format
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of headers of Python 2, and of odd literals
+            warnings.simplefilter("ignore")  # warnings about headers from Python 2 and odd literals
             version = npy.read_magic(stream)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, fortran, dtype = read(stream)
     except OSError:
         raise
     except Exception as error:
-        # the header is a Python literal: its tokens, syntax, depth and types fail in their own
-        # ways, MemoryError among them (a nesting that the parser's stack does not hold)
+        # the header is a Python literal, so its tokens, syntax, depth and types each fail in their
+        # own way, even with MemoryError (nesting too deep for the parser's stack)
         raise ValueError(f"damaged .npy header: {one_line(error)}") from None
     if any(isinstance(n, bool) or n < 0 for n in shape):
         raise ValueError(f"damaged .npy header: shape {shape}")

@@ -1,4 +1,4 @@
-"""open3d, loaded where it is used and not before."""
+"""Loads open3d only when it is used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import ModuleType
 
 from cameo_data.io.parsing import one_line
 
-# The wheel links against these libraries of the system; the names of their Debian packages.
+# System libraries that the wheel links against, and the Debian packages that hold them.
 SYSTEM_PACKAGES = {
     "libusb-1.0": "libusb-1.0-0",
     "libGL.so": "libgl1",
@@ -20,8 +20,8 @@ def load_open3d() -> ModuleType:
     """The package ``open3d``.
 
     Raises:
-        ValueError: it, or a library of the system that it needs, is missing; the message names
-            what to install.
+        ValueError: it, or a system library that it needs, is missing; the message names what to
+            install.
     """
     try:
         return import_module("open3d")

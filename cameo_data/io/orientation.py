@@ -32,16 +32,16 @@ MEANINGS = {
     7: "transpose it over the other diagonal",
     8: "turn it by 90° counter-clockwise",
 }
-# Two aspects closer than this are taken for one: sizes are rounded to whole pixels.
+# Two aspects closer than this count as equal, since sizes are rounded to whole pixels.
 ASPECT_TOLERANCE = 0.02
 # XMP's spelling of the tag, as an attribute or an element; Pillow and exiftool honour it too.
 _XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
 
 def tag_of(exif: Any, xmp: bytes | str | None) -> int:
-    """The orientation (1 to 8) that metadata ask for: EXIF's, else XMP's; 1 where there is none.
+    """The orientation (1 to 8) in an image's metadata: EXIF's, else XMP's; 1 where neither has one.
 
-    Values that mean nothing (0, 9 …) are ignored, as by every viewer.
+    Undefined values (0, 9 …) are ignored, as every viewer does.
     """
     value = exif.get(TAG)
     if value is None and xmp:
@@ -51,17 +51,17 @@ def tag_of(exif: Any, xmp: bytes | str | None) -> int:
 
 
 def is_quarter_turn(tag: int) -> bool:
-    """Whether height and width change places."""
+    """Whether the orientation swaps height and width."""
     return tag >= 5
 
 
 def turned_hw(hw: tuple[int, int], tag: int) -> tuple[int, int]:
-    """Size of the picture that a viewer shows of stored pixels of size ``hw``."""
+    """Size at which a viewer shows stored pixels of size ``hw``."""
     return (hw[1], hw[0]) if is_quarter_turn(tag) else hw
 
 
 def turn(pixels: NDArray[T], tag: int) -> NDArray[T]:
-    """The displayed picture of stored pixels (H, W, …)."""
+    """The displayed picture from stored pixels (H, W, …)."""
     if is_quarter_turn(tag):
         pixels = pixels.swapaxes(0, 1)
     if tag in (2, 3, 6, 7):
@@ -84,7 +84,7 @@ class TurnedPictureError(FileDefect):
     tag: int
 
     def beside(self, depth_hw: tuple[int, int]) -> FileDefect:
-        """The same with what the shape of its depth shows."""
+        """The same error, with what the shape of the picture's depth suggests."""
         fits = [same_aspect(shown, depth_hw) for shown in (self.hw, turned_hw(self.hw, self.tag))]
         if fits[0] == fits[1]:
             return self
@@ -93,7 +93,7 @@ class TurnedPictureError(FileDefect):
 
 
 def rule_of_stated_size(option: ExifRule) -> ExifRule:
-    """What an option means where the format states the size that K is for: sizes may decide."""
+    """The rule where the format states the size that K is for: ``by_size`` replaces ``refuse``."""
     return "by_size" if option == "refuse" else option
 
 
@@ -109,10 +109,10 @@ def settle(
 
     Args:
         hw: size of the stored pixels.
-        like_hw: of ``by_size``, the size that K is stated for, or one of the same aspect.
+        like_hw: for ``by_size``, the size that K is stated for, or one of the same aspect.
 
     Raises:
-        FileDefect: the rule is to refuse, or sizes do not tell.
+        FileDefect: the rule is to refuse, or the sizes do not decide.
     """
     if tag == STORED or rule == "stored":
         return STORED
@@ -126,7 +126,7 @@ def settle(
 
 
 def refusal(name: str, tag: int, hw: tuple[int, int], reason: Reason) -> FileDefect:
-    """What to say of a picture with a tag where nothing tells what K, depth and poses follow."""
+    """The defect of a picture with a tag where nothing says what K, depth and poses follow."""
     shown = turned_hw(hw, tag)
     sizes = f"{hw[1]}×{hw[0]} (w×h) as stored"
     if shown != hw:
@@ -141,7 +141,7 @@ def refusal(name: str, tag: int, hw: tuple[int, int], reason: Reason) -> FileDef
     return TurnedPictureError(
         reason,
         f"{name} has EXIF orientation {tag} ({MEANINGS[tag]} to show it; {sizes})",
-        "a statement whether K, depth, masks and poses are those of the stored or of the displayed "
+        "an option that says whether K, depth, masks and poses are for the stored or the displayed "
         "picture",
         "give -o exif_orientation=stored or -o exif_orientation=displayed, and run "
         "`cameo-data check` on the result",
@@ -155,7 +155,7 @@ def same_aspect(hw: tuple[int, int], other_hw: tuple[int, int]) -> bool:
     aspects = hw[1] / hw[0], other_hw[1] / other_hw[0]
     if max(aspects) <= min(aspects) * (1 + ASPECT_TOLERANCE):
         return True
-    # the smaller may have been rounded by less than a pixel on either side
+    # each side of the smaller picture may have been rounded by less than a pixel
     small, large = sorted((hw, other_hw), key=lambda size: size[0] * size[1])
     scales = [(large[i] / (small[i] + 1), large[i] / max(small[i] - 1, 0.5)) for i in (0, 1)]
     return max(low for low, _ in scales) < min(high for _, high in scales)

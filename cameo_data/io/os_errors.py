@@ -1,4 +1,4 @@
-"""Errors of the system in one line: which path, what the system said, what to do."""
+"""System errors in one line: the path, what the system reported, what to do."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def described(error: OSError) -> str:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Errors that do not say which file they are of (those of writing and flushing) say ``path``.
+    """Adds ``path`` to errors that name no file, such as those of writing and flushing.
 
     Raises:
-        OSError: as the block does, with a file name.
+        OSError: the block's own error, with a file name.
     """
     try:
         yield

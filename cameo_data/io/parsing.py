@@ -1,8 +1,9 @@
-"""Values out of foreign bytes: what a decoder raises becomes one kind of error, memory is bounded.
+"""Decoding of foreign bytes with one kind of error and bounded memory.
 
-Libraries raise whatever they stumble over: NumPy's header parser a ``TokenError``, PyTorch an
-``AttributeError``, h5py an ``AssertionError``. Such lists never end, so decoders run inside
-``decoding``. What takes more memory than its bytes promise (JSON, long tables) is counted first.
+Libraries raise many kinds of error for damaged files: NumPy's header parser a ``TokenError``,
+PyTorch an ``AttributeError``, h5py an ``AssertionError``. No list of them is complete, so decoders
+run inside ``decoding``. Values that take more memory than their bytes (JSON, long tables) are
+counted first.
 The limits are listed in ``docs/limits.md``.
 """
 
@@ -19,15 +20,15 @@ from typing import Any
 from cameo_data.errors import Reason
 from cameo_data.io.files import FileDefect
 
-# CO3D's longest set lists are some 50 MB; transforms.json of 100 000 frames as much.
+# CO3D's longest set lists take some 50 MB; a transforms.json of 100 000 frames takes as much.
 MAX_JSON_BYTES = 100_000_000
-# Brackets, commas and colons, about one for each value: a value takes at most some 80 bytes. CO3D's
-# longest set lists have 2.7 million.
+# Brackets, commas and colons are counted, about one per value; a value takes up to about 80 bytes
+# of memory. CO3D's longest set lists have 2.7 million.
 MAX_JSON_VALUES = 5_000_000
 # An hour of poses at 100 Hz is 360 000 lines; a table of matches may be longer.
 MAX_LINES = 3_000_000
 
-# Sides of an image that a person asks for, in pixels.
+# Allowed sides, in pixels, of an image size that a person gives.
 IMAGE_SIDES = (16, 8192)
 
 _STRUCTURE = (b"[", b"{", b",", b":")
@@ -37,9 +38,9 @@ _LONGEST_MESSAGE = 200
 
 @contextmanager
 def decoding(name: str, reason: Reason, expected: str, remedy: str) -> Iterator[None]:
-    """Whatever is raised inside becomes a FileDefect about the file called ``name``.
+    """Turns whatever is raised inside into a FileDefect about the file called ``name``.
 
-    Only around a decoder that works on foreign bytes: a mistake of our own would hide in it.
+    Use it only around a decoder of foreign bytes, since it would hide a bug of our own.
     ``MemoryError`` passes, since it says nothing about the file.
     """
     try:
@@ -52,7 +53,7 @@ def decoding(name: str, reason: Reason, expected: str, remedy: str) -> Iterator[
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's text, printable and short; its type where it has none."""
+    """An exception's text, printable and short; its type where it has no text."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = "".join(c if c.isprintable() else "�" for c in text)
     return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
@@ -65,7 +66,7 @@ def parse_hw(text: str, sides: tuple[int, int] = IMAGE_SIDES) -> tuple[int, int]
     (480, 640)
 
     Raises:
-        ValueError: neither, or a side that is not among ``sides``, least and most.
+        ValueError: neither form, or a side outside ``sides`` (least, most).
     """
     found = re.fullmatch(r"(\d{1,5})(?:[x×](\d{1,5}))?", text.strip().lower())
     if found is None:
@@ -77,10 +78,10 @@ def parse_hw(text: str, sides: tuple[int, int] = IMAGE_SIDES) -> tuple[int, int]
 
 
 def check_json_size(data: bytes) -> None:
-    """Nothing, if the values of JSON text are not more than memory can hold.
+    """Check that JSON text does not hold more values than memory can.
 
     Raises:
-        ValueError: they are.
+        ValueError: it does.
     """
     if len(data) > MAX_JSON_BYTES:
         raise ValueError(f"{len(data)} bytes of JSON; at most {MAX_JSON_BYTES} are read")
@@ -91,12 +92,12 @@ def check_json_size(data: bytes) -> None:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The values of JSON text, of which there are not more than memory can hold.
+    """The values of JSON text, after a check that memory can hold them.
 
-    An integer beyond the range of floating point comes out as infinity, like such a float.
+    An integer beyond the floating-point range becomes infinity, as such a float does.
 
     Raises:
-        ValueError: no JSON, nested too deeply, or too many values; one line.
+        ValueError: not JSON, nested too deeply, or too many values; one line.
     """
     check_json_size(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
     try:
@@ -110,13 +111,13 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _integer(digits: str) -> int | float:
-    """An integer of any length; int() alone refuses more than 4300 digits."""
+    """An integer of any length, since int() alone refuses more than 4300 digits."""
     number = float(digits)
     return number if math.isinf(number) else int(digits)
 
 
 def lines(text: str, name: str) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and lines, of which there are not more than ``MAX_LINES``.
+    """Lines with their numbers from 1, at most ``MAX_LINES`` of them.
 
     Raises:
         FileDefect: there are more.

@@ -1,10 +1,10 @@
-"""What a pickle of plain values says, without unpickling it.
+"""The plain values in a pickle, without unpickling it.
 
 NumPy stores arrays of objects (texts, None, arrays of several sizes) as a pickle, and unpickling
-runs what the file says. Here ``pickletools`` cuts the pickle into its operations, and those that
-build plain values are carried out on plain values; nothing that a file names is imported or called.
-Three names are understood, as descriptions of data: NumPy's array, NumPy's dtype and the encoding
-of bytes as text. Whatever else a pickle builds becomes ``OPAQUE``.
+runs whatever code the file names. Here ``pickletools`` splits the pickle into its operations, and
+only those that build plain values are carried out; nothing that a file names is imported or called.
+Three names are understood as descriptions of data: NumPy's array, NumPy's dtype and the encoding
+of bytes as text. Everything else that a pickle builds becomes ``OPAQUE``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Mark:
 
 
 class _Name:
-    """A global that the pickle names; never looked up."""
+    """A global that the pickle names; it is never looked up."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -55,16 +55,16 @@ _LITERALS = {
 }  # fmt: skip
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _LARGEST_ARRAY = 10_000_000
-# An empty list takes 64 bytes and one operation of one byte; 10 000 images' paths and matrices take
+# A one-byte operation can build an empty list of 64 bytes; paths and matrices of 10 000 images take
 # 500 000 operations.
 _MOST_OPERATIONS = 4_000_000
 
 
 def read_object_array(data: bytes) -> list[Any]:
-    """Items, in order, of a one-dimensional pickled array of objects; arrays in it as NumPy's.
+    """Items, in order, of a one-dimensional pickled array of objects; inner arrays as NumPy arrays.
 
     Raises:
-        ValueError: no such pickle.
+        ValueError: the bytes are not such a pickle.
     """
     try:
         values = _run(data)
@@ -77,7 +77,7 @@ def read_object_array(data: bytes) -> list[Any]:
     except MemoryError:
         raise
     except Exception as error:
-        # any operation may meet a value of any type: what Python says of it varies
+        # any operation may meet a value of any type, so the exceptions vary
         raise ValueError(f"malformed pickle ({one_line(error)})") from None
 
 
@@ -111,7 +111,7 @@ def _run(data: bytes) -> Any:
 
 
 class _Texts:
-    """Texts made bytes again; together no longer than the pickle, which holds each of them once."""
+    """Turns texts back into bytes, in total no more than the pickle, which holds each text once."""
 
     def __init__(self, limit: int) -> None:
         self._left = limit
@@ -124,7 +124,7 @@ class _Texts:
 
 
 def _build(name: str, argument: Any, stack: list[Any], texts: _Texts) -> None:
-    """Operations on what stands on the stack."""
+    """Operations on the values on the stack."""
     if name == "MARK":
         stack.append(_MARK)
     elif name == "TUPLE":
@@ -165,7 +165,7 @@ def _pop_to_mark(stack: list[Any]) -> list[Any]:
 
 
 def _described(callee: Any, arguments: Any, texts: _Texts) -> Any:
-    """What a call that the pickle asks for stands for; the call is not made."""
+    """The value that stands for a call in the pickle; the call is not made."""
     name = callee.name if isinstance(callee, _Name) else ""
     if name in _RECONSTRUCT:
         return _Array("array", arguments)
@@ -177,7 +177,7 @@ def _described(callee: Any, arguments: Any, texts: _Texts) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value as it may leave: arrays built, names and the unknown as ``OPAQUE``."""
+    """A finished value: arrays are built, names and unknown objects become ``OPAQUE``."""
     if isinstance(value, _Array):
         return _array(value) if value.kind == "array" else OPAQUE
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -186,7 +186,7 @@ def _plain(value: Any) -> Any:
 
 
 def _array(value: _Array) -> NDArray[Any]:
-    """The numeric array of a state (version, shape, dtype, Fortran order, bytes)."""
+    """The numeric array from a state (version, shape, dtype, Fortran order, bytes)."""
     if value.state is None:
         raise ValueError("array without content")
     _, shape, kind, fortran, data = value.state

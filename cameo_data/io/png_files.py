@@ -1,7 +1,7 @@
 """PNG files, checked to the last byte before a decoder sees them.
 
-libpng writes what it finds wrong to stderr, damaged profiles of sound pictures included. So a file
-is judged here (chunks, checksums, header, compressed pixels) and decoders get the pixels alone.
+libpng reports every defect on stderr, even damaged profiles in sound pictures. So this module
+checks the file (chunks, checksums, header, compressed pixels), and decoders get only the pixels.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _PALETTE = 3
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
           (0, 1, 1, 2))  # fmt: skip
 _LAST_FILTER = 4
-# EXIF and XMP weigh kilobytes.
+# EXIF and XMP take kilobytes.
 _MOST_METADATA = 10_000_000
-# The largest file that is read, in libpng's chunks of 8 kB, has 65 000.
+# The largest file that is read, in libpng's chunks of 8 kB, has 65 000 of them.
 _MOST_CHUNKS = 200_000
 
 
 def chunks(data: bytes) -> list[Chunk]:
-    """The chunks of a PNG without ``chunk_defect``, IEND the last."""
+    """The chunks, up to IEND, of a PNG that passes ``chunk_defect``."""
     found: list[Chunk] = []
     position = len(SIGNATURE)
     while not found or found[-1][0] != b"IEND":
@@ -48,7 +48,7 @@ def chunks(data: bytes) -> list[Chunk]:
 
 
 def join(parts: Iterable[Chunk]) -> bytes:
-    """The PNG file of some chunks."""
+    """The PNG file made of these chunks."""
     out = [SIGNATURE]
     for kind, body in parts:
         checksum = zlib.crc32(body, zlib.crc32(kind))
@@ -75,7 +75,7 @@ def chunk_defect(data: bytes) -> str | None:
 
 
 def late_metadata(stream: IO[bytes]) -> dict[str, bytes]:
-    """``exif`` and ``xmp`` behind a PNG's pixels, where decoders of headers do not look."""
+    """``exif`` and ``xmp`` after a PNG's pixels, where readers of headers do not look."""
     found: dict[str, bytes] = {}
     stream.seek(len(SIGNATURE))
     seen_pixels = False
@@ -96,9 +96,9 @@ def late_metadata(stream: IO[bytes]) -> dict[str, bytes]:
 
 
 def pixels_only(data: bytes) -> bytes | str:
-    """The same pixels as a PNG that libpng decodes in silence; a text says what is wrong instead.
+    """The same pixels as a PNG that libpng decodes silently, or a text that says what is wrong.
 
-    The size must have been found sane: as many pixels are unpacked.
+    Check the size first, since this unpacks all pixels.
     """
     if (defect := chunk_defect(data)) is not None:
         return defect
@@ -128,8 +128,8 @@ def pixels_only(data: bytes) -> bytes | str:
 def _checked_pixels(
     packed: bytes, hw: tuple[int, int], bits_per_pixel: int, interlaced: int
 ) -> bytes | str:
-    """The compressed pixels, without what some writers leave behind them; or what is wrong."""
-    passes = []  # rows, bytes per row with the filter's number in front
+    """The compressed pixels, without bytes that some writers leave after them; or what is wrong."""
+    passes = []  # rows, bytes per row including the filter's number
     for x, y, dx, dy in ADAM7 if interlaced else ((0, 0, 1, 1),):
         rows, columns = -((y - hw[0]) // dy), -((x - hw[1]) // dx)
         if rows > 0 and columns > 0:
@@ -146,6 +146,6 @@ def _checked_pixels(
     for rows, row_bytes in passes:
         end = start + rows * row_bytes
         if raw[start:end:row_bytes].max() > _LAST_FILTER:
-            return "is damaged (a row is filtered in no known way)"
+            return "is damaged (a row is filtered in an unknown way)"
         start = end
     return packed if len(raw) == expected else zlib.compress(raw[:expected].tobytes(), 1)

@@ -1,4 +1,4 @@
-"""Records as JSON: the same bytes for equal values, and what is wrong with one in a line."""
+"""Records as JSON: equal values give equal bytes, and a bad record gives a one-line error."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cameo_data.io.parsing import check_json_size
 
 
 def canonical_json(value: Any) -> bytes:
-    """The same bytes for equal values: sorted keys, no spaces, ASCII, no NaN."""
+    """JSON that is the same for equal values: sorted keys, no spaces, ASCII, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def failure_lines(failures: Iterable[Failure]) -> bytes:
-    """``failures.jsonl``: a line for each, canonical."""
+    """``failures.jsonl``: one line of canonical JSON per failure."""
     return b"".join(canonical_json(failure.record()) + b"\n" for failure in failures)
 
 
@@ -29,7 +29,7 @@ def parse(model: type[M], data: bytes, what: str) -> M:
     """The record in JSON bytes.
 
     Raises:
-        ValueError: not as the model demands; one line that begins with ``what``.
+        ValueError: the values do not fit the model; one line that begins with ``what``.
     """
     try:
         check_json_size(data)
@@ -42,7 +42,7 @@ def parse(model: type[M], data: bytes, what: str) -> M:
 
 
 def made(model: type[M], what: str, **values: Any) -> M:
-    """The record of these values.
+    """The record with these values.
 
     Raises:
         ValueError: as ``parse``.

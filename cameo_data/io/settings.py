@@ -25,7 +25,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    # where the record stands in a larger one, for messages
+    # place of the record in a larger one, for messages
     _within: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, /, **values: Any) -> None:

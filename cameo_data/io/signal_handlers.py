@@ -1,4 +1,4 @@
-"""The process's signal handlers, kept as they are while a library loads that installs its own.
+"""Keeps the process's signal handlers while a library that installs its own is loaded.
 
 COLMAP's logging library takes SIGTERM, SIGSEGV, SIGABRT, SIGBUS, SIGFPE and SIGILL when it loads,
 prints a C++ stack on each and ends the process. SIGTERM is how schedulers stop a job: commands
@@ -13,20 +13,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import Array, c_char
 
-# More than ``struct sigaction`` takes on any system (152 bytes with glibc on x86-64).
+# More than the size of ``struct sigaction`` on any system (152 bytes with glibc on x86-64).
 _STRUCT_BYTES = 512
-# No process may handle these.
+# No process can handle these.
 _NOT_HANDLED = {"SIGKILL", "SIGSTOP"}
 
 
 @contextmanager
 def kept_signal_handlers() -> Iterator[None]:
-    """Puts every handler that changes inside back to what it was, in whichever thread this is.
+    """Restores every signal handler that changes inside the block, in any thread.
 
     Handlers are compared and set by the system's own ``sigaction``: ``signal.getsignal`` does not
-    see handlers installed by C code, and ``signal.signal`` is refused outside the main thread. So
-    handlers of Python, of C code and the default all come back. This thread takes no
-    SIGTERM meanwhile; one that arrives is delivered to it afterwards.
+    see handlers installed by C code, and ``signal.signal`` works only in the main thread. So
+    handlers from Python, from C code and the default are all restored. SIGTERM is blocked in this
+    thread meanwhile; one that arrives is delivered afterwards.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows has no sigaction either
         yield
@@ -45,7 +45,7 @@ def kept_signal_handlers() -> Iterator[None]:
 
 
 def _handlers(sigaction: ctypes._NamedFuncPointer) -> dict[int, Array[c_char]]:
-    """What each signal does, as the system's own record of it."""
+    """Each signal's handler, as the system's own record."""
     found = {}
     for number in signal.valid_signals():
         handler = ctypes.create_string_buffer(_STRUCT_BYTES)

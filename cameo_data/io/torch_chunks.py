@@ -1,4 +1,4 @@
-"""Chunks of scenes in the manner of pixelSplat: ``.torch`` files of cameras and encoded images.
+"""Chunks of scenes in pixelSplat's format: ``.torch`` files with cameras and encoded images.
 
 A chunk is a list of scenes, each a dict (``src/dataset/dataset_re10k.py`` of dcharatan/pixelsplat):
 
@@ -7,8 +7,8 @@ A chunk is a list of scenes, each a dict (``src/dataset/dataset_re10k.py`` of dc
     cameras     (N, 18): fx fy cx cy normalised by width and height, two zeros, world-to-camera 3×4
     images      N one-dimensional uint8 tensors, each a JPEG or PNG file
 
-Such files are pickles inside. They are only ever loaded with ``weights_only=True``, which builds
-tensors and plain containers and refuses everything else; PyTorch is imported here alone.
+Such files contain pickles. They are always loaded with ``weights_only=True``, which builds tensors
+and plain containers and refuses everything else; PyTorch is imported only here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from cameo_data.io.parsing import decoding
 from cameo_data.types import ExifRule
 
 SUFFIX = ".torch"
-# pixelSplat closes a chunk once it has 100 MB; others write larger ones.
+# pixelSplat closes a chunk at 100 MB; other tools write larger ones.
 MAX_CHUNK_BYTES = 50_000_000_000
 # RealEstate10K's longest clip has fewer than 1 000.
 MAX_FRAMES = 1_000_000
@@ -45,7 +45,7 @@ class ChunkScene:
 
     Attributes:
         index: its place in the chunk.
-        timestamps: N.
+        timestamps: N integers.
         cameras: (N, 18) float64.
         images: N encoded images.
     """
@@ -61,7 +61,7 @@ def read_scene(path: Path, key: str) -> ChunkScene:
     """The scene called ``key``; its images are mapped, not read.
 
     Raises:
-        FileDefect: missing, no such chunk, without that scene, or the scene is not as above.
+        FileDefect: missing, not such a chunk, without that scene, or the scene is malformed.
     """
     scenes = _load(path)
     for index, values in enumerate(scenes):
@@ -79,7 +79,7 @@ def read_rgb(
 ) -> RgbFile:
     """Image ``number`` of the chunk's scene at place ``scene``.
 
-    ``exif`` and ``like_hw`` are as of ``image_io.read_rgb``.
+    ``exif`` and ``like_hw`` are as in ``image_files.read_rgb``.
 
     Raises:
         FileDefect: as ``read_scene``, or the image is damaged.
@@ -107,7 +107,7 @@ def _load(path: Path) -> list[Any]:
     return _load_cached(path, size, path.stat().st_mtime_ns)
 
 
-@lru_cache(maxsize=2)  # mapped, so a chunk costs its index only, about 0.15 ms an image
+@lru_cache(maxsize=2)  # mapped, so a chunk costs only its index, about 0.15 ms per image
 def _load_cached(path: Path, _size: int, _changed: int) -> list[Any]:
     torch = import_module("torch")
     expected = "a chunk of tensors that loads with weights_only=True"
@@ -123,7 +123,7 @@ def _load_cached(path: Path, _size: int, _changed: int) -> list[Any]:
 
 def _scene(path: Path, index: int, values: dict[str, Any]) -> ChunkScene:
     """The checked record of one scene."""
-    # tensors may be sparse, quantised, without storage: what they refuse varies
+    # tensors may be sparse, quantised or without storage, so the exceptions vary
     with decoding(path.name, Reason.BAD_METADATA, "plain tensors", _REMEDY):
         return _checked_scene(path, index, values)
 
@@ -138,7 +138,7 @@ def _checked_scene(path: Path, index: int, values: dict[str, Any]) -> ChunkScene
     times, cameras, images = values["timestamps"], values["cameras"], values["images"]
     tensors = isinstance(times, torch.Tensor) and isinstance(cameras, torch.Tensor)
     if not tensors or times.ndim != 1 or times.is_floating_point() or cameras.ndim != 2:
-        raise _malformed(path, f"{where} has other timestamps or cameras", "(N,) and (N, 18)")
+        raise _malformed(path, f"{where} has unexpected timestamps or cameras", "(N,) and (N, 18)")
     if len(times) > MAX_FRAMES:
         raise _malformed(path, f"{where} has {len(times)} frames", f"at most {MAX_FRAMES}")
     counts = (len(times), len(cameras), len(images) if isinstance(images, list) else 0)
@@ -148,7 +148,7 @@ def _checked_scene(path: Path, index: int, values: dict[str, Any]) -> ChunkScene
         raise _malformed(path, found, "N timestamps, N images, cameras N×18")
     for image in images:
         if not (isinstance(image, torch.Tensor) and image.ndim == 1 and image.dtype == torch.uint8):
-            raise _malformed(path, f"{where} has images of another kind", "encoded bytes (uint8)")
+            raise _malformed(path, f"{where} has images of another type", "encoded bytes (uint8)")
         if image.numel() > files.MAX_FRAME_BYTES:  # a tensor may claim more than its file holds
             raise _malformed(path, f"{where} has an image of {image.numel()} bytes", "images")
     return ChunkScene(

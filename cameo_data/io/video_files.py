@@ -1,7 +1,7 @@
-"""Single frames of video files, decoded in order and kept open between neighbours.
+"""Single frames of video files, decoded in order; files stay open between reads.
 
-Seeking is not used: where it lands depends on the codec, and an inexact frame has another pose.
-A frame before the last one read starts the film again, at about 1 ms a skipped frame (384×256).
+Seeking is not used: where it lands depends on the codec, and a neighbouring frame has another pose.
+Reading an earlier frame starts the video again, at about 1 ms per skipped frame (384×256).
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from cameo_data.io.files import FileDefect
 from cameo_data.io.parsing import decoding
 
 SUFFIXES = (".mp4", ".webm", ".mkv", ".mov", ".avi")
-# An hour of film at 100 Mbit/s.
+# An hour of video at 100 Mbit/s.
 MAX_VIDEO_BYTES = 45_000_000_000
 _EXPECTED = "a complete video"
 _REMEDY = "copy it again, or extract its frames to images"
-# Open films per thread: a sample's views are of one scene, so one film; one more for a change.
+# Open videos per thread: a sample's views come from one scene and so one video; one more is kept
+# for a change of scene.
 _MAX_OPEN = 2
-# Containers that hold their own frames. What else FFmpeg plays may name other files or addresses
-# (playlists, concatenation scripts), so a file is never opened on its name alone.
+# Containers that hold their own frames. Other files that FFmpeg plays (playlists, concatenation
+# scripts) may name more files or addresses, so a file is never opened on its name alone.
 _MATROSKA = b"\x1a\x45\xdf\xa3"
 
 
 @dataclass
 class _Film:
-    """An open video; ``position`` is the number of the frame that comes next."""
+    """An open video; ``position`` is the number of the next frame."""
 
     capture: Any
     position: int = 0
@@ -46,7 +47,7 @@ class _Film:
 
 
 class _Films(threading.local):
-    """Videos that this thread has open, the one used last at the end."""
+    """Videos that this thread has open, the most recently used last."""
 
     def __init__(self) -> None:
         self.opened: OrderedDict[tuple[str, int, int], _Film] = OrderedDict()
@@ -59,7 +60,7 @@ def video_hw(path: Path) -> tuple[int, int]:
     """Height and width from the video's header.
 
     Raises:
-        FileDefect: missing, no video, or too large.
+        FileDefect: missing, not a video, or too large.
     """
     film = _film(path)
     height = int(film.capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
@@ -73,7 +74,7 @@ def count_frames(path: Path, at_most: int) -> int:
     Headers state a number too, which some writers estimate and a cut file does not hold.
 
     Raises:
-        FileDefect: missing, no video, or too large.
+        FileDefect: missing, not a video, or too large.
     """
     film = _rewound(path)
     with _decoding(path):
@@ -88,7 +89,7 @@ def read_frame(path: Path, number: int) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB of frame ``number``, counted from 0 in the order they are shown.
 
     Raises:
-        FileDefect: missing, no video, too large, or it ends before that frame.
+        FileDefect: missing, not a video, too large, or it ends before that frame.
     """
     film = _film(path)
     if film.last is not None and film.position == number + 1:
@@ -144,7 +145,7 @@ def _open(path: Path) -> Any:
         start = stream.read(12)
     avi = start[:4] == b"RIFF" and start[8:] == b"AVI "
     if not (start[4:8] == b"ftyp" or start[:4] == _MATROSKA or avi):
-        raise _unreadable(path, "is no MP4, QuickTime, Matroska, WebM or AVI file")
+        raise _unreadable(path, "is not an MP4, QuickTime, Matroska, WebM or AVI file")
     # one thread: the same frames on every machine, and builds run many processes already
     settings = [cv2.CAP_PROP_N_THREADS, 1]
     with _quiet(), _decoding(path):
@@ -158,7 +159,7 @@ def _open(path: Path) -> Any:
         raise FileDefect(
             Reason.UNREADABLE_IMAGE,
             f"{path.name} asks players to turn it by {turned}°",
-            "frames stored as they are shown: nothing says which of the two K and poses are for",
+            "frames stored as they are shown, since nothing says which K and poses are for",
             "extract its frames as pictures (ffmpeg turns them), or take the rotation out of the "
             "video (ffmpeg -display_rotation 0 -i IN -c copy OUT) if K is for the stored frames",
         )

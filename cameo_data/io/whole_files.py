@@ -1,4 +1,4 @@
-"""Files that are there completely or not at all, and their hashes."""
+"""Files written completely or not at all, and their hashes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARTIAL_SUFFIX = ".partial"
 
 
 class HashingFile:
-    """A file that is only written front to back, and hashed on the way."""
+    """A file that is written only from front to back and hashed on the way."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -36,14 +36,14 @@ class HashingFile:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file so that it is there completely or not at all, also after a power failure."""
+    """Write a file so that it exists completely or not at all, even after a power failure."""
     with replacing(path) as file:
         file.write(data)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[HashingFile]:
-    """A file that takes its name when the block ends without error, and is gone otherwise."""
+    """A file that takes its name when the block ends without error and is deleted otherwise."""
     # a random name: tasks on different machines may write the same shard at the same time
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
     try:
@@ -53,7 +53,7 @@ def replacing(path: Path) -> Iterator[HashingFile]:
             raw.flush()
             os.fsync(raw.fileno())
         if file_sha256(partial) != file.sha256.hexdigest():
-            raise OSError(errno.EIO, "read back other bytes than were written", str(path))
+            raise OSError(errno.EIO, "bytes read back differ from those written", str(path))
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -62,7 +62,7 @@ def replacing(path: Path) -> Iterator[HashingFile]:
 
 
 def remove_partials(folder: Path) -> None:
-    """Delete what killed writers left; only where none is still at work."""
+    """Delete what killed writers left; call it only when no writer is running."""
     for partial in folder.glob(f".*{PARTIAL_SUFFIX}"):
         partial.unlink(missing_ok=True)
 
@@ -74,7 +74,7 @@ def file_sha256(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Make what was written to a file, or renamed in a folder, last."""
+    """Flush a file's content, or a folder's renames, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,5 +1,5 @@
-"""What folders that long commands write to have in common: files whole or not at all, one writer at
-a time, and a mark of the input files that they were made from.
+"""Folders that long commands write to: each file is written whole or not at all, one process writes
+at a time, and a fingerprint records the input files.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from cameo_data.types import Frame
 
 
 def write_json(path: Path, value: Any) -> None:
-    """``value`` as canonical JSON, whole or not at all, in a folder that need not exist yet."""
+    """Write ``value`` as canonical JSON, whole or not at all; the folder is made if missing."""
     write_bytes(path, canonical_json(value) + b"\n")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """As ``whole_files.write_file``, in a folder that need not exist yet."""
+    """Like ``whole_files.write_file``; the folder is made if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, data)
 
 
 def read_bytes_or_none(path: Path) -> bytes | None:
-    """The whole file, or None where there is none."""
+    """The file's bytes, or None where it does not exist."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -39,7 +39,7 @@ def read_bytes_or_none(path: Path) -> bytes | None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """What ``write_json`` wrote, or None where nothing whole is there."""
+    """What ``write_json`` wrote, or None where no complete file exists."""
     try:
         value = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, ValueError, RecursionError):
@@ -50,7 +50,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def changes(
     before: Mapping[str, Any], now: Mapping[str, Any], within: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Keys whose values differ, those of tables in tables as ``source.options.split``."""
+    """Keys whose values differ; keys of inner tables as ``source.options.split``."""
     for key in dict.fromkeys((*now, *before)):
         there, here = before.get(key), now.get(key)
         if isinstance(there, Mapping) and isinstance(here, Mapping):
@@ -61,7 +61,7 @@ def changes(
 
 @contextmanager
 def locked(root: Path, work: Path, index: Path) -> Iterator[None]:
-    """``root`` for this process alone; it holds nothing yet, or what its kind of command wrote.
+    """``root``, locked for this process; it must be empty or hold what this kind of command wrote.
 
     Args:
         work: folder in it that a resumed command needs, made if missing.
@@ -81,21 +81,21 @@ def locked(root: Path, work: Path, index: Path) -> Iterator[None]:
 
 
 def refuse_build(out: Path) -> None:
-    """Results of another command do not go into a build: ``verify`` takes them for damage.
+    """Refuse to write another command's results into a build: ``verify`` takes them for damage.
 
     Raises:
         ValueError: ``out`` is the folder of a build, finished or not.
     """
     if (out / "index.json").is_file() or (out / ".build").is_dir():
         raise ValueError(
-            f"{out} is the folder of a build, which holds nothing else; give another --out, "
+            f"{out} is the folder of a build, which must hold nothing else; give another --out, "
             f"e.g. {out}-results"
         )
 
 
 @contextmanager
 def exclusive(root: Path, lock: Path) -> Iterator[None]:
-    """``root`` for this process alone as long as it holds the file ``lock``, made if missing.
+    """``root``, made if missing and reserved for this process while it holds the file ``lock``.
 
     Raises:
         ValueError: another process holds it.
@@ -116,7 +116,7 @@ def exclusive(root: Path, lock: Path) -> Iterator[None]:
 
 
 def mark_of_frames(frames: Iterable[Frame]) -> bytes:
-    """Changes when a frame's record does, or (by size or time of change) one of its files."""
+    """A text that changes when a frame's record does, or a file of it in size or time of change."""
     parts = []
     for frame in frames:
         paths = [frame.image_path, frame.mask_path]
@@ -127,7 +127,7 @@ def mark_of_frames(frames: Iterable[Frame]) -> bytes:
 
 
 def mark_of_files(paths: Iterable[Path]) -> bytes:
-    """Changes when one of the files does, by size or time of change."""
+    """A text that changes when one of the files changes in size or time of change."""
     return repr([(str(path), _stamp(path)) for path in paths]).encode()
 
 

@@ -1,4 +1,4 @@
-"""Recipe files: YAML read with care, and overridden by flags."""
+"""Recipe files: YAML under strict limits, overridden by flags."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from cameo_data.io.local_paths import require_local
 from cameo_data.io.parsing import one_line
 
 MAX_FILE_BYTES = 1_000_000
-# A recipe is a few dozen lines; with every scene of a large data set named, some ten thousand. What
-# aliases repeat counts again: nested ones double in size with each level ("billion laughs").
+# A recipe has a few dozen lines, or some ten thousand if it names every scene of a large data set.
+# Aliased values count each time, since nested aliases double with each level ("billion laughs").
 MAX_NODES = 50_000
 MAX_DEPTH = 32
 MAX_ALIASES = 32
-# A number or truth value; texts may be longer.
+# Longest number or truth value; texts may be longer.
 _LONGEST_SCALAR = 64
 
 
 def merge(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """``values`` with what ``overrides`` sets; the source's keys and options merge one by one.
+    """``values`` updated by ``overrides``; the source's keys and options merge one by one.
 
-    Another source name drops the file's options, which belong to the other format.
+    If the source's name changes, the file's options are dropped, since they belong to its format.
     """
     merged = {**values, **{k: v for k, v in overrides.items() if k != "source"}}
     old, new = values.get("source"), overrides.get("source")
@@ -46,7 +46,7 @@ def merge(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, 
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The mapping in a recipe file, not yet checked.
+    """The mapping in a recipe file, not yet validated.
 
     Raises:
         UsageError: missing, too large, not YAML, not a mapping, or naming remote storage.
@@ -66,7 +66,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _require_local(value: Any, where: str) -> None:
-    """Refuses ``s3://…`` anywhere in a file, whichever key it is of."""
+    """Refuse ``s3://…`` anywhere in a file, under any key."""
     if isinstance(value, str):
         require_local(value, where)
     elif isinstance(value, Mapping):
@@ -80,25 +80,25 @@ def _require_local(value: Any, where: str) -> None:
 def parse_yaml(text: str) -> Any:
     """Plain values of YAML text: no key twice, few aliases, bounded in depth and number.
 
-    Only texts, numbers, truth values, null, lists and mappings with text keys. Dates, and numbers
-    to the base 60 such as ``1:30``, are texts: another reading would be a guess.
+    Values are texts, numbers, truth values, null, lists and mappings with text keys. Dates and
+    base-60 numbers such as ``1:30`` stay texts, since any other reading would be a guess.
 
     Raises:
-        yaml.YAMLError: not such YAML.
+        yaml.YAMLError: the text breaks these rules.
     """
     try:
         return yaml.load(text, _Loader)  # noqa: S506 — a SafeLoader
     except (yaml.YAMLError, MemoryError):
         raise
     except Exception as error:
-        # PyYAML converts scalars by int(), float() and look-ups, and raises what these raise
+        # PyYAML converts scalars with int(), float() and look-ups, and lets their errors pass
         raise yaml.YAMLError(one_line(error)) from None
 
 
 def parse_option(text: str) -> Any:
     """The value of a ``key=value`` flag: a list or mapping where it begins as one, else the text.
 
-    Numbers and truth values stay text, which the options' model reads as its field needs it: a
+    Numbers and truth values stay text, and the options' model converts them as each field needs: a
     frame may be called ``007``.
 
     >>> parse_option("[585, 585]"), parse_option("0.001")
@@ -113,7 +113,7 @@ def parse_option(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe loader of plain values only, which counts before it constructs."""
+    """A safe loader of plain values only, which counts them before it constructs them."""
 
     aliases = nodes = depth = 0
 
@@ -135,7 +135,7 @@ class _Loader(yaml.SafeLoader):
     def get_single_node(self) -> Any:
         node = super().get_single_node()
         if node is not None and _size(node, {}) > MAX_NODES:
-            raise yaml.YAMLError(f"more than {MAX_NODES} values, with what aliases repeat")
+            raise yaml.YAMLError(f"more than {MAX_NODES} values, counting aliases each time")
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
@@ -151,13 +151,13 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
-        # a time of day or a ratio is a text
+        # a time of day or a ratio stays text
         if kind is yaml.ScalarNode and implicit[0] and _BASE_60.fullmatch(value):
             return _TAG + "str"
         return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
 
     def construct_short(self, node: Any) -> Any:
-        """A number, truth value or null, which is short; no number to the base 60."""
+        """A number, truth value or null of limited length; a base-60 number is an error."""
         kind = node.tag.removeprefix(_TAG)
         text = node.value if isinstance(node, yaml.ScalarNode) else "a collection"
         try:
@@ -181,13 +181,13 @@ _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?")
 
 
 def _size(node: Any, known: dict[int, int]) -> int:
-    """Values in a node, aliased ones each time; infinite where a node holds itself."""
+    """The number of values in a node, aliases counted each time; infinite if it contains itself."""
     if isinstance(node, yaml.ScalarNode):
         return 1
     if id(node) in known:
         size = known[id(node)]
         if size == 0:
-            raise yaml.YAMLError("a value that holds itself")
+            raise yaml.YAMLError("a value that contains itself")
         return size
     known[id(node)] = 0
     if isinstance(node, yaml.MappingNode):
@@ -199,7 +199,7 @@ def _size(node: Any, known: dict[int, int]) -> int:
 
 
 def _restrict(loader: type[_Loader]) -> None:
-    """Leave the loader only plain tags, and only those resolvers that do not guess."""
+    """Leave the loader only plain tags and the resolvers that do not guess."""
     made: dict[Any, Any] = {
         _TAG + kind: loader.yaml_constructors[_TAG + kind] for kind in _PLAIN_TAGS
     }

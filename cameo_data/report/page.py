@@ -69,7 +69,7 @@ def render(
     """The page of a build.
 
     Args:
-        facts: what stands at the top, label -> value.
+        facts: shown at the top, label -> value.
         samples: the groups to show, read one at a time; see ``choose.groups``.
         seed: of the matches drawn.
         max_bytes: of all pictures; the first group is shown whatever it weighs.

@@ -19,7 +19,7 @@ from cameo_data.types import Correspondence, Sample, Verdict
 # density of a high-resolution screen.
 MATCH_SIDE, TILE_SIDE, VIEW_SIDE = 720, 512, 400
 SMALLEST_MATCH_SIDE = 600
-# WebP quality at which thin lines and outlines stay clean at about 0.15 bytes a pixel.
+# WebP quality at which thin lines and outlines stay clean at about 0.15 bytes per pixel.
 _QUALITY = 82
 
 

@@ -27,7 +27,7 @@ def frame_count(reader: ShardReader) -> FrameCount:
     """What became of every frame found, as the build counted.
 
     Raises:
-        DataError: the index says nothing of frames.
+        DataError: the index has no counts of frames.
     """
     counts: Any = reader.index.counts
     frames = counts.get("frames")

@@ -21,9 +21,9 @@ ROTATION_EDGES_DEG: tuple[float, ...] = tuple(float(d) for d in range(0, 181, 15
 OVERLAP_EDGES: tuple[float, ...] = tuple(round(0.1 * i, 1) for i in range(11))
 # Coarser bins in which verdicts and colours are told apart; those of the strategy ``balanced``.
 ROTATION_BINS_DEG: tuple[float, ...] = (0.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0)
-# Of the number of sparse matches between two views.
+# Bin edges for the number of sparse matches between two views.
 MATCH_EDGES: tuple[int, ...] = (0, 1, 10, 30, 100, 300, 1000, 3000, 10_000)
-# Verdicts of builds that store no correspondences are computed anew at this stride.
+# Verdicts of builds that store no correspondences are recomputed at this stride.
 DEFAULT_STRIDE = 16
 
 

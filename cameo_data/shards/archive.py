@@ -1,4 +1,4 @@
-"""A shard as a file: what lies where in the tar, without decoding any of it."""
+"""A shard as a file: the places of its members in the tar, without decoding them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _MEMBER = re.compile(rf"({layout.KEY_PATTERN.pattern})\.([A-Za-z0-9_.-]+)")
 
 @dataclass(frozen=True)
 class SampleEntry:
-    """Where a sample's members lie in its shard: name -> (offset, bytes)."""
+    """The places of a sample's members in its shard: name -> (offset, bytes)."""
 
     key: str
     members: Mapping[str, tuple[int, int]]
 
 
 def check_shard(path: Path, entry: ShardEntry, *, hashes: bool) -> None:
-    """Nothing, if the shard is there, of its size and (on request) its hash.
+    """Check that the shard exists and has its stated size and (on request) its hash.
 
     Raises:
-        DataError: it is not.
+        DataError: it does not.
     """
     if not path.is_file():
         raise damaged(path, "no such file", f"a shard of {entry.bytes} bytes")
@@ -44,14 +44,14 @@ def read_table(path: Path, entry: ShardEntry, names: Collection[str]) -> list[Sa
     """The samples of a shard in order, found by its tar headers alone.
 
     Raises:
-        DataError: no plain tar of samples, another number of them than the index says, or other
-            members than ``names``.
+        DataError: not a plain tar of samples, or the number of samples differs from the index,
+            or their members differ from ``names``.
     """
     members: dict[str, dict[str, tuple[int, int]]] = {}
     last = ""
     for header in _headers(path):
         match = _MEMBER.fullmatch(header.name)
-        # exactly what the writer writes: no links, no sparse files, no extended headers
+        # accept exactly what the writer writes: no links, sparse files or extended headers
         if match is None or header.type != tarfile.REGTYPE:
             raise damaged(path, f"entry {header.name[:100]!r}", "plain files named KEY.MEMBER")
         key, name = match.groups()
@@ -73,8 +73,8 @@ def read_table(path: Path, entry: ShardEntry, names: Collection[str]) -> list[Sa
 def _headers(path: Path) -> Iterator[tarfile.TarInfo]:
     """The headers of a plain tar up to its end mark, ``offset_data`` set.
 
-    ``tarfile`` parses each block of 512 bytes, but does not walk: it would follow the long names,
-    PAX records and sparse maps of a hostile tar, and read as much as they say.
+    ``tarfile`` parses each block of 512 bytes but does not walk the file: it would follow the long
+    names, PAX records and sparse maps of a hostile tar and read as much as they say.
     """
     at = 0
     try:
@@ -100,7 +100,7 @@ def _headers(path: Path) -> Iterator[tarfile.TarInfo]:
 def read_members(
     path: Path, entry: SampleEntry, names: Collection[str] | None = None
 ) -> dict[str, bytes]:
-    """Bytes of a sample's members, or of those called ``names``, compared with their checksums.
+    """Bytes of a sample's members, or only of ``names``, checked against their checksums.
 
     Raises:
         DataError: the file ends before them or cannot be read, or a checksum differs.
@@ -134,7 +134,7 @@ def _read(path: Path, entry: SampleEntry, names: Collection[str]) -> dict[str, b
 
 
 def damaged(path: Path, found: str, expected: str, remedy: str = REMEDY) -> DataError:
-    """The error of a build that is not as it was written."""
+    """The error for a build that differs from what was written."""
     return DataError(
         Reason.DAMAGED_SHARD, dataset=str(path), found=found, expected=expected, remedy=remedy
     )

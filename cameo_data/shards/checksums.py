@@ -1,8 +1,8 @@
-"""CRC-32 of a sample's members, so that an altered byte is noticed as it is read.
+"""CRC-32 of a sample's members, so that a reader notices an altered byte.
 
-``KEY.crc32`` is a text as ``sum`` tools write it, one line a member: eight digits, two spaces, the
-member's name. Reading it costs a thousandth of decoding what it covers; the SHA-256 of the index,
-which also withstands intent, needs the whole shard.
+``KEY.crc32`` is a text in the format of ``sum`` tools, one line per member: eight digits, two
+spaces, the member's name. Checking it takes a thousandth of the time of decoding the members. The
+SHA-256 in the index, which also reveals deliberate changes, needs the whole shard.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def made(members: Mapping[str, bytes]) -> bytes:
 
 
 def check(text: bytes, members: Mapping[str, bytes]) -> None:
-    """Nothing, if the members, perhaps only some of a sample's, are what the text says.
+    """Check that the given members, all or some of a sample's, match the text.
 
     Raises:
-        ValueError: one is not, or the text is damaged.
+        ValueError: one does not, or the text is damaged.
     """
     known = _parsed(text)
     for name, data in members.items():

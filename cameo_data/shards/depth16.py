@@ -1,7 +1,7 @@
 """Depth maps as 16-bit inverse-depth codes.
 
 Inverse depth is uniform in disparity: the error of a code moves a point by the same number of
-pixels in another view whatever its distance. Code 0 is invalid; codes 1 … 65535 run from the
+pixels in another view at any distance. Code 0 is invalid; codes 1 … 65535 run from the
 farthest to the nearest depth of the view, so the codes do not depend on the scene's unit.
 """
 
@@ -16,17 +16,17 @@ from cameo_data.types import DepthMap
 
 STEPS = 65534  # between code 1 and code 65535
 
-# The range spans at least this share of the nearest depth, so that a flat view has one at all. Half
-# a step is then over 1.1e-7 of a depth, more than float32 rounds (6e-8): what was decoded always
-# falls back on its own code.
+# The range spans at least this share of the nearest depth, so that even a flat view has a range.
+# Half a step is then over 1.1e-7 of a depth, more than float32 rounds (6e-8), so a decoded value
+# always encodes to its own code.
 LEAST_SPAN = 2.0**-6
 
 # Pixels this many times nearer than the median depth are stored as invalid. One such speck (stereo
-# and learned depth have them) would spend the codes that all others need; with the limit, a depth
-# at the median or nearer errs by at most 256 / (2 · 65534) = 0.2 %.
+# and learned depth have them) would take the codes that all other pixels need. With the limit, the
+# relative error of a depth at the median or nearer is at most 256 / (2 · 65534) = 0.2 %.
 NEAREST_OF_MEDIAN = 256.0
 
-# Far inside float32, so that nothing below overflows or turns subnormal.
+# Well inside float32's range, so that nothing below overflows or becomes subnormal.
 LEAST_Z, LARGEST_Z = 2.0**-100, 2.0**100
 
 

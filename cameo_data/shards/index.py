@@ -1,4 +1,4 @@
-"""``index.json``: what a finished build holds, and the mark that it is finished."""
+"""``index.json``: lists what a build holds and marks it as finished."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from cameo_data.shards.layout import SHARD_FOLDER
 from cameo_data.shards.writer import Count, Sha256, ShardEntry, ShardRecord
 
 INDEX = "index.json"
-# Written by the build before the index, and covered by it where they are.
+# The build writes these before the index, and the index covers those that exist.
 BUILD_FILES = ("recipe.yaml", "failures.jsonl")
-# Some 400 000 shards; more than that is no index of ours.
+# Enough for some 400 000 shards.
 MAX_INDEX_BYTES = MAX_JSON_BYTES
 _UNSIGNED = "0" * 64
 

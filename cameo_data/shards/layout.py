@@ -1,4 +1,4 @@
-"""What stands where in a shard: member names and the record in each sample's ``.json``.
+"""The layout of a shard: member names and the record in each sample's ``.json``.
 
 The format is specified in ``docs/shards.md``.
 """
@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from cameo_data.io.records import canonical_json
 
-# What is written; version 1, without checksums of the members, is read as well.
+# The version that is written; version 1, without checksums of the members, can still be read.
 FORMAT_VERSION: Literal[2] = 2
 FormatVersion = Literal[1, 2]
 SHARD_FOLDER = "shards"
 
-# One component, no dot, and with the longest member name still within ustar's 100 bytes.
+# One path component without a dot; with the longest member name it fits into ustar's 100 bytes.
 KEY_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,71}")
 SHARD_NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,120}\.tar")
 
@@ -30,7 +30,7 @@ CAM_FROM_WORLD = "cam_from_world.npy"
 MATCH_VIEWS = "match_views.npy"
 MATCH_XY = "match_xy.npy"
 
-# Stride 1 would be megabytes of raw array a pair: it is stored as compressed maps instead.
+# Stride 1 would take megabytes of raw array per pair, so it is stored as compressed maps instead.
 FULL_STRIDE = 1
 
 MAX_VIEWS = 64
@@ -41,17 +41,17 @@ _DEPTH = "depth.png16"
 
 
 def image_member(view: int, ext: str) -> str:
-    """Of an image, e.g. ``0.jpg``."""
+    """Member name of an image, e.g. ``0.jpg``."""
     return f"{view}.{ext}"
 
 
 def depth_member(view: int) -> str:
-    """Of a depth map, e.g. ``0.depth.png16``."""
+    """Member name of a depth map, e.g. ``0.depth.png16``."""
     return f"{view}.{_DEPTH}"
 
 
 def depth_views(members: Iterable[str]) -> int:
-    """How many of a sample's members are depth maps.
+    """Number of depth maps among a sample's members.
 
     >>> depth_views(["0.jpg", "0.depth.png16", "1.depth.png16"])
     2
@@ -60,30 +60,30 @@ def depth_views(members: Iterable[str]) -> int:
 
 
 def mask_member(view: int) -> str:
-    """Of a foreground mask, e.g. ``0.mask.png8``."""
+    """Member name of a foreground mask, e.g. ``0.mask.png8``."""
     return f"{view}.mask.png8"
 
 
 def array_member(what: str, stride: int) -> str:
-    """Of ``xy``, ``verdict`` or ``confidence`` at one stride, e.g. ``xy8.npy``."""
+    """Member name of ``xy``, ``verdict`` or ``confidence`` at one stride, e.g. ``xy8.npy``."""
     return f"{what}{stride}.npy"
 
 
 def map_member(what: str, pair: tuple[int, int], ext: str) -> str:
-    """Of one ordered pair's full-resolution map, e.g. ``xy1.0-1.x.png16``."""
+    """Member name of one ordered pair's full-resolution map, e.g. ``xy1.0-1.x.png16``."""
     plane = "" if "." not in what else what[what.index(".") :]
     return f"{what.split('.')[0]}{FULL_STRIDE}.{pair[0]}-{pair[1]}{plane}.{ext}"
 
 
 def ordered_pairs(views: int) -> Iterator[tuple[int, int]]:
-    """All (a, b) with a ≠ b, by rows."""
+    """All (a, b) with a ≠ b, row by row."""
     return ((a, b) for a in range(views) for b in range(views) if a != b)
 
 
 def expected_members(
     meta: SampleMeta, image_exts: Sequence[str], masks: bool, matches: bool = False
 ) -> frozenset[str]:
-    """Members of a sample with this record."""
+    """Names of the members of a sample with this record."""
     views = range(len(meta.frame_ids))
     names = [JSON, INTRINSICS, CAM_FROM_WORLD, *map(depth_member, views)]
     names += [image_member(n, ext) for n, ext in zip(views, image_exts, strict=True)]

@@ -34,13 +34,13 @@ def encode_npy(array: NDArray[Any]) -> bytes:
 
 
 def decode_npy(data: bytes, shape: tuple[int | None, ...], dtype: str) -> NDArray[Any]:
-    """The array of a ``.npy`` file that must have this shape (None: any length) and type.
+    """The array of a ``.npy`` file, which must have this shape (None: any length) and type.
 
     Raises:
-        ValueError: it has not, or the file is damaged.
+        ValueError: the shape or type differs, or the file is damaged.
     """
     buffer = io.BytesIO(data)
-    # the header first: a damaged one must not decide how much memory is taken
+    # check the header first: a damaged one must not decide how much memory is used
     header = npy_header.read_header(buffer)
     if header.version != (1, 0):
         raise ValueError("array is not in .npy version 1.0")
@@ -55,22 +55,22 @@ def decode_npy(data: bytes, shape: tuple[int | None, ...], dtype: str) -> NDArra
 
 
 def encode_png(codes: NDArray[np.uint16] | NDArray[np.uint8]) -> bytes:
-    """A grey PNG of 8 or 16 bits, losslessly."""
+    """A lossless grey PNG of 8 or 16 bits."""
     ok, data = cv2.imencode(".png", codes, _PNG)
     assert ok
     return bytes(data.tobytes())
 
 
 def decode_png(data: bytes, hw: tuple[int, int], bits: int) -> NDArray[Any]:
-    """The (H, W) uint16 or uint8 of a grey PNG that must have this size and depth.
+    """The (H, W) uint16 or uint8 of a grey PNG, which must have this size and bit depth.
 
     Raises:
-        ValueError: it has not, or the file is damaged.
+        ValueError: the size or depth differs, or the file is damaged.
     """
     header = data[:33]
     signature = header[:8] == b"\x89PNG\r\n\x1a\n" and header[12:16] == b"IHDR"
     if len(header) < 33 or not signature:
-        raise ValueError("no PNG")
+        raise ValueError("not a PNG")
     found = (int.from_bytes(header[20:24]), int.from_bytes(header[16:20]))
     if found != hw or header[24] != bits or header[25] != 0:
         raise ValueError(
@@ -86,7 +86,7 @@ def decode_png(data: bytes, hw: tuple[int, int], bits: int) -> NDArray[Any]:
 
 
 def check_image(data: bytes, ext: str, hw: tuple[int, int]) -> None:
-    """Nothing, if the file is an image of this kind and size that all readers turn the same way.
+    """Check that the file is an image of this kind and size that all readers turn the same way.
 
     Raises:
         ValueError: it is not.
@@ -101,7 +101,7 @@ def check_image(data: bytes, ext: str, hw: tuple[int, int]) -> None:
     except Image.DecompressionBombError:
         raise ValueError(f"{ext} image of more than {MAX_PIXELS} pixels") from None
     except (OSError, SyntaxError, ValueError, TypeError, struct.error):
-        raise ValueError(f"no {ext} image") from None
+        raise ValueError(f"not a {ext} image") from None
     found = (image.height, image.width)
     if found != hw or found[0] * found[1] > MAX_PIXELS:
         raise ValueError(f"image is {found[0]}×{found[1]}; expected {hw[0]}×{hw[1]} (h×w)")
@@ -116,7 +116,7 @@ def decode_image(data: bytes, ext: str, hw: tuple[int, int]) -> NDArray[np.uint8
     """(H, W, 3) uint8 RGB.
 
     Raises:
-        ValueError: another size or kind, or damaged.
+        ValueError: the size or kind differs, or the image is damaged.
     """
     check_image(data, ext, hw)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION

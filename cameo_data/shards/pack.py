@@ -21,8 +21,8 @@ def pack_sample(sample: Sample) -> Members:
     """Member name -> bytes; the same sample always gives the same bytes.
 
     Raises:
-        ValueError: the sample contradicts itself, an image is not encoded, or a depth is not as
-            ``quantise_depth`` gives it (then the correspondences would not belong to it).
+        ValueError: the sample contradicts itself, an image is not encoded, or a depth map did
+            not come from ``quantise_depth`` (the correspondences would not belong to it).
     """
     hw = _check(sample)
     encoded = [_encode_exactly(depth) for depth in sample.depths]
@@ -63,7 +63,7 @@ def _pack_matches(matches: Mapping[tuple[int, int], SparseMatches]) -> Members:
 
 
 def pack_maps(maps: PairMaps, hw: tuple[int, int], steps: int) -> Members:
-    """Members of the correspondences at one stride, of images of ``hw``."""
+    """Members for the correspondences at one stride, of images of size ``hw``."""
     codes: dict[str, NDArray[Any]] = {
         "xy": fixed_point.encode_xy(maps.xy, hw, steps),
         "verdict": maps.verdict,
@@ -106,7 +106,7 @@ def _check(sample: Sample) -> tuple[int, int]:
     for stride, maps in sample.correspondence.items():
         grid = (views, views, hw[0] // stride, hw[1] // stride)
         if maps.stride != stride or maps.verdict.shape != grid or maps.xy.shape != (*grid, 2):
-            raise ValueError(f"sample {sample.key!r}: maps of stride {stride} are of another size")
+            raise ValueError(f"sample {sample.key!r}: maps of stride {stride} have another size")
     for (a, b), pair in (sample.matches or {}).items():
         xy = np.concatenate([pair.xy0, pair.xy1]).astype(np.float32)
         if not (0 <= a < b < views and pair.xy0.shape == pair.xy1.shape and _within(xy, hw)):

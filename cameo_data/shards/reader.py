@@ -14,15 +14,15 @@ from cameo_data.shards.layout import SHARD_FOLDER
 from cameo_data.shards.unpack import unpack_sample
 from cameo_data.types import Sample
 
-# Tables of tar headers kept in memory, by shard; random access rarely needs more at a time, and a
-# table of 32 samples of 20 members takes about 100 kB.
+# Number of shards whose tar headers are kept in memory; random access rarely needs more at a time,
+# and the headers of 32 samples with 20 members take about 100 kB.
 _KEPT_TABLES = 256
 
 
 class ShardReader:
     """Samples of a finished build, in order or by number; every one is checked as it is read.
 
-    Files are open only while they are read from, so a reader may be passed to worker processes.
+    Files are open only during a read, so a reader may be passed to worker processes.
 
     Args:
         build_dir: the folder that holds ``index.json``.
@@ -30,8 +30,8 @@ class ShardReader:
         keep_encoded: also keep the image files' bytes, as ``Sample.encoded``.
 
     Raises:
-        DataError: the build is not finished, its index is damaged, or a shard is missing, of
-            another size or (with ``check_hashes``) altered. Reading a damaged sample raises it too.
+        DataError: the build is not finished, its index is damaged, or a shard is missing, has
+            another size or (with ``check_hashes``) is altered; also on reading a damaged sample.
 
     Example:
         >>> reader = ShardReader("shards")  # doctest: +SKIP
@@ -57,11 +57,11 @@ class ShardReader:
             archive.check_shard(self.shard_path(number), shard, hashes=check_hashes)
 
     def __len__(self) -> int:
-        """Samples in the build."""
+        """The number of samples in the build."""
         return self.index.samples
 
     def __getitem__(self, i: int) -> Sample:
-        """Sample number ``i``, counted over all shards in order; from the end where negative."""
+        """Sample number ``i``, counted over all shards; a negative ``i`` counts from the end."""
         number, row = self._locate(i)
         return self._read(number, self._table(number)[row])
 
@@ -71,7 +71,7 @@ class ShardReader:
             yield from self.shard(number)
 
     def shard(self, number: int) -> Iterator[Sample]:
-        """The samples of one shard in order; give each worker its own shards."""
+        """The samples of one shard in order, so that each worker can read its own shards."""
         return (self._read(number, entry) for entry in self._table(number))
 
     def keys(self) -> Iterator[str]:
@@ -90,7 +90,7 @@ class ShardReader:
         return self.build_dir / SHARD_FOLDER / self.index.shards[number].name
 
     def _locate(self, i: int) -> tuple[int, int]:
-        """Shard and row of a sample."""
+        """Shard number of a sample, and its place in the shard."""
         if not -len(self) <= i < len(self):
             raise IndexError(f"sample {i} of a build of {len(self)}")
         i %= len(self)

@@ -14,12 +14,12 @@ from cameo_data.geometry.sparse_matches import matched_overlap
 from cameo_data.shards import fixed_point
 from cameo_data.types import PairMaps, Sample, Verdict
 
-# Rotations come from the same float64 poses; only the order of additions may differ.
+# Both rotations come from the same float64 poses; only the order of additions may differ.
 ROTATION_TOLERANCE_DEG = 1e-6
 
 
 def rederive(sample: Sample, stride: int) -> PairMaps:
-    """Correspondences at any stride as a build stores them, from a stored sample."""
+    """Correspondences at any stride, computed from a stored sample, as a build would store them."""
     views = [
         prepare(depth, camera, mask if sample.restricted_to_mask else None)
         for depth, camera, mask in zip(sample.depths, sample.cameras, sample.masks, strict=True)
@@ -28,7 +28,7 @@ def rederive(sample: Sample, stride: int) -> PairMaps:
 
 
 def as_stored(maps: PairMaps, hw: tuple[int, int]) -> PairMaps:
-    """The maps after fixed-point storage, of images of ``hw``."""
+    """The maps as they come back from fixed-point storage, for images of size ``hw``."""
     steps = fixed_point.steps_per_px(hw)
     return PairMaps(
         maps.stride,
@@ -39,7 +39,7 @@ def as_stored(maps: PairMaps, hw: tuple[int, int]) -> PairMaps:
 
 
 def differences(sample: Sample) -> Iterator[str]:
-    """What in a stored sample differs from what follows from its depth and poses; exact."""
+    """Exact differences between a stored sample and what follows from its depth and poses."""
     angles = transforms.relative_rotation_deg([c.cam_from_world for c in sample.cameras])
     if np.abs(angles - sample.rotation_deg).max() > ROTATION_TOLERANCE_DEG:
         yield "rotation_deg is not the angle between the poses"
@@ -75,7 +75,7 @@ def overlap_of(maps: PairMaps) -> NDArray[np.float64]:
 def _map_difference(name: str, stored: NDArray[Any], again: NDArray[Any]) -> Iterator[str]:
     if np.array_equal(stored, again, equal_nan=name.startswith("xy")):
         return
-    # NaN against a number counts as a difference of no size
+    # NaN against a number counts as a difference of size zero
     apart = np.nan_to_num(np.abs(stored.astype(np.float64) - again.astype(np.float64)))
     same = (stored == again) | (np.isnan(stored) & np.isnan(again))
     count = int(np.count_nonzero(~same))

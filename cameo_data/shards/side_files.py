@@ -1,4 +1,4 @@
-"""The files beside the shards that other tools read: wids, sha256sum, Hugging Face, Croissant."""
+"""Files beside the shards for other tools: wids, sha256sum, Hugging Face, Croissant."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class HasSha256(Protocol):
 
 @dataclass(frozen=True)
 class About:
-    """What a build is called, what licence its input has (None: not known), what made it."""
+    """A build's name, the licence of its input (None: not known) and the tool version."""
 
     name: str
     licence: str | None
@@ -46,7 +46,7 @@ def texts(
 ) -> Iterator[tuple[str, bytes]]:
     """File name and bytes of each companion; ``SHA256SUMS`` last.
 
-    Consumers record each file in ``others`` as they write it, so that the sums cover them all.
+    Callers record each file in ``others`` as they write it, so that the sums cover all files.
     """
     yield SHARD_LIST, _json(shard_list(about, shards))
     yield CARD, card(about, shards, counts).encode()
@@ -79,7 +79,7 @@ def sums(shards: Sequence[ShardRecord], others: Mapping[str, HasSha256]) -> str:
 
 
 def card(about: About, shards: Sequence[ShardRecord], counts: Mapping[str, Any]) -> str:
-    """``README.md``: a Hugging Face dataset card by which ``load_dataset(folder)`` works."""
+    """``README.md``: a Hugging Face dataset card, which makes ``load_dataset(folder)`` work."""
     front = {
         "pretty_name": about.name,
         "tags": ["webdataset", "multi-view", "correspondence", "depth"],
@@ -124,7 +124,7 @@ def _frame_rows(counts: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def _remarks(counts: Mapping[str, Any]) -> str:
-    """What the build has to say of its input, as a list; nothing where it has nothing to say."""
+    """A list of what the build found in its input; empty where it found nothing to report."""
     lines = [
         f"- {scene['scene_id']}: poses, depth or K look wrong: "
         f"{'; '.join(scene['complaints']) or 'see `counts.check` in index.json'}"
@@ -137,7 +137,7 @@ def _remarks(counts: Mapping[str, Any]) -> str:
     lines += [f"- not used ({one['count']}): {one['what']}" for one in counts.get("unused", ())]
     if not lines:
         return ""
-    # one line each, whatever a source says
+    # a source's text may have several lines; each item takes one
     listed = "\n".join(" ".join(line.split()) for line in lines)
     return f"Of the data that the shards were made from:\n\n{listed}\n\n"
 

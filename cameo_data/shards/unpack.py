@@ -1,4 +1,4 @@
-"""A sample from the members of a shard, every one of them checked."""
+"""Turns the members of a shard into a sample and checks each of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cameo_data.types import (
 
 
 def unpack_sample(found: Mapping[str, bytes], *, keep_encoded: bool = False) -> Sample:
-    """The sample in these members, every one of them checked.
+    """The sample in these members, each of which is checked.
 
     Args:
         keep_encoded: also keep the image files' bytes, as ``Sample.encoded``.
@@ -70,7 +70,7 @@ def read_meta(found: Mapping[str, bytes]) -> SampleMeta:
     """The sample's record.
 
     Raises:
-        ValueError: missing or not as the format demands; one line.
+        ValueError: missing, or not in the format's form; one line.
     """
     if layout.JSON not in found:
         raise ValueError("json is missing")
@@ -78,7 +78,7 @@ def read_meta(found: Mapping[str, bytes]) -> SampleMeta:
 
 
 def image_exts(names: Mapping[str, Any], views: int) -> list[str]:
-    """Extension of each view's image.
+    """The extension of each view's image.
 
     Raises:
         ValueError: a view has none, or two.

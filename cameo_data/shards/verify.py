@@ -1,6 +1,6 @@
-"""Is a build still what it was when it was finished, and do its matches follow from its depth?
+"""Checks that a finished build is unchanged and that its matches follow from its depth.
 
-Needs nothing but the build: no source data and no network.
+The check needs only the build, no source data and no network.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cameo_data.shards.unpack import image_exts, read_meta, unpack_sample
 from cameo_data.shards.writer import ShardEntry
 from cameo_data.types import Progress
 
-# What later commands put beside a finished build; anyone may make them again.
+# Files that later commands put beside a finished build; they can be made again.
 DERIVED = frozenset({"preview.html", "stats.html", "stats.json", "stats.png", "stats.svg"})
 
 
@@ -31,10 +31,10 @@ class VerifyReport:
     """What was checked, and every problem that was found.
 
     Attributes:
-        index_sha256: the hash that the index states of itself; keep it elsewhere to recognise the
-            build, since whoever can replace all files can replace the index with them.
-        groups: samples whose correspondences were computed again.
-        notes: what the build lacks without being damaged.
+        index_sha256: the index's own hash; keep a copy elsewhere to recognise the build, since
+            whoever can replace all files can also replace the index.
+        groups: number of samples whose correspondences were computed again.
+        notes: what an undamaged build lacks.
     """
 
     build: str
@@ -48,7 +48,7 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
+        """Whether no problem was found."""
         return not self.problems
 
     def record(self) -> dict[str, Any]:
@@ -67,17 +67,17 @@ def verify_build(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> VerifyReport:
-    """Check every byte, file, member and record of a build, and derive some matches again.
+    """Check every byte, file, member and record of a build, and compute some matches again.
 
     Args:
-        groups: how many samples to derive again from stored depth and poses; None for all.
-        seed: which ones.
+        groups: number of samples to compute again from stored depth and poses; None for all.
+        seed: chooses these samples.
     """
     folder = Path(build_dir)
     try:
         index = read_index(folder)
     except DataError as error:
-        # nothing else can be judged without the index
+        # without the index nothing else can be checked
         return VerifyReport(str(folder), (error.failure,))
     report = progress or (lambda stage, done, total: None)
     problems = [*_companion_problems(folder, index), *_stray_files(folder, index)]
@@ -126,7 +126,7 @@ def _file_problems(path: Path, record: FileRecord) -> Iterator[Failure]:
 
 
 def _stray_files(folder: Path, index: BuildIndex) -> Iterator[Failure]:
-    """Files that are not the build's; hidden ones beside the shards (.build, .git) are let be."""
+    """Files that are not part of the build; hidden ones beside the shards (.git) are allowed."""
     known = {INDEX, SHARD_FOLDER, *index.companions, *DERIVED}
     for path in sorted(folder.iterdir()):
         if path.name not in known and not path.name.startswith("."):
@@ -139,7 +139,7 @@ def _stray_files(folder: Path, index: BuildIndex) -> Iterator[Failure]:
 
 
 class _Shards:
-    """Shards of one build, checked one after another; what must hold across them is kept here."""
+    """Checks the shards of one build in turn and keeps what must hold across them."""
 
     def __init__(self, folder: Path, index: BuildIndex) -> None:
         self._folder, self._index = folder, index
@@ -172,7 +172,7 @@ class _Shards:
         return problems
 
     def _sample(self, path: Path, shard: ShardEntry, entry: SampleEntry) -> str:
-        """The sample's scene; ValueError where its record contradicts what else is there."""
+        """The sample's scene; ValueError where its record contradicts the rest of the build."""
         meta = read_meta(archive.read_members(path, entry))
         if meta.format_version != self._index.format_version:
             raise ValueError(f"json says format version {meta.format_version}")

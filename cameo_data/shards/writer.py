@@ -1,4 +1,4 @@
-"""Shards on disk: plain tars, the same bytes for the same samples, complete or not there at all."""
+"""Writes shards: plain tars, complete or absent, with equal bytes for equal samples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ShardEntry(BaseModel):
 
     Attributes:
         name: file name in ``shards/``.
-        scenes: ``scene_id`` of its samples, sorted, each once.
+        scenes: the sorted, distinct ``scene_id`` of its samples.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -40,13 +40,13 @@ class ShardRecord(ShardEntry):
     """A shard as its writer knows it.
 
     Attributes:
-        members: what each of its samples holds, sorted; the same in all shards of a build.
+        members: sorted member names of each sample; the same in all shards of a build.
     """
 
     members: Annotated[tuple[str, ...], Field(min_length=1)]
 
     def entry(self) -> ShardEntry:
-        """Its line in the index."""
+        """The shard's entry in the index."""
         return ShardEntry(**self.model_dump(exclude={"members"}))
 
 
@@ -56,7 +56,7 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> ShardRecord:
     Raises:
         ValueError: the name is not a shard's, there is no sample, a key appears twice, or the
             samples do not all carry the same members.
-        OSError: the disk is full, or gave back other bytes than were written.
+        OSError: the disk is full, or the bytes read back differ from those written.
     """
     if not layout.SHARD_NAME_PATTERN.fullmatch(path.name):
         raise ValueError(f"{path.name!r} is not a shard's name; expected e.g. train-000000.tar")

@@ -31,7 +31,7 @@ IMAGES, CAMS, DEPTHS = "blended_images", "cams", "rendered_depth_maps"
 
 
 class BlendedMvsOptions(PictureOptions):
-    """Which images of which scenes.
+    """Options: which images of which scenes.
 
     Attributes:
         split: only the scenes that ``NAME.txt`` or ``NAME_list.txt`` in the root lists, as the
@@ -119,7 +119,7 @@ def _frame(folder: Path, frame_id: str, cam_path: Path, image: Path, exif: ExifR
 
 
 def _without_camera(folder: Path, scene_id: str, known: set[str]) -> list[Failure]:
-    """Images that no camera file is for."""
+    """Failures of images that have no camera file."""
     found = {image.name.removesuffix("_masked") for image in list_files(folder, f"{IMAGES}/*.jpg")}
     return [
         Failure(

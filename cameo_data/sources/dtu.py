@@ -1,4 +1,4 @@
-"""DTU as MVSNet processed it: 640×512 images under seven lights, depth of a quarter of that.
+"""DTU as MVSNet processed it: 640×512 images under seven lights, depth at a quarter of that size.
 
 Layout (github.com/YoYo000/MVSNet, ``preprocess.py``, ``gen_dtu_resized_path``)::
 
@@ -44,11 +44,11 @@ EVALUATION = frozenset(
 
 
 class DtuOptions(PictureOptions):
-    """Which scans, in which light.
+    """Options: which scans, under which light.
 
     Attributes:
         split: MVSNet's division of the scans.
-        light: 0 to 6; 3 is what MVSNet validates with. One light a scene: matches need one.
+        light: 0 to 6; MVSNet validates with 3. A scene has one light, as matches need.
     """
 
     split: Literal["training", "validation", "evaluation"] | None = None

@@ -1,6 +1,6 @@
 """What a source is: a dataset's own layout, read as scenes.
 
-A source lists cheaply and opens no pixels; ``frames.read_view`` reads a frame when asked for.
+A source lists cheaply and opens no pixels; ``frames.read_view`` reads a frame on demand.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cameo_data.errors import Failure
 from cameo_data.io.settings import Settings
 from cameo_data.types import DepthCodec, Scene
 
-# A source may decide by sizes where ``refuse`` is given and they leave no doubt.
+# Where ``refuse`` is given, a source may still decide by sizes that leave no doubt.
 ExifOption = Literal["refuse", "stored", "displayed"]
 
 

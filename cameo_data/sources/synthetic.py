@@ -23,7 +23,7 @@ DATASET = "synthetic"
 
 
 class SyntheticOptions(SourceOptions):
-    """None: everything is in the scenes."""
+    """No options: the scenes' records say everything."""
 
 
 class SyntheticSource:

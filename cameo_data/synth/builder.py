@@ -1,4 +1,4 @@
-"""Putting solids into a stage, in metres and in the coordinates of the thing being built."""
+"""Builds a stage from solids, in metres and in the coordinates of the object being built."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Builder:
     """Collects primitives and surfaces; every choice comes from ``rng``.
 
     Attributes:
-        cell_scale: factor on all cell sizes; larger things carry larger patterns.
+        cell_scale: factor on all cell sizes; larger objects have larger patterns.
     """
 
     rng: np.random.Generator
@@ -35,7 +35,7 @@ class Builder:
         tone: str | None = None,
         cell: tuple[float, float] = (0.14, 0.3),
     ) -> int:
-        """Index of a new surface, drawn from some patterns and a range of cell sizes."""
+        """Index of a new surface, drawn from the given patterns and range of cell sizes."""
         self.surfaces.append(
             Surface(
                 pattern=str(self.rng.choice(list(patterns))),
@@ -47,11 +47,11 @@ class Builder:
         return len(self.surfaces) - 1
 
     def at(self, x: float, y: float, yaw_deg: float = 0.0, z: float = 0.0) -> Spot:
-        """A place to build at; its x axis is turned by ``yaw_deg`` about the world's z."""
+        """A place to build at, with its x axis turned by ``yaw_deg`` about the world's z."""
         return Spot(self, np.array([x, y, z]), orbit_rotation(yaw_deg))
 
     def stage(self) -> Stage:
-        """What was built, under a new sky."""
+        """The stage that was built, under a new sky."""
         warm = self.rng.uniform(0, 1)
         horizon = (0.55 + 0.3 * warm, 0.6 + 0.1 * warm, 0.75 - 0.2 * warm)
         zenith = tuple(np.array((0.06, 0.16, 0.5)) * self.rng.uniform(0.7, 1.6))
@@ -73,7 +73,7 @@ class Spot:
 
     @property
     def rng(self) -> np.random.Generator:
-        """The builder's."""
+        """The builder's random generator."""
         return self.builder.rng
 
     def spot(self, x: float, y: float, yaw_deg: float = 0.0, z: float = 0.0) -> Spot:
@@ -116,7 +116,7 @@ def _turn_z_to(direction: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def tilted(rng: np.random.Generator, most_deg: float = 35.0) -> NDArray[np.float64]:
-    """A rotation by any yaw and a tilt of up to ``most_deg``."""
+    """A rotation by a random yaw and a random tilt of up to ``most_deg``."""
     tilt, heading = np.radians(rng.uniform(0, most_deg)), rng.uniform(0, 2 * np.pi)
     up = np.array([np.sin(tilt) * np.cos(heading), np.sin(tilt) * np.sin(heading), np.cos(tilt)])
     return _turn_z_to(up) @ orbit_rotation(float(rng.uniform(0, 360)))

@@ -1,4 +1,4 @@
-"""The exact answer for written scenes: correspondence and occlusion by rays, not by depth maps."""
+"""Exact correspondence and occlusion in written scenes, from rays instead of depth maps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cameo_data.types import Camera, Correspondence, Verdict
 def oracle(
     scene_dir: Path | str, frame_id0: str, frame_id1: str, stride: int = 1
 ) -> Correspondence:
-    """The exact correspondence of two frames of a scene that ``cameo-data synth`` wrote.
+    """The exact correspondence of two frames in a scene that ``cameo-data synth`` wrote.
 
     Args:
         stride: step of the query grid, as for ``cameo_data.correspond``.
@@ -60,7 +60,7 @@ def _stage_of(record: SyntheticSceneRecord) -> Stage:
     """The stage that a record describes.
 
     Raises:
-        FileDefect: a primitive, a surface or a reference between them is none.
+        FileDefect: a primitive, a surface or a reference between them is invalid.
     """
     try:
         primitives = tuple(
@@ -72,17 +72,17 @@ def _stage_of(record: SyntheticSceneRecord) -> Stage:
     except ValueError as error:
         raise FileDefect(
             Reason.BAD_METADATA,
-            f"scene.json describes no scene: {error}",
+            f"scene.json does not describe a scene: {error}",
             "solids and surfaces as `cameo-data synth` writes them",
             WRITE_AGAIN,
         ) from None
 
 
 def write_oracle(folder: Path, stage: Stage, views: list[Camera], stride: int) -> None:
-    """Exact answers of all ordered pairs of views as two NumPy files.
+    """Exact correspondences of all ordered pairs of views as two NumPy files.
 
     ``oracle-S-xy.npy`` is (V, V, h, w, 2) float32 and ``oracle-S-verdict.npy`` (V, V, h, w)
-    uint8 for stride S, as in ``types.PairMaps``; on the diagonal NaN and NO_DEPTH.
+    uint8 for stride S, as in ``types.PairMaps``; the diagonal holds NaN and NO_DEPTH.
     """
     count, hw = len(views), cameras.query_grid_hw(views[0].hw, stride)
     xy = open_memmap(folder / f"oracle-{stride}-xy.npy", "w+", np.float32, (count, count, *hw, 2))

@@ -1,7 +1,7 @@
-"""Things to put into scenes, each built at a ``Spot``: x across, y to the back, z up.
+"""Objects for scenes, each built at a ``Spot``: x across, y to the back, z up.
 
-What stands at a wall has its back at y = 0. Sizes are everyday ones, in metres. No two faces that
-can be seen lie in one plane: which of them a ray hits would be a matter of rounding.
+Objects at a wall have their back at y = 0. Sizes are everyday ones, in metres. No two visible faces
+share a plane, since rounding would decide which of them a ray hits.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def chair(spot: Spot) -> None:
 
 
 def shelf(spot: Spot) -> None:
-    """An open shelf against a wall: boards, sides, and books of all colours."""
+    """An open shelf against a wall: boards, sides, and books in many colours."""
     rng, builder = spot.rng, spot.builder
     wood = builder.surface(WOOD, "earth")
     width, height, depth = rng.uniform(0.8, 1.2), rng.uniform(1.3, 1.9), 0.3
@@ -193,7 +193,7 @@ def bench(spot: Spot) -> None:
 
 
 def building(spot: Spot, width: float) -> None:
-    """A house front: storeys that differ, a door, a sign, and a chimney."""
+    """A house front: different storeys, a door, a sign, and a chimney."""
     rng, builder = spot.rng, spot.builder
     z = 0.0
     for _ in range(int(rng.integers(2, 4))):

@@ -1,7 +1,7 @@
-"""Writes procedural scenes: seeded, byte for byte the same by any number of workers.
+"""Writes seeded procedural scenes, byte for byte the same with any number of workers.
 
-A scene's folder appears by one rename when all of it is written; what a killed run left behind
-is a hidden folder that the next run clears away.
+A scene's folder appears by one rename when it is complete. A killed run leaves a hidden folder,
+which the next run removes.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from cameo_data.synth.record import SceneSettings
 from cameo_data.synth.stage import Stage
 from cameo_data.types import Camera, Progress
 
-# A path that comes too near a solid is drawn again; layouts keep their rings free, so one or two
-# draws do, and a layout that needs more is at fault.
+# A path that comes too near a solid is drawn again. Layouts keep their rings free, so one or two
+# draws suffice, and a layout that needs more has a bug.
 MAX_DRAWS = 20
 
 
@@ -34,8 +34,8 @@ class SynthReport:
     """What a run did.
 
     Attributes:
-        kept: scenes that were there already, made with the same settings.
-        mended: of the written, those that were there with files missing or cut.
+        kept: scenes that existed already, made with the same settings.
+        mended: the written scenes that existed before with missing or truncated files.
         images: images rendered by this run.
     """
 
@@ -60,10 +60,10 @@ def plan(
 ) -> list[SceneSettings]:
     """Settings of each scene; ``mixed`` takes kinds and paths in turn.
 
-    Scene i does not depend on how many there are, so a set can grow.
+    Scene i does not depend on the number of scenes, so a set can grow.
 
     Raises:
-        ValueError: pydantic's: a value out of range.
+        ValueError: a value is out of range (pydantic's error).
     """
     kinds = MIXED if kind == "mixed" else [kind]
     ways = list(paths.PATHS) if path == "mixed" else [path]
@@ -107,11 +107,11 @@ def write_scenes(
     oracle_stride: int | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> SynthReport:
-    """Write each scene to ``out/<scene_id>``; those already there and whole are kept.
+    """Write each scene to ``out/<scene_id>``; complete scenes that exist are kept.
 
     Raises:
         ValueError: a folder of that name holds something else.
-        OSError: the disk refuses.
+        OSError: writing fails.
     """
     start = time.perf_counter()
     there = [is_written(out, settings, oracle_stride) for settings in scenes]
@@ -126,7 +126,7 @@ def write_scenes(
             for index, settings in enumerate(todo):
                 stride = oracle_stride or _oracle_stride(out / settings.scene_id)
                 running.append(SceneJob.start(pool, out, settings, *make_scene(settings), stride))
-                # one scene ahead of those being worked on keeps all workers busy
+                # one scene more than those in progress keeps all workers busy
                 while running and (len(running) > workers + 1 or index == len(todo) - 1):
                     for future in running[0].futures:
                         future.result()
@@ -148,7 +148,7 @@ def write_scenes(
 
 
 def is_written(out: Path, settings: SceneSettings, oracle_stride: int | None = None) -> bool:
-    """Whether the scene is in ``out``, made with these very settings, and no file of it is damaged.
+    """Whether ``out`` holds the scene, made with the same settings and with no file damaged.
 
     Raises:
         ValueError: something else is in its place.
@@ -178,17 +178,17 @@ def is_written(out: Path, settings: SceneSettings, oracle_stride: int | None = N
 
 
 def _oracle_stride(folder: Path) -> int | None:
-    """That of the oracle which a damaged scene has, so that it has one again."""
+    """The stride of a damaged scene's oracle, so that the new scene gets one too."""
     found = sorted(folder.glob("oracle-*-xy.npy"))
     return int(found[0].name.split("-")[1]) if found else None
 
 
-# The last chunk of a PNG file: what is cut does not have it.
+# The last chunk of a PNG file, which a truncated file lacks.
 _PNG_END = b"IEND\xaeB`\x82"
 
 
 def _is_whole(folder: Path, scene: record.SyntheticSceneRecord) -> bool:
-    """Whether every picture and array is there and not cut, seen without decoding them."""
+    """Whether every picture and array exists and is complete, checked without decoding them."""
     arrays = [folder / str(frame["depth"]) for frame in scene.frames]
     for xy in folder.glob("oracle-*-xy.npy"):
         arrays += [xy, folder / xy.name.replace("-xy", "-verdict")]

@@ -1,4 +1,4 @@
-"""One scene on its way to disk: rendered in a hidden folder that is renamed at the end."""
+"""Writes one scene to disk: renders it in a hidden folder that is renamed at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cameo_data.synth.record import SceneSettings
 from cameo_data.synth.stage import PackedStage, Stage
 from cameo_data.types import Camera
 
-# Level 3 of 0–9: rendered noise hardly shrinks further, and 9 takes ten times as long.
+# Level 3 of 0–9: rendered noise hardly compresses further, and level 9 takes ten times as long.
 PNG_LEVEL = 3
 
 
@@ -47,7 +47,7 @@ class SceneJob:
         views: list[Camera],
         stride: int | None,
     ) -> SceneJob:
-        """Begin to render all frames."""
+        """Start rendering all frames."""
         job = cls(out, settings, stage, views, [], stride)
         shutil.rmtree(job.partial, ignore_errors=True)
         for folder in ("images", "depth"):
@@ -58,7 +58,7 @@ class SceneJob:
         return job
 
     def finish(self) -> None:
-        """Once all frames are there: add the rest, and let the folder appear."""
+        """When all frames are rendered, write the other files and rename the folder."""
         if self.oracle_stride is not None:
             exact.write_oracle(self.partial, self.stage, self.views, self.oracle_stride)
         text = json.dumps(_record(self).model_dump(), indent=1)

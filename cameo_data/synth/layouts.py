@@ -1,4 +1,4 @@
-"""The kinds of scene: what stands where, and the ring in which cameras may move."""
+"""The kinds of scene: where objects are placed, and the ring in which cameras may move."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class CameraSpace:
 
     Attributes:
         radii: half axes (x, y) of the ellipse that cameras circle on; it is free of solids.
-        slack: how far, as a share of ``radii``, cameras may leave it inwards.
+        slack: how far cameras may move inwards from it, as a share of ``radii``.
         heights: lowest and highest camera.
-        target: the point in the middle of what is to be seen.
-        target_radius: how far from it a camera may look.
+        target: the middle of the scene that cameras look at.
+        target_radius: how far from ``target`` a camera may look.
         fov_deg: least and most field of view across the image's shorter side.
     """
 
@@ -47,7 +47,7 @@ _SHAPES: tuple[Literal["box", "sphere", "cylinder", "pole", "card", "stack"], ..
 
 
 def objects(rng: np.random.Generator, texture_scale: float = 1.0) -> Layout:
-    """A pile of objects on the ground under the sky, to be circled as in CO3D."""
+    """A pile of objects on the ground under the sky, for cameras that circle it as in CO3D."""
     builder = Builder(rng, texture_scale)
     ground = builder.surface(cell=(0.3, 0.5))
     around = builder.at(0, 0)
@@ -122,8 +122,8 @@ def room(rng: np.random.Generator, texture_scale: float = 1.0) -> Layout:
 
 
 def bare_room(rng: np.random.Generator, texture_scale: float = 1.0) -> Layout:
-    """A room with nothing in it, seen from high up: where a point is found again follows from the
-    cameras nearly alone, and no point hides another."""
+    """An empty room, seen from high up: correspondences follow almost from the cameras alone, and
+    no point hides another."""
     builder = Builder(rng, texture_scale)
     half = rng.uniform(2.3, 3.0, 2)
     height = float(rng.uniform(2.5, 2.9))
@@ -140,7 +140,7 @@ def bare_room(rng: np.random.Generator, texture_scale: float = 1.0) -> Layout:
 
 
 def _walls(builder: Builder, half: NDArray[np.float64]) -> Iterator[tuple[Spot, float]]:
-    """The four walls of a room of half sizes (x, y): where each stands, and half its width."""
+    """The four walls of a room with half sizes (x, y): the place of each, and half its width."""
     for side in range(4):
         yaw = 90.0 * side
         across, away = (half[0], half[1]) if side % 2 == 0 else (half[1], half[0])
@@ -149,7 +149,7 @@ def _walls(builder: Builder, half: NDArray[np.float64]) -> Iterator[tuple[Spot, 
 
 
 def _furnish_wall(wall: Spot, across: float) -> None:
-    """Two pieces in the halves of a wall; the corners stay free for what stands round them."""
+    """Two pieces in the halves of a wall; corners stay free for the furniture near them."""
     for x in (-0.45 * across, 0.45 * across):
         piece = wall.rng.choice(["shelf", "cupboard", "picture", "plant", "lamp"])
         spot = wall.spot(x, -0.01)
@@ -166,7 +166,7 @@ def _furnish_wall(wall: Spot, across: float) -> None:
 
 
 def _furnish_middle(builder: Builder) -> None:
-    """A table with chairs, or a bed, and a lamp beside it; all below the cameras but the lamp."""
+    """A table with chairs, or a bed, and a lamp beside it; only the lamp is above the cameras."""
     rng = builder.rng
     center = builder.at(0, 0, float(rng.uniform(0, 360)))
     if rng.random() < 0.7:
@@ -192,7 +192,7 @@ def outdoor(rng: np.random.Generator, texture_scale: float = 1.0) -> Layout:
         angle += np.degrees(width / 11.5) / 2
         heading = np.radians(angle)
         away = rng.uniform(9.8, 11.5)
-        # a house's front looks at the middle of the square
+        # a house's front faces the middle of the square
         front = builder.at(-away * np.sin(heading), away * np.cos(heading), angle)
         furniture.building(front, width)
         angle += np.degrees(width / 11.5) / 2 + rng.uniform(2, 10)
@@ -210,12 +210,12 @@ def outdoor(rng: np.random.Generator, texture_scale: float = 1.0) -> Layout:
     return builder.stage(), space
 
 
-# name -> (rng, factor on the size of all texture cells) -> what is there
+# name -> (rng, factor on the size of all texture cells) -> its layout
 LAYOUTS: dict[str, Callable[[np.random.Generator, float], Layout]] = {
     "objects": objects,
     "room": room,
     "outdoor": outdoor,
     "bare-room": bare_room,
 }
-# what a mixed set has in turn
+# a mixed set takes these in turn
 MIXED = ("objects", "room", "outdoor")

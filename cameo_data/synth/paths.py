@@ -1,4 +1,4 @@
-"""Camera paths: round a scene as in CO3D, or hand-held through part of it as in a video."""
+"""Camera paths: around a scene as in CO3D, or hand-held through part of it as in a video."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cameo_data.types import Camera, FloatArray
 
 PATHS = ("orbit", "video")
 
-# No camera stands nearer than this to a solid: metres, seen in CLEARANCE_RAYS directions.
+# Least distance of a camera to a solid, in metres, checked in CLEARANCE_RAYS directions.
 CLEARANCE = 0.15
 CLEARANCE_RAYS = 200
 
@@ -28,11 +28,11 @@ def camera_path(
     rotation_range_deg: float,
     rng: np.random.Generator,
 ) -> list[Camera]:
-    """Cameras in capture order; no two are turned by more than ``rotation_range_deg``.
+    """Cameras in capture order; no two differ in rotation by more than ``rotation_range_deg``.
 
     ``orbit`` looks at the middle and, at 180°, closes the circle; ``video`` walks along a part of
-    it with a look that drifts and a slight roll. The arc is chosen so that the widest rotation
-    between two cameras is ``rotation_range_deg`` (as near as the path's own wobble lets it).
+    it with a drifting viewing direction and a slight roll. The arc is chosen so that the widest
+    rotation between two cameras is ``rotation_range_deg`` (as near as the path's wobble allows).
 
     Raises:
         ValueError: unknown path, no frames, or a range outside (0, 180].
@@ -50,7 +50,7 @@ def camera_path(
 
 
 def clear_of(primitives: Sequence[Primitive], cameras: Sequence[Camera]) -> bool:
-    """Whether no camera stands within ``CLEARANCE`` of a solid."""
+    """Whether no camera is within ``CLEARANCE`` of a solid."""
     index = np.arange(CLEARANCE_RAYS) + 0.5
     z = 1 - 2 * index / CLEARANCE_RAYS
     turn = np.pi * (1 + 5**0.5) * index  # the golden angle: evenly spread on the sphere
@@ -72,7 +72,7 @@ def _share_for(poses_of: Callable[[float], list[FloatArray]], rotation_range_deg
     low, high = 0.0, 1.0
     if rotation_range_deg == 180 or widest(high) <= rotation_range_deg:
         return high
-    for _ in range(12):  # to a 4096th of the arc
+    for _ in range(12):  # accurate to a 4096th of the arc
         middle = (low + high) / 2
         low, high = (middle, high) if widest(middle) <= rotation_range_deg else (low, middle)
     return low
@@ -81,7 +81,7 @@ def _share_for(poses_of: Callable[[float], list[FloatArray]], rotation_range_deg
 def _orbit(
     space: CameraSpace, frames: int, rng: np.random.Generator
 ) -> Callable[[float], list[FloatArray]]:
-    """Poses on a circle about the middle, given the share of it that is used."""
+    """Poses on a circle about the middle, given the share of the circle that is used."""
     start, direction = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
     phase = rng.uniform(0, 2 * np.pi, 3)
     middle_height = rng.uniform(0.3, 0.7)
@@ -104,7 +104,7 @@ def _orbit(
 def _video(
     space: CameraSpace, frames: int, rng: np.random.Generator
 ) -> Callable[[float], list[FloatArray]]:
-    """Poses of a hand-held walk, given the share of half a circle (and of all wobble) used."""
+    """Poses of a hand-held walk, given the share of half a circle (and of all wobble) to use."""
     knots = 6
     start, direction = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
     advance = np.cumsum(rng.uniform(0.4, 1.6, knots))
@@ -138,14 +138,14 @@ def _on_ring(space: CameraSpace, azimuth: float, inwards: float, height: float) 
 
 
 def _rolled(angle: float) -> FloatArray:
-    """A turn about the optical axis."""
+    """A rotation about the optical axis."""
     out = np.eye(4)
     out[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     return out
 
 
 def _intrinsics(space: CameraSpace, hw: tuple[int, int], rng: np.random.Generator) -> FloatArray:
-    """K of a random field of view; its centre is a little off, as in real cameras."""
+    """K with a random field of view; its centre is slightly off, as in real cameras."""
     short = min(hw)
     focal = 0.5 * short / np.tan(np.radians(rng.uniform(*space.fov_deg)) / 2)
     off = 0.02 * short * rng.uniform(-1, 1, 2)

@@ -1,6 +1,6 @@
-"""``scene.json``: what a procedural scene is made of and where its cameras stand.
+"""``scene.json``: a procedural scene's settings, solids, surfaces and cameras.
 
-Everything that the exact answer depends on is in it, so that it can be computed again.
+It holds everything that the exact answer depends on, so that the answer can be computed again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FORMAT = "cameo-synthetic"
 Matrix = tuple[tuple[float, ...], ...]
 Rgb = tuple[float, float, float]
 Side = Annotated[int, Field(ge=1, le=10_000)]
-# Rotations between all pairs are held at once: 10⁶ pairs are 72 MB.
+# Rotations between all pairs are in memory at once: 10⁶ pairs take 72 MB.
 MAX_FRAMES = 1000
 
 
@@ -30,14 +30,14 @@ class _Record(BaseModel):
 
 
 class SceneSettings(_Record):
-    """All that decides a scene's bytes; part of ``scene.json``.
+    """Everything that decides a scene's bytes; part of ``scene.json``.
 
     Attributes:
         generator: version of the code that places, colours and renders.
-        index: number of the scene among those of one seed.
+        index: number of the scene among the scenes of one seed.
         hw: height and width of the images.
         texture_scale: factor on the size of all texture cells.
-        samples: rays a pixel.
+        samples: rays per pixel.
     """
 
     generator: Literal[1] = 1
@@ -53,7 +53,7 @@ class SceneSettings(_Record):
 
     @property
     def scene_id(self) -> str:
-        """Name of the scene's folder."""
+        """The name of the scene's folder."""
         return f"{self.kind}-{self.index:04d}"
 
 
@@ -95,7 +95,7 @@ class SyntheticFrameRecord(_Record):
         """The view's camera.
 
         Raises:
-            FileDefect: K or the pose is none.
+            FileDefect: K or the pose is invalid.
         """
         K, pose = _array(self.K), _array(self.cam_from_world)
         if (defect := intrinsics_defect(K)) is not None:
@@ -111,7 +111,7 @@ class SyntheticFrameRecord(_Record):
 
 
 class SyntheticSceneRecord(_Record):
-    """The file. Frames are checked one by one, so that one bad frame costs only itself."""
+    """The whole file. Frames are checked one by one, so that a bad one does not lose the others."""
 
     format: Literal["cameo-synthetic"] = "cameo-synthetic"
     version: Literal[1] = 1
@@ -130,8 +130,8 @@ def read_scene(folder: Path) -> SyntheticSceneRecord:
     """The record in ``folder/scene.json``.
 
     Raises:
-        FileDefect: missing, outside the folder, not JSON, or with fields that are unknown,
-            missing or of another type.
+        FileDefect: missing, outside the folder, not JSON, or a field is unknown, missing or of
+            another type.
     """
     path = files.inside(folder, folder / FILE_NAME)
     try:
@@ -148,7 +148,7 @@ def read_frame(values: dict[str, Any]) -> SyntheticFrameRecord:
     """One entry of ``frames``.
 
     Raises:
-        FileDefect: fields that are unknown, missing or of another type.
+        FileDefect: a field is unknown, missing or of another type.
     """
     try:
         return SyntheticFrameRecord.model_validate(values)
@@ -157,18 +157,18 @@ def read_frame(values: dict[str, Any]) -> SyntheticFrameRecord:
 
 
 def matrix(values: np.ndarray[Any, Any]) -> Matrix:
-    """Nested tuples of an array; JSON keeps float64 exactly."""
+    """An array as nested tuples; JSON keeps float64 exactly."""
     return tuple(tuple(float(v) for v in row) for row in values)
 
 
 def _array(rows: Matrix) -> np.ndarray[Any, Any]:
-    """(h, w) float64; an empty array, which no check accepts, where the rows differ in length."""
+    """(h, w) float64; where rows differ in length, an empty array, which no check accepts."""
     ragged = len({len(row) for row in rows}) != 1
     return np.zeros((0, 0)) if ragged else np.array(rows, np.float64)
 
 
 def _first_error(error: ValidationError, where: str) -> tuple[str, str]:
-    """What was found, and what was expected, of the first of a validation's complaints."""
+    """What was found and what was expected in the first of a validation's errors."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

@@ -1,8 +1,8 @@
-"""Pictures and exact depth of a stage.
+"""Renders pictures and exact depth of a stage.
 
-Every sample of a pixel casts its own exact ray; what a ray may hit is narrowed down per tile by
-the planes of the tile's frustum, which never drops a primitive that the tile sees. A surface's
-colour depends on the place alone (pattern and fixed lights), so views agree about it.
+Each sample of a pixel casts its own exact ray. The planes of a tile's frustum limit the primitives
+that its rays may hit, and never drop one that the tile sees. A surface's colour depends only on the
+place (pattern and fixed lights), so views agree about it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cameo_data.synth import render_kernel, textures
 from cameo_data.synth.stage import PackedStage, Stage
 from cameo_data.types import Camera
 
-# Samples a pixel: docs/datasets/synthetic.md states the measured noise and cost of other counts.
+# Samples per pixel; docs/datasets/synthetic.md states the measured noise and cost of other counts.
 DEFAULT_SAMPLES = 12
 
 
@@ -28,7 +28,7 @@ class RenderedPicture:
 
     Attributes:
         image: (H, W, 3) uint8 sRGB.
-        z: (H, W) float32 z-depth at the pixels' centres; 0 where the sky is.
+        z: (H, W) float32 z-depth at the pixels' centres; 0 for the sky.
         primitive: (H, W) int32 index of the primitive at the pixels' centres; −1 for the sky.
     """
 
@@ -38,7 +38,7 @@ class RenderedPicture:
 
 
 def pack(stage: Stage) -> PackedStage:
-    """Arrays for ``render_packed``; the work that all views of a stage share."""
+    """Arrays for ``render_packed``, computed once for all views of a stage."""
     count = len(stage.primitives)
     maps = np.zeros((count, 3, 4))
     scales = np.zeros((count, 3))
@@ -78,13 +78,13 @@ def render(stage: Stage, camera: Camera, samples: int = DEFAULT_SAMPLES) -> Rend
 def render_packed(
     packed: PackedStage, camera: Camera, samples: int = DEFAULT_SAMPLES
 ) -> RenderedPicture:
-    """As ``render``, of a packed stage; releases the interpreter lock.
+    """Like ``render``, for a packed stage; releases the interpreter lock.
 
     Raises:
-        ValueError: fewer than one sample a pixel.
+        ValueError: fewer than one sample per pixel.
     """
     if samples < 1:
-        raise ValueError(f"{samples} samples a pixel; expected at least 1")
+        raise ValueError(f"{samples} samples per pixel; expected at least 1")
     height, width = camera.hw
     image = np.empty((height, width, 3), np.uint8)
     z = np.empty((height, width), np.float32)
@@ -109,5 +109,5 @@ def _offsets(samples: int) -> NDArray[np.float64]:
         reversed_bits += weight * (rest & 1)
         rest >>= 1
         weight /= 2
-    # half a step in: the points' mean is the pixel's centre
+    # shifted by half a step, so that the points' mean is the pixel's centre
     return np.stack([(index + 0.5) / samples, reversed_bits + 0.5 - reversed_bits.mean()], -1)

@@ -10,14 +10,14 @@ from cameo_data.geometry.raycast import first_hit
 from cameo_data.synth import textures
 
 TILE = 16
-# Directions to two soft lights (world, z up) and their strength; with the ambient part they sum to
-# about 1 on a surface that faces the first.
+# Directions to two soft lights (world, z up) and their strengths; with the ambient part they sum to
+# about 1 on a surface that faces the first light.
 _LIGHTS = np.array([[0.48, -0.36, 0.8, 0.42], [-0.7, 0.5, 0.3, 0.16]])
 _AMBIENT = 0.42
 
 
 def _srgb_table() -> NDArray[np.uint8]:
-    """8-bit sRGB (IEC 61966-2-1) of linear light in 65535ths."""
+    """8-bit sRGB (IEC 61966-2-1) for linear light in 65535ths."""
     linear = np.arange(65536) / 65535
     curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.round(255 * curve).astype(np.uint8)
@@ -32,7 +32,7 @@ _inline = nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
 
 @_jit
 def _candidates(corners, eye, ray_from_xy, x0, y0, x1, y1, out):  # type: ignore[no-untyped-def]
-    """How many primitives may be seen through a window of the image; their indices in ``out``."""
+    """Number of primitives that a window of the image may show; writes their indices to ``out``."""
     xs = (x0, x1, x1, x0)
     ys = (y0, y0, y1, y1)
     rays = np.empty((4, 3))
@@ -70,7 +70,7 @@ def _candidates(corners, eye, ray_from_xy, x0, y0, x1, y1, out):  # type: ignore
 
 @_inline
 def _nearest(kinds, maps, local_eye, chosen, count, rx, ry, rz):  # type: ignore[no-untyped-def]
-    """(t, primitive or −1, which normal) of a ray's first hit, as ``raycast.cast`` finds it."""
+    """(t, primitive or −1, number of the normal) of a ray's first hit, as in ``raycast.cast``."""
     best, found, best_axis = np.inf, -1, 0
     for n in range(count):
         k = chosen[n]
@@ -86,7 +86,7 @@ def _nearest(kinds, maps, local_eye, chosen, count, rx, ry, rz):  # type: ignore
 
 @_inline
 def _chart(kind, axis, p, s, above):  # type: ignore[no-untyped-def]
-    """(face, u, v): which face of a primitive, and metres on it, of a place in its coordinates.
+    """(face, u, v) of a place in a primitive's coordinates: the face, and metres on it.
 
     Spheres are mapped from six faces, stretched so that arc lengths are about right.
     """
@@ -112,7 +112,7 @@ def _chart(kind, axis, p, s, above):  # type: ignore[no-untyped-def]
 
 @_inline
 def _normal(m, axis, p, rx, ry, rz, out):  # type: ignore[no-untyped-def]
-    """Unit normal towards the eye into ``out``; the cosine between it and the ray."""
+    """Write the unit normal towards the eye to ``out``; return its cosine with the ray."""
     nx = p[0] if axis >= 3 else 1.0 * (axis == 0)
     ny = p[1] if axis >= 3 else 1.0 * (axis == 1)
     nz = p[2] if axis == 3 else 1.0 * (axis == 2)
@@ -127,7 +127,7 @@ def _normal(m, axis, p, rx, ry, rz, out):  # type: ignore[no-untyped-def]
 
 @_inline
 def _shade(normal):  # type: ignore[no-untyped-def]
-    """Light on a surface: soft lamps that wrap around it, the same from wherever it is seen."""
+    """Light on a surface from soft lamps that wrap around it; the same from every viewpoint."""
     light = _AMBIENT + 0.1 * normal[2]
     for i in range(2):
         cosine = normal[0] * _LIGHTS[i, 0] + normal[1] * _LIGHTS[i, 1] + normal[2] * _LIGHTS[i, 2]
@@ -137,7 +137,7 @@ def _shade(normal):  # type: ignore[no-untyped-def]
 
 @_jit
 def _sky(rx, ry, rz, footprint, colours, seed, out):  # type: ignore[no-untyped-def]
-    """Linear RGB of a direction into ``out``: a gradient, clouds above, haze below."""
+    """Write the linear RGB of a direction to ``out``: a gradient, clouds above, haze below."""
     length = np.sqrt(rx * rx + ry * ry + rz * rz)
     up = rz / length
     flat = 1.0 / (abs(up) + 0.35)
@@ -155,7 +155,7 @@ def _sky(rx, ry, rz, footprint, colours, seed, out):  # type: ignore[no-untyped-
 def _colour(  # type: ignore[no-untyped-def]
     k, t, axis, stage, local_eye, rx, ry, rz, pitch, p, normal, out
 ):
-    """Linear RGB into ``out`` of what a ray hits at t on primitive k."""
+    """Write the linear RGB of the point that a ray hits at t on primitive k to ``out``."""
     kinds, maps, scales, patterns, cells, seeds, palettes = stage
     m = maps[k]
     for c in range(3):
@@ -180,7 +180,7 @@ def render(  # type: ignore[no-untyped-def]
     Args:
         stage: (kinds, maps, scales, patterns, cells, seeds, palettes) of ``PackedStage``.
         ray_from_xy: (3, 3); its product with (x, y, 1) is a ray whose t is z-depth.
-        center_rays: (H, W, 3), as ``raycast`` makes them, so that depth is bit for bit its own.
+        center_rays: (H, W, 3), as ``raycast`` makes them, so that depth equals its depth exactly.
         offsets: (N, 2) places of the samples in a pixel.
         pitch: distance between samples at unit depth.
     """
@@ -227,7 +227,7 @@ def _pixel(  # type: ignore[no-untyped-def]
     image,
     scratch,
 ):
-    """Mean of the pixel's samples in linear light, as sRGB into ``image``."""
+    """Write the mean of the pixel's samples in linear light, as sRGB, to ``image``."""
     total, one, p, normal = scratch
     total[:] = 0.0
     for s in range(offsets.shape[0]):
@@ -241,7 +241,7 @@ def _pixel(  # type: ignore[no-untyped-def]
         else:
             _colour(k, t, axis, stage, local_eye, rx, ry, rz, pitch, p, normal, one)
         for c in range(3):
-            # light clips per sample, like a sensor's, so a bright edge stays smooth
+            # clip light per sample, so that a bright edge stays smooth
             total[c] += min(1.0, one[c])
     for c in range(3):
         image[row, column, c] = _SRGB[int(total[c] / offsets.shape[0] * 65535.0 + 0.5)]

@@ -1,4 +1,4 @@
-"""What is in a procedural scene: solids, what they are covered with, and the sky."""
+"""The content of a procedural scene: solids, their surfaces, and the sky."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Surface:
     Attributes:
         pattern: name in ``textures.PATTERNS``.
         tone: name in ``textures.TONES``.
-        cell: metres of the pattern's cell.
+        cell: size of the pattern's cell in metres.
         seed: chooses colours and cells.
 
     Raises:
@@ -46,7 +46,7 @@ class Surface:
 
 @dataclass(frozen=True)
 class Sky:
-    """What rays see that hit nothing: linear RGB at the horizon and overhead, and cloud noise."""
+    """What rays that hit nothing see: linear RGB at the horizon and overhead, and cloud noise."""
 
     horizon: tuple[float, float, float]
     zenith: tuple[float, float, float]
@@ -58,7 +58,7 @@ class Stage:
     """Everything that can be seen, in metres, z up.
 
     Raises:
-        ValueError: a primitive names a surface that is not there.
+        ValueError: a primitive names a surface that does not exist.
     """
 
     primitives: tuple[Primitive, ...]
@@ -81,7 +81,7 @@ class PackedStage:
     Attributes:
         kinds: (K,) index into ``raycast.KINDS``.
         maps: (K, 3, 4) object_from_world.
-        scales: (K, 3) metres of the object's unit axes.
+        scales: (K, 3) lengths of the object's unit axes in metres.
         corners: (K, 8, 3) world corners of the unit cube around it.
         patterns, cells, seeds: (K,) material; the seed differs from primitive to primitive.
         palettes: (K, COLOURS + 1, 3) linear RGB.
@@ -100,7 +100,7 @@ class PackedStage:
 
     @property
     def kernel_stage(self) -> tuple[NDArray[Any], ...]:
-        """The part that colours need, in the kernel's order."""
+        """The arrays that colours need, in the kernel's order."""
         return (
             self.kinds, self.maps, self.scales, self.patterns, self.cells, self.seeds,
             self.palettes,

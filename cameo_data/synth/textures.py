@@ -1,10 +1,10 @@
-"""Linear colours of surface points from seeded patterns that live on the surface.
+"""Linear colours of surface points from seeded patterns that are fixed to the surface.
 
-A pattern is a function of metric coordinates on the surface (and of which face of which primitive
-it is), never of the camera: two views of a point agree but for filtering. What a hidden part looks
-like cannot be told from a visible one, because every cell of every pattern draws its own colour
-from a hash. ``footprint`` (metres of surface under one sample) fades whatever is finer than a
-sample, so that pictures do not alias at any size.
+A pattern is a function of metric coordinates on the surface (and of the face and primitive), never
+of the camera: two views of a point agree up to filtering. A visible part does not reveal what a
+hidden one looks like, because each cell of each pattern draws its own colour from a hash.
+``footprint`` (metres of surface under one sample) fades details finer than a sample, so that
+pictures do not alias at any size.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PATTERNS = ("noise", "tiles", "voronoi", "glyphs", "bricks", "arcs", "dots", "weave")
-# tone -> offsets of the hue, their spread, and (saturation, value) of dark and of light colours
+# tone -> hue offsets, their spread, and (saturation, value) of dark and of light colours
 _TONES: dict[str, tuple[Any, ...]] = {
     "vivid": (
         (0.0, 0.08, 0.33, 0.5, 0.66), 0.03, ((0.5, 0.95), (0.2, 0.55)), ((0.15, 0.75), (0.8, 1)),
@@ -27,8 +27,8 @@ _TONES: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 TONES = tuple(_TONES)
 COLOURS = 6
-# Mean darkening of each pattern by its joints and letters, measured over 10⁶ random places
-# (tests hold it to that): what a pattern fades to must be its own mean.
+# Mean darkening of each pattern by its joints and letters, measured over 10⁶ random places (a test
+# checks it), because a pattern must fade to its own mean.
 MEAN_DARK = (1.0, 0.894, 0.874, 0.898, 0.917, 1.0, 1.0, 0.868)
 
 _A = np.uint64(0x9E3779B97F4A7C15)
@@ -42,7 +42,7 @@ _inline = nb.njit(cache=True, nogil=True, inline="always")
 
 
 def palette(seed: int, tone: str) -> NDArray[np.float64]:
-    """(COLOURS + 1, 3) linear RGB, dark and light in turn, drawn from the seed; then the mean."""
+    """(COLOURS + 1, 3) linear RGB drawn from the seed, dark and light in turn; the mean is last."""
     rng = np.random.default_rng([seed, TONES.index(tone)])
     hues, spread, *shades = _TONES[tone]
     anchor = 0.07 if tone == "earth" else rng.random()
@@ -90,7 +90,7 @@ def value_noise(x, y, seed):  # type: ignore[no-untyped-def]
 
 @_jit
 def octaves(x, y, footprint, count, seed):  # type: ignore[no-untyped-def]
-    """Noise of several scales about 0, roughly in [−0.5, 0.5]; scales below a sample are left out.
+    """Noise of several scales around 0, roughly in [−0.5, 0.5]; scales below a sample are left out.
 
     Coordinates and footprint are in units of the coarsest scale.
     """
@@ -99,7 +99,7 @@ def octaves(x, y, footprint, count, seed):  # type: ignore[no-untyped-def]
         weight = min(1.0, max(0.0, 1.6 - 1.2 * footprint * scale))
         if weight == 0.0:
             break
-        # lattices of two octaves must not line up
+        # the lattices of two octaves must not line up
         shift = 19.19 * octave
         noise = value_noise(x * scale + shift, y * scale + shift, seed + np.uint64(octave))
         total += weight * amplitude * (noise - 0.5)
@@ -110,7 +110,7 @@ def octaves(x, y, footprint, count, seed):  # type: ignore[no-untyped-def]
 
 @_jit
 def _voronoi(u, v, face, seed):  # type: ignore[no-untyped-def]
-    """(hash of the nearest cell, distance to the border with the next)."""
+    """(hash of the nearest cell, distance to its border with the next cell)."""
     i, j = int(np.floor(u)), int(np.floor(v))
     first, second = 1e9, 1e9
     cell = np.uint64(0)
@@ -129,7 +129,7 @@ def _voronoi(u, v, face, seed):  # type: ignore[no-untyped-def]
 
 @_jit
 def _cell(u, v, face, seed):  # type: ignore[no-untyped-def]
-    """(hash of a square cell, place in it, its size): large cells split at random, twice."""
+    """(hash of a square cell, place in it, its size); large cells split at random, twice."""
     size = 2.0
     while True:
         i, j = int(np.floor(u / size)), int(np.floor(v / size))
@@ -141,7 +141,7 @@ def _cell(u, v, face, seed):  # type: ignore[no-untyped-def]
 
 @_jit
 def _pattern(kind, u, v, face, seed):  # type: ignore[no-untyped-def]
-    """(bits that choose the colour, darkening in [0, 1]) at a place in units of the cell size."""
+    """(bits that choose the colour, darkening in [0, 1]) at a place given in cell sizes."""
     dark = 1.0
     if kind == 1:  # tiles: a quadtree of squares, some with a ring inside
         bits, x, y, size = _cell(u, v, face, seed)
@@ -184,7 +184,7 @@ def _pattern(kind, u, v, face, seed):  # type: ignore[no-untyped-def]
         if band >= 4:
             return _mix(bits + _B), dark
         return _hash(i, j, face + 100 + band + 8 * int(x + y > 1), seed), dark
-    if kind == 6:  # dots: discs of random place, radius and colour over blocks
+    if kind == 6:  # dots: discs with random place, radius and colour over blocks
         paper, _, _, _ = _cell(u * 0.7 + 0.3, v * 0.7 + 0.3, face, seed)
         for layer in range(2):
             x0, y0 = u + 0.37 * layer, v + 0.61 * layer
@@ -208,11 +208,11 @@ def _pattern(kind, u, v, face, seed):  # type: ignore[no-untyped-def]
 
 @_jit
 def surface_colour(kind, u, v, face, cell, footprint, seed, colours, out):  # type: ignore[no-untyped-def]
-    """Linear RGB into ``out`` (3,) of the place (u, v) metres on a face.
+    """Write the linear RGB of the place (u, v), in metres on a face, to ``out`` (3,).
 
     Args:
         kind: index into ``PATTERNS``.
-        cell: metres of the pattern's cell.
+        cell: size of the pattern's cell in metres.
         footprint: metres of surface under one sample.
         colours: (COLOURS + 1, 3) linear RGB, the last row their mean.
     """
@@ -227,14 +227,14 @@ def surface_colour(kind, u, v, face, cell, footprint, seed, colours, out):  # ty
     fade = 1.0
     row, following, between, dark = COLOURS, COLOURS, 0.0, 1.0
     if kind == 0:
-        # wider than a cell, whose second octave it shows
+        # wider than a cell, because its second octave shows
         shifted = octaves(0.6 * x + 0.2 * grain, 0.6 * y, 0.6 * f, 3, face_seed + _C)
         position = min(0.999, max(0.0, 0.5 + 1.5 * shifted)) * (COLOURS - 1)
         row = int(position)
         following = row + 1
         between = min(1.0, max(0.0, (position - row - 0.35) * 3.3))
     else:
-        # a pattern needs about two samples a cell; below that only its mean and the tint stay
+        # a pattern needs about two samples per cell; below that only its mean and the tint remain
         fade = min(1.0, max(0.0, 2.2 - 2.0 * f))
         if fade > 0.0:
             bits, dark = _pattern(kind, x, y, face, face_seed)

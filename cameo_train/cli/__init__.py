@@ -10,6 +10,7 @@ from cameo_train import __version__
 # command -> one line for the group's help; its module defines ``command``
 _COMMANDS = {
     "fit": "Train a multi-view diffusion model on shards, with supervised attention.",
+    "models": "List the models that `fit --model` can train.",
     "precision": "How well attention and features know the geometry, against rotation.",
     "reproduce": "Train with and without supervision, and compare how soon the loss falls.",
 }

@@ -18,7 +18,7 @@ from cameo_data.cli import common
 from cameo_data.cli.command import Command
 from cameo_data.cli.common import ExitCode
 from cameo_data.cli.model_flags import model_flags
-from cameo_data.errors import plural
+from cameo_data.errors import needs, plural
 from cameo_train.config import TrainConfig, load
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ EPILOG = """
 Examples:
   cameo-train fit --shards shards --out run --steps 1000
   cameo-train fit --shards shards --out plain --steps 1000 --weight 0
-  cameo-train fit --manifest manifests/train/cat3d-tiny.yaml --shards shards --out run
+  cameo-train fit --manifest run.yaml --shards shards --out run
   accelerate launch --num_processes 8 -m cameo_train.cli fit --manifest run.yaml
 
 A run that was stopped goes on from its last checkpoint when the same command is run again. With
@@ -126,11 +126,11 @@ def _unmatched(metrics: Path) -> int:
 def _check_packages() -> None:
     missing = [
         name
-        for name in ("torch", "diffusers", "accelerate", "safetensors", "torchmetrics")
+        for name in ("diffusers", "accelerate", "safetensors", "torchmetrics")
         if importlib.util.find_spec(name) is None
     ]
     if missing:
-        raise ValueError(f"training needs {', '.join(missing)}; pip install 'cameo[train]'")
+        raise ValueError(needs("training", *missing))
 
 
 def _is_main_process() -> bool:

@@ -31,12 +31,12 @@ Examples:
   cameo-train precision --shards shards --features attention:run --perturb all --out p
   cameo-train precision --compare before --compare after --out difference
 
-Features are listed in docs/matchers.md. Stopped, the same command goes on; with further features it
-measures only these. Exit code 3: some features have no weights here; the others were measured.
+Features are listed in docs/matchers.md. To resume, run the same command again; with further
+features it measures only these. Exit code 3: some features lack weights; the others were measured.
 """
 
 
-# parameters of the measurement by rotation alone -> their flags
+# Parameters that apply only to the measurement by rotation -> their flags.
 _NOT_OF_NAMED = {
     "thresholds": "--threshold",
     "bins_deg": "--bin",
@@ -48,20 +48,20 @@ _NOT_OF_NAMED = {
 
 @click.command("precision", cls=Command, epilog=EPILOG)
 @click.option("--shards", type=click.Path(path_type=Path), help="A finished build.")
-@click.option("--features", help="What is measured: a comma list of KIND[:ARGUMENT].")
+@click.option("--features", help="Features to measure: a comma list of KIND[:ARGUMENT].")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for results.")
 @click.option(
     "--compare",
     "folders",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Measure nothing; differences of results, repeated: all others to the first.",
+    help="Compare results, measure nothing; repeat it: all others against the first.",
 )
 @click.option(
     "--protocol",
     "named",
     type=click.Choice(["probe3d-navi", "probe3d-scannet", "cameo"]),
-    help="A published evaluation instead; see docs/matchers.md.",
+    help="Run a published evaluation instead; see docs/matchers.md.",
 )
 @click.option("--stride", type=click.IntRange(1), help="Pixels per cell.  [default: by the build]")
 @click.option(
@@ -92,7 +92,7 @@ _NOT_OF_NAMED = {
     default=4,
     show_default=True,
     type=click.IntRange(1),
-    help="Groups at a time; changes no number.",
+    help="Groups per batch; does not change results.",
 )
 @click.option(
     "--layers",
@@ -103,7 +103,7 @@ _NOT_OF_NAMED = {
     "--heads",
     multiple=True,
     type=click.Choice(["auto", "mean", "trained", "best", "each"]),
-    help="How heads become one.  [default: auto]",
+    help="How heads are combined.  [default: auto]",
 )
 @click.option(
     "--noise",
@@ -141,7 +141,7 @@ _NOT_OF_NAMED = {
     multiple=True,
     help="Layers, or all, without whose attention target views are sampled; repeat it.",
 )
-@click.option("--device", help="cpu, cuda …  [default: a GPU where there is one]")
+@click.option("--device", help="cpu, cuda …  [default: a GPU if there is one]")
 @click.option("--dry-run", "dry", is_flag=True, help="Say what would be measured; measure nothing.")
 @common.json_option
 def command(
@@ -156,9 +156,9 @@ def command(
 ) -> None:
     """Precision of correspondence against viewpoint rotation.
 
-    Every point that another view sees, by the build's verdicts, is sought there by each matcher.
-    The table shows the share that is found, by rotation between the views, with the ceiling of the
-    grid and the floor of blind choice.
+    For every point that another view sees, by the build's verdicts, each matcher searches that
+    view. The table shows the share that is found, by rotation between the views, with the
+    ceiling of the grid and the floor of blind choice.
     """
     refuse_build(out)
     if folders:
@@ -198,7 +198,7 @@ def command(
 
 
 def _flags_given() -> set[str]:
-    """Names of the parameters that stand on the command line."""
+    """Names of the parameters given on the command line."""
     context = click.get_current_context()
     return {
         name
@@ -272,7 +272,7 @@ def _say_plan(labels: list[str], facts: dict[str, str], samples: int, as_json: b
 
 
 def table(outcome: Outcome) -> str:
-    """Headline precision by rotation, and under it what it is."""
+    """Headline precision by rotation, with a description below."""
     from cameo_train.precision.report.page import percent, span
     from cameo_train.precision.results import shown
 

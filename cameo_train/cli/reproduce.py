@@ -25,13 +25,13 @@ Examples:
   cameo-train reproduce --out smoke --quick
   cameo-train reproduce --out mine --shards shards --validation held-out --set targets=online
 
-Stopped, the same command goes on from there; scenes, shards and finished runs are kept.
+To resume, run the same command again; scenes, shards and finished runs are kept.
 """
 
 
 COLOURS = {"met": "green", "not met": "red", "contradicted": "red"}
 
-# these are the experiment's own
+# The experiment sets these itself.
 _OWN = ("out", "seed", "shards", "validation")
 
 
@@ -53,11 +53,11 @@ _OWN = ("out", "seed", "shards", "validation")
 )
 @click.option("--model", help="A small model preset.  [default: the preset's]")
 @click.option("--weights", help="Folder or hub name of pretrained weights, for the preset `gpu`.")
-@click.option("--shards", type=click.Path(), help="A build of one's own to train on.")
+@click.option("--shards", type=click.Path(), help="Your own build to train on.")
 @click.option("--validation", type=click.Path(), help="A build of held-out scenes, with --shards.")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", callback=common.parse_options,
-    help="A key of `cameo-train fit`'s manifests, for all arms that say nothing of it; repeat it.",
+    help="A key of `cameo-train fit`'s manifests, for all arms that do not set it; repeat it.",
 )  # fmt: skip
 @click.option(
     "--jobs", "parallel", type=click.IntRange(1), help="Runs at a time.  [default: one per core]"
@@ -83,12 +83,12 @@ def command(
     """Train the same model with and without supervision, and compare.
 
     Scenes are rendered with exact matches, packed into shards, and trained on through the ordinary
-    loop: every arm with the same seeds, data order, noise and initial weights. Reported is how soon
-    each arm reaches the final loss of the arm without supervision, on target views of held-out
+    loop: every arm with the same seeds, data order, noise and initial weights. The report shows how
+    soon each arm reaches the final loss of the arm without supervision, on target views of held-out
     scenes.
 
     Ablations: control (matches dealt out at random), layer, weight, target, head, directions, stop,
-    depth (matches from noisy depth), architecture, tokens (32×32 a view; hours on a CPU).
+    depth (matches from noisy depth), architecture, tokens (32×32 per view; hours on a CPU).
     """
     refuse_build(out)
     if (shards is None) != (validation is None):
@@ -121,7 +121,7 @@ def command(
         with common.progress(quiet=as_json) as progress:
             results = reproduce(experiment, parallel or _cores(), progress)
     except Stopped:
-        # of a run in this process; its checkpoint is written
+        # The run was in this process, and its checkpoint is written.
         click.echo("interrupted; run the same command again to go on", err=True)
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
     page = reproduce_page.write(results)

@@ -1,6 +1,6 @@
 """Shards of a finished build -> batches of tensors, the same for any number of workers and ranks.
 
-Shapes: B, V views, H, W. Views stand in the order references, then targets.
+Shapes: B, V views, H, W. The order of views is references, then targets.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from cameo_data.types import PairMaps, Sample
 from cameo_train.config import TrainConfig
 from cameo_train.data import augmentation
 from cameo_train.data.sample_order import Order, Position, sample_rng
+from cameo_train.supervision.official import point_map
+from cameo_train.supervision.registry import supervision
 from cameo_train.supervision.targets import (
     TargetKind,
     TokenTargets,
@@ -131,12 +133,11 @@ def trained_hw(config: TrainConfig, stored_hw: tuple[int, int]) -> tuple[int, in
 
 
 def plan(config: TrainConfig, grid_hw: tuple[int, int]) -> Plan:
-    """What a run makes of every sample, for a layer of so many tokens a view."""
-    # the official loss finds its own matches
-    official = config.target_kind == "official"
+    """What a run makes of every sample, for a layer with this grid of tokens per view."""
+    kind = supervision(config.target_kind).targets
     return Plan(
-        grid_hw=grid_hw if config.weight and not official else None,
-        kind="nearest" if config.target_kind == "official" else config.target_kind,
+        grid_hw=grid_hw if config.weight and kind is not None else None,
+        kind="nearest" if kind is None else kind,
         source=config.targets,
         crop_hw=None if config.crop is None else (config.crop, config.crop),
         side=config.size,
@@ -399,20 +400,9 @@ def official_batch(batch: Batch) -> dict[str, Tensor]:
         image (B, V, 3, H, W) in [0, 1]; intrinsic (B, V, 3, 3) in pixels; extrinsic (B, V, 4, 4)
         world-to-camera; point_map (B, V, 3, H, W), world points, 0 where the depth is unknown.
     """
-    height, width = batch.hw
-    x = torch.arange(width, device=batch.depth.device) + 0.5
-    y = torch.arange(height, device=batch.depth.device) + 0.5
-    pixels = torch.stack(
-        [x.expand(height, width), y[:, None].expand(height, width), torch.ones(height, width)]
-    ).to(batch.depth)
-    rays = torch.einsum("bvij,jhw->bvihw", torch.linalg.inv(batch.K), pixels)
-    p_cam = rays * batch.depth[:, :, None]
-    rotation, translation = batch.cam_from_world[..., :3, :3], batch.cam_from_world[..., :3, 3]
-    p_world = torch.einsum("bvji,bvjhw->bvihw", rotation, p_cam - translation[..., None, None])
-    known = (batch.depth > 0)[:, :, None]
     return {
         "image": batch.images / 2 + 0.5,
         "intrinsic": batch.K,
         "extrinsic": batch.cam_from_world,
-        "point_map": torch.where(known, p_world, torch.zeros(())),
+        "point_map": point_map(batch.depth, batch.K, batch.cam_from_world),
     }

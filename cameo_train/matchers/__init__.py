@@ -1,1 +1,1 @@
-"""What says which place of one view is which of another: features, keypoints, attention."""
+"""Matchers, which find a point of one view in another: features, keypoints, attention."""

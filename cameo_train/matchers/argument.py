@@ -14,8 +14,8 @@ class Argument:
     """Weights and options of one kind, read option by option.
 
     Attributes:
-        name: kind and argument as they were given.
-        main: what stands before the first option; None if nothing does.
+        name: kind and argument as given.
+        main: the text before the first option; None if there is none.
     """
 
     def __init__(self, kind: str, argument: str | None) -> None:
@@ -34,10 +34,10 @@ class Argument:
         self._known: list[str] = []
 
     def text(self, key: str, *choices: str) -> str | None:
-        """The value of an option as it was given, or None.
+        """The value of an option as given, or None.
 
         Raises:
-            UsageError: there are choices, and it is none of them.
+            UsageError: the value is not one of the choices.
         """
         self._known.append(key)
         text = self._given.get(key)
@@ -47,10 +47,10 @@ class Argument:
         return text
 
     def option(self, key: str, default: T, *, low: T | None = None, high: T | None = None) -> T:
-        """The value of an option, of its default's type (yes or no if that is a bool).
+        """The value of an option, converted to its default's type (yes or no for a bool).
 
         Raises:
-            UsageError: not of that type, or not between ``low`` and ``high``, both included.
+            UsageError: the value has another type, or is outside ``low`` to ``high`` (inclusive).
         """
         self._known.append(key)
         text = self._given.get(key)
@@ -71,8 +71,8 @@ class Argument:
         return value
 
     def close(self) -> None:
-        """Raises UsageError where an option was given that nothing asked for."""
+        """Raises UsageError if an option was given that the kind does not have."""
         for key in self._given:
             if key not in self._known:
                 known = ", ".join(self._known) or "none"
-                raise UsageError(f"{self.name}: there is no option {key!r}; there are: {known}")
+                raise UsageError(f"{self.name}: unknown option {key!r}; expected one of: {known}")

@@ -1,8 +1,8 @@
 """Attention of any layer as a matcher: a query's match is the key with the largest logit.
 
 Queries and keys are tapped while the model denoises the group: references clean, targets noisy.
-Within one view the softmax changes no order, so logits are compared. Shapes: B groups, V views, h
-heads, K tokens a view, d channels a head.
+Within one view the softmax keeps the order, so logits are compared. Shapes: B groups, V views, h
+heads, K tokens per view, d channels per head.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from cameo_train.taps.layers import plain
 Run = Callable[[Sequence[MatcherGroup], int], object]
 # Logits (heads × rows × keys) of a chunk of a mixing head's rows.
 MIX_CHUNK = 1 << 20
-# Mixed logits nearer to the best than this share of the largest are compared in float64: many times
-# what float32 loses in a head.
+# Mixed logits closer to the best than this share of the largest are compared in float64. The share
+# is many times the rounding error of float32 in a head.
 MIX_ROOM = 1e-5
 
 SELECTION = {
@@ -46,7 +46,7 @@ class AttentionReading:
     Attributes:
         layer: path of the module; number: in the order in which layers run.
         heads: ``mean``, ``trained``, or ``head 3``.
-        main: whether this layer stands for the model.
+        main: whether this layer represents the model.
     """
 
     layer: str
@@ -56,14 +56,15 @@ class AttentionReading:
 
 
 class AttentionMatcher:
-    """Rows of a model: every reading at every noise level.
+    """Rows of a model, one for every reading at every noise level.
 
     Args:
-        model: any that ``taps.tap`` knows.
-        run: what makes it run.
+        model: any model that ``taps.tap`` accepts.
+        run: function that runs the model.
         mixes: trained mixing heads by layer.
-        input_shape: views and size of the model's input for groups, for models that do not know.
-        name, spec, step: of the rows.
+        input_shape: views and size of the model's input for groups, if the model does not know
+            them.
+        name, spec, step: fields of the rows.
     """
 
     def __init__(
@@ -170,7 +171,7 @@ class AttentionMatcher:
 def mixed_tokens(q: Tensor, k: Tensor, mix: nn.Module, asked: Queries) -> Tensor:
     """(N,) cell with the largest mixed logit; q (scaled) and k are (V, h, K, d).
 
-    A linear mix of the heads' logits is one product of longer vectors.
+    A linear mix of the heads' logits is a single product of longer vectors.
     """
     if isinstance(mix, HeadMean):
         return matched_tokens(_side_by_side(q), _side_by_side(k), asked)
@@ -193,11 +194,11 @@ def mixed_tokens(q: Tensor, k: Tensor, mix: nn.Module, asked: Queries) -> Tensor
 
 
 def _best_mixed(mixed: Tensor, rows: Tensor, keys: Tensor, mix: nn.Module) -> Tensor:
-    """(n,) on the CPU: best key by mixed logits (n, K); what rounding may turn, in float64.
+    """(n,) best key by mixed logits (n, K), on the CPU; close candidates compared in float64.
 
     Args:
         rows: (h, n, d); keys: (h, d, K).
-        mix: works on every (query, key) by itself.
+        mix: mixing head, applied to each (query, key) separately.
     """
     top, best = mixed.max(1, keepdim=True)
     least = top - MIX_ROOM * mixed.abs().amax(1, keepdim=True)
@@ -211,5 +212,5 @@ def _best_mixed(mixed: Tensor, rows: Tensor, keys: Tensor, mix: nn.Module) -> Te
 
 
 def _side_by_side(x: Tensor) -> Tensor:
-    """(V, K, h·d) of (V, h, K, d): the product is the sum over heads."""
+    """(V, K, h·d) from (V, h, K, d): the product becomes the sum over heads."""
     return x.transpose(1, 2).flatten(2)

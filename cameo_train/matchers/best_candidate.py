@@ -1,6 +1,6 @@
 """The best candidate of every query in products of features, the same on every device.
 
-Where rounding of float32 leaves more than one candidate, these are compared in float64. Shapes: n
+If float32 rounding leaves more than one candidate, these are compared in float64. Shapes: n
 queries, K candidates, C channels.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Products (rows × candidates) of a chunk: 2 MB, which stays in a core's cache; a GPU has to be
-# filled.
+# Products (rows × candidates) per chunk. On a CPU, 2 MB stay in a core's cache; a GPU needs more
+# work at a time.
 CPU_CHUNK = 1 << 19
 
 
@@ -24,9 +24,9 @@ _UNIT = 2.0**-24  # roundoff of float32
 
 
 def best_of(queries: Tensor, keys: Tensor, *, chunk: int | None = None) -> Tensor:
-    """(n,) int64 on the CPU: the row of ``keys`` (K, C) with the largest product, of (n, C).
+    """(n,) int64 on the CPU: the row of ``keys`` (K, C) with the largest product for each (n, C).
 
-    Of equal ones the first.
+    Ties go to the first row.
     """
     size = chunk or (CPU_CHUNK if queries.device.type == "cpu" else GPU_CHUNK)
     step = max(1, size // max(1, len(keys)))
@@ -38,10 +38,10 @@ def best_of(queries: Tensor, keys: Tensor, *, chunk: int | None = None) -> Tenso
 
 
 def room_of(queries: Tensor, keys: Tensor) -> float:
-    """How far two computed products with keys may lie apart the wrong way, a unit of the query.
+    """Largest difference by which rounding may reverse two products, for a query of norm 1.
 
     A product's error is at most C roundoffs of the norms' product (Higham 2002, section 3.1), and
-    two are compared.
+    two products are compared.
     """
     return 2 * (queries.shape[1] + 1) * _UNIT * float(keys.norm(dim=1).max())
 
@@ -49,10 +49,10 @@ def room_of(queries: Tensor, keys: Tensor) -> float:
 def best_of_product(
     product: Tensor, queries: Tensor, keys: Tensor, room: float, names: Tensor | None = None
 ) -> Tensor:
-    """(n,) best key of each query, of their products (n, K), which are overwritten.
+    """(n,) best key of each query from their products (n, K), which are overwritten.
 
     Args:
-        names: (K,) int64 what the keys are called; of equal ones the smallest name is the best.
+        names: (K,) int64 names of the keys; ties go to the smallest name.
     """
     best = _argmax(product)[:, None]
     top = product.gather(1, best)
@@ -78,7 +78,7 @@ def settled(
 ) -> Tensor:
     """(n,) best key of each query among (M, 2) candidates (query, key), in float64.
 
-    On the CPU, where the products may be from a GPU: both then add in the same order.
+    Runs on the CPU even if the products come from a GPU, so that the order of addition is the same.
     """
     device = queries.device
     row, key = candidates.T.contiguous()

@@ -1,4 +1,4 @@
-"""One pass of a multi-view model over groups of views, as attention is read from it."""
+"""One pass of a multi-view model over groups of views, from which attention is read."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def denoise(
     seed: int = 0,
     side: int | None = None,
 ) -> Tensor:
-    """One pass of the model, references clean and targets noised; its prediction.
+    """The model's prediction in one pass with clean references and noised targets.
 
-    The noise depends on the seed and the sample alone.
+    The noise depends only on the seed and the sample.
 
     Args:
-        side: shorter side, in pixels, that images are scaled to first; None for as they are.
+        side: shorter side, in pixels, to which images are scaled first; None keeps their size.
     """
     if side is not None:
         groups = [group_of(resize(g.sample, side), g.queries, g.images.device) for g in groups]
@@ -56,10 +56,10 @@ def _noise(seed: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def batch_of(groups: Sequence[MatcherGroup], references: int) -> Batch:
-    """Groups as the models take them; the first views are the references.
+    """Groups as a batch for the models; the first views are the references.
 
     Raises:
-        ValueError: the groups differ in views, or no view is left to be a target.
+        ValueError: the groups differ in their number of views, or no view is left as a target.
     """
     views = {len(g.images) for g in groups}
     if len(views) > 1 or not 1 <= references < min(views):

@@ -41,7 +41,7 @@ class FeatureMatcher:
         return found
 
     def found(self, groups: Sequence[MatcherGroup]) -> Iterator[list[Found]]:
-        """Errors of the one row."""
+        """Errors of the only row."""
         with torch.no_grad():
             maps = self.features.descriptors(torch.cat([g.images for g in groups])).float()
         views = [len(g.images) for g in groups]
@@ -66,7 +66,7 @@ def errors_of(token: Tensor, group: MatcherGroup, protocol: Protocol) -> Found:
 class Chance:
     """Random features: unit vectors drawn for every view, the same for the same sample.
 
-    Hits are means over several draws; one draw alone scatters more than the scenes do.
+    Hits are means over several draws; a single draw varies more than the scenes do.
     """
 
     def __init__(self, spec: str, protocol: Protocol, seed: int = 0) -> None:
@@ -93,7 +93,7 @@ class Chance:
 
 
 class Oracle:
-    """Features that know the truth: the candidate with the largest product is the nearest one.
+    """Features made from the truth: the candidate with the largest product is the nearest one.
 
     −|x − y|² = 2x·y − |y|² − |x|², and the last term is the same for all candidates y.
     """
@@ -104,7 +104,7 @@ class Oracle:
             Row(spec, spec, "largest product of features made from the truth", "oracle"),
         )
         self.notes: list[str] = []
-        # about the middle of the view and in cells, so that float32 keeps what decides
+        # Centred on the view and in units of cells, so that float32 is precise enough.
         self._middle = np.array(protocol.hw[::-1]) / 2
         cells = torch.from_numpy(self._cells(protocol.candidates_xy()))
         self._keys = torch.cat([2 * cells, -(cells**2).sum(1, keepdim=True)], 1)

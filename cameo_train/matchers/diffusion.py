@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cameo_data.errors import UsageError
+from cameo_data.errors import UsageError, needs
 from cameo_train.matchers.argument import Argument
 from cameo_train.matchers.feature_model import MissingWeights
 from cameo_train.matchers.images import WholeCells, check_images
@@ -21,7 +21,7 @@ from cameo_train.matchers.loading import no_weights, pretrained, unusable
 
 
 class _Reached(Exception):
-    """The block has its output; nothing after it is needed."""
+    """Raised once the block has its output; nothing after it is needed."""
 
 
 class DiffusionFeatures:
@@ -31,12 +31,12 @@ class DiffusionFeatures:
     device. 512×512 images give 1280 channels on 32×32 cells at block 1 of Stable Diffusion.
 
     Args:
-        unet, vae, scheduler: of diffusers: UNet2DConditionModel, AutoencoderKL, DDIMScheduler.
+        unet, vae, scheduler: diffusers' UNet2DConditionModel, AutoencoderKL, DDIMScheduler.
         prompt: (1, tokens, channels) embedding of the empty prompt.
-        timestep: in [0, training timesteps).
-        block: up block, from 0, the coarsest.
-        draws: how many draws of the noise are averaged.
-        seed: of the first draw.
+        timestep: timestep of the noise, in [0, training timesteps).
+        block: up block, counted from 0, the coarsest.
+        draws: number of noise draws to average.
+        seed: seed of the first draw.
     """
 
     def __init__(
@@ -60,16 +60,16 @@ class DiffusionFeatures:
             raise UsageError(f"{name}: block is {block}; the UNet has up blocks 0 to {blocks - 1}")
         if not 0 <= timestep < steps:
             raise UsageError(f"{name}: t is {timestep}; expected 0 to {steps - 1}")
-        # 8 pixels per cell of the latents, and the UNet halves these 3 times
+        # A cell of the latents is 8 pixels, and the UNet halves the latents 3 times.
         halvings = len(vae.config.block_out_channels) - 1 + len(unet.config.block_out_channels) - 1
         self.whole = WholeCells(name, 2**halvings)
 
     @torch.no_grad()
     def descriptors(self, images: Tensor) -> Tensor:
-        """(B, C, h, w) of the block's cells."""
+        """(B, C, h, w) features of the block's cells."""
         check_images(images, self.name)
         images = self.whole(images.float())
-        # one at a time, as the VAE takes 2 GB for one image of 512×512
+        # One image at a time, since the VAE takes 2 GB for a 512×512 image.
         return torch.cat([self._of_one(image) for image in torch.split(images, 1)])
 
     def _of_one(self, image: Tensor) -> Tensor:
@@ -101,11 +101,11 @@ class DiffusionFeatures:
 
 
 def load(argument: str | None, device: torch.device) -> DiffusionFeatures:
-    """``sd:WEIGHTS[@t=1][@block=1][@draws=1][@seed=0]``; a pipeline's folder or hub id.
+    """``sd:WEIGHTS[@t=1][@block=1][@draws=1][@seed=0]``; WEIGHTS is a pipeline's folder or hub id.
 
     Raises:
-        MissingWeights: no such weights, or part of them is missing.
-        UsageError: an unknown option, or a block or timestep that the model has not.
+        MissingWeights: the weights, or part of them, are missing.
+        UsageError: an unknown option, or a block or timestep that the model does not have.
     """
     read = Argument("sd", argument)
     options = {
@@ -122,7 +122,7 @@ def load(argument: str | None, device: torch.device) -> DiffusionFeatures:
     try:
         from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     except ImportError:
-        raise MissingWeights("sd needs diffusers; pip install 'cameo[train]'") from None
+        raise MissingWeights(needs("sd", "diffusers")) from None
     try:
         scheduler = DDIMScheduler.from_pretrained(weights, subfolder="scheduler")
     except Exception as error:  # OSError, ValueError, the hub's own kinds
@@ -134,16 +134,16 @@ def load(argument: str | None, device: torch.device) -> DiffusionFeatures:
     if prompt.shape[-1] != wanted:
         raise MissingWeights(
             f"sd: the text encoder at {weights} has {prompt.shape[-1]} channels, the UNet expects "
-            f"{wanted}; they are of different models"
+            f"{wanted}; they belong to different models"
         )
     return DiffusionFeatures(unet, vae, scheduler, prompt, read.name, **options)
 
 
 def empty_prompt(weights: str) -> Tensor:
-    """(1, tokens, channels) of the pipeline's text encoder for the empty prompt.
+    """(1, tokens, channels) embedding of the empty prompt by the pipeline's text encoder.
 
     Raises:
-        MissingWeights: no such weights.
+        MissingWeights: the weights are missing.
     """
     from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -152,7 +152,7 @@ def empty_prompt(weights: str) -> Tensor:
     except Exception as error:  # OSError, ValueError, the hub's own kinds
         raise unusable("sd", weights, error, "tokenizer") from None
     encoder = pretrained(CLIPTextModel, weights, "sd", "text_encoder")
-    # where its files are missing the tokenizer comes back empty, without a word
+    # If its files are missing, transformers returns an empty tokenizer without an error.
     if len(tokenizer) != encoder.config.vocab_size:
         raise MissingWeights(
             f"sd: no weights at {weights}/tokenizer ({len(tokenizer)} words, the text encoder "
@@ -180,6 +180,6 @@ def _diffusers(cls: Any, weights: str, subfolder: str) -> Any:
     if info["missing_keys"]:
         raise MissingWeights(
             f"sd: {weights}/{subfolder} lacks {len(info['missing_keys'])} weights of "
-            f"{cls.__name__}, first {min(info['missing_keys'])}; they are of another model"
+            f"{cls.__name__}, first {min(info['missing_keys'])}; give weights of the right model"
         )
     return model.eval().requires_grad_(False)

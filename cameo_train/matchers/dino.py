@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cameo_data.errors import UsageError
+from cameo_data.errors import UsageError, needs
 from cameo_train.matchers.argument import Argument
 from cameo_train.matchers.feature_model import MissingWeights
 from cameo_train.matchers.images import WholeCells, check_images
@@ -27,8 +27,8 @@ EXAMPLES = {
     "dinov2": "facebook/dinov2-base",
     "dinov3": "facebook/dinov3-vitb16-pretrain-lvd1689m (behind a licence form)",
 }
-# of ImageNet, with which all were trained but the satellite models, whose own
-# preprocessor_config.json says so
+# ImageNet's values. All models were trained with them except the satellite models, whose
+# preprocessor_config.json states their own.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -36,12 +36,13 @@ class DinoVit:
     """Patch tokens of one block of a vision transformer; class and register tokens are dropped.
 
     Args:
-        model: Dinov2Model, Dinov2WithRegistersModel or DINOv3ViTModel of transformers.
-        layer: block, from 0; negative counts from the last.
-        norm: whether the model's final layer norm is applied, as its authors do for any block;
+        model: transformers' Dinov2Model, Dinov2WithRegistersModel or DINOv3ViTModel.
+        layer: block, counted from 0; negative numbers count from the last.
+        norm: whether to apply the model's final layer norm, as its authors do for any block;
             Probe3D does not.
-        class_token: append the class token to every patch token, as Probe3D does for DINOv2.
-        mean, std: of RGB in [0, 1].
+        class_token: whether to append the class token to every patch token, as Probe3D does for
+            DINOv2.
+        mean, std: mean and standard deviation of RGB in [0, 1].
     """
 
     def __init__(
@@ -66,12 +67,12 @@ class DinoVit:
 
     @torch.no_grad()
     def descriptors(self, images: Tensor) -> Tensor:
-        """(B, C, h, w) of patches; images are resized to the nearest whole number of them."""
+        """(B, C, h, w) patch features; images are resized to the nearest multiple of a patch."""
         check_images(images, self.name)
         images = self.whole(images.float())
         h, w = images.shape[-2] // self.patch, images.shape[-1] // self.patch
         pixels = ((images + 1) / 2 - self.mean.to(images)) / self.std.to(images)
-        # [0] is what goes into the first block
+        # [0] is the input of the first block.
         tokens: Tensor = self.model(pixels, output_hidden_states=True).hidden_states[self.layer + 1]
         if self.norm is not None:
             tokens = self.norm(tokens)
@@ -83,13 +84,13 @@ class DinoVit:
 
 
 class DinoConvNext:
-    """The map after one stage of a ConvNeXt, of 4, 8, 16 and 32 pixels per cell.
+    """The map after one stage of a ConvNeXt; the stages have 4, 8, 16 and 32 pixels per cell.
 
     Args:
-        model: DINOv3ConvNextModel of transformers.
-        layer: stage, from 0; negative counts from the last.
-        norm: whether the final layer norm is applied; it exists for the last stage only.
-        mean, std: of RGB in [0, 1].
+        model: transformers' DINOv3ConvNextModel.
+        layer: stage, counted from 0; negative numbers count from the last.
+        norm: whether to apply the final layer norm; it exists for the last stage only.
+        mean, std: mean and standard deviation of RGB in [0, 1].
     """
 
     def __init__(
@@ -111,8 +112,8 @@ class DinoConvNext:
 
     @torch.no_grad()
     def descriptors(self, images: Tensor) -> Tensor:
-        """(B, C, h, w); images are resized to the nearest whole number of the last stage's
-        cells."""
+        """(B, C, h, w) features; images are resized to the nearest multiple of the last stage's
+        cell."""
         check_images(images, self.name)
         images = self.whole(images.float())
         pixels = ((images + 1) / 2 - self.mean.to(images)) / self.std.to(images)
@@ -126,8 +127,8 @@ def load(kind: str, argument: str | None, device: torch.device) -> DinoVit | Din
     """``dinov2`` or ``dinov3``, ``:WEIGHTS[@layer=N][@norm=yes|no][@class=no|yes]``.
 
     Raises:
-        MissingWeights: no such weights, or of another kind of model.
-        UsageError: an unknown option, or a layer that the model has not.
+        MissingWeights: the weights are missing or belong to another kind of model.
+        UsageError: an unknown option, or a layer that the model does not have.
     """
     read = Argument(kind, argument)
     layer = read.option("layer", -1)
@@ -149,13 +150,13 @@ def load(kind: str, argument: str | None, device: torch.device) -> DinoVit | Din
 
 
 def model_class(kind: str, weights: str) -> Any:
-    """The class of transformers that a folder's or hub id's configuration asks for."""
+    """The transformers class that the configuration of a folder or hub id names."""
     try:
         import transformers
 
         found = transformers.AutoConfig.from_pretrained(weights).model_type
     except ImportError:
-        raise MissingWeights(f"{kind} needs transformers; pip install 'cameo[train]'") from None
+        raise MissingWeights(needs(kind, "transformers")) from None
     except Exception as error:  # OSError, ValueError, the hub's own kinds
         raise unusable(kind, weights, error) from None
     if found not in MODELS[kind]:
@@ -187,7 +188,7 @@ def chosen(layer: int, layers: int, name: str, what: str) -> int:
     """A layer's index from 0.
 
     Raises:
-        UsageError: there are not so many.
+        UsageError: the model has no such layer.
     """
     if not -layers <= layer < layers:
         raise UsageError(f"{name}: layer is {layer}; the model has {what} 0 to {layers - 1}")

@@ -1,7 +1,7 @@
-"""Kinds of dense features: what may stand in ``--features``, and what makes each.
+"""Kinds of dense features: their names in ``--features`` and their factories.
 
 An argument follows the kind after a colon, options after an @: ``aliked:n32@stride=8``,
-``dinov3:PATH@layer=20``. Nothing is loaded before it is asked for.
+``dinov3:PATH@layer=20``. A model is loaded only when it is needed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from cameo_train.matchers.argument import Argument
 from cameo_train.matchers.feature_model import DenseFeatures
 
 STRIDE = 8  # pixels per descriptor of local features
-# Pixels. Of 24, 32, 48 and 64, nearest neighbours in three rendered scenes of 256×256 were right
-# most often with 32 (two of them) or 48 at 10° between the views.
+# Pixels. Chosen from 24, 32, 48 and 64: in three rendered 256×256 scenes with 10° between the
+# views, nearest neighbours were right most often with 32 (two scenes) or 48.
 SIFT_PATCH = 32.0
 
 
@@ -85,10 +85,10 @@ FEATURES: dict[str, Callable[[str | None, torch.device], DenseFeatures]] = {
 
 
 def aliked_model(read: Argument) -> str:
-    """The model that an argument names, by default n16.
+    """The model that an argument names; the default is n16.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no model of that name.
     """
     from cameo_train.matchers.lightglue_weights import ALIKED_MODELS
 
@@ -99,6 +99,6 @@ def aliked_model(read: Argument) -> str:
 
 
 def no_main(read: Argument) -> None:
-    """Raises UsageError where something other than options stands after the colon."""
+    """Raises UsageError if the text after the colon is not an option."""
     if read.main is not None:
         raise UsageError(f"{read.name}: found {read.main!r} after the colon; expected @KEY=VALUE")

@@ -1,7 +1,7 @@
-"""What the grid alone decides: the best that a matcher of its cells can do, and blind choice.
+"""The limits that the grid sets: precision of the best matcher of its cells, and of blind choice.
 
-Both are computed from where the points truly are, nothing is simulated. Compiled, as the floor is
-asked for every query of every pair.
+Both are computed from the true positions of the points, without simulation. The code is compiled,
+since every query of every pair needs the floor.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from cameo_train.protocols.measurement import Protocol
 
 
 def ceiling_px(xy1: NDArray[np.float64], protocol: Protocol) -> NDArray[np.float64]:
-    """(N,) error of the candidate that lies nearest to each point (N, 2)."""
+    """(N,) error of the candidate nearest to each point (N, 2)."""
     rows, columns = protocol.grid_hw
     cell = np.floor(xy1 / protocol.stride)
-    # where whole cells do not fill the image, the points beyond take the last one
+    # If whole cells do not fill the image, points beyond them take the last cell.
     nearest = np.clip(cell, 0, np.array([columns - 1, rows - 1]))
     return distance_px((nearest + 0.5) * protocol.stride, xy1)
 
@@ -51,7 +51,7 @@ def chance(xy1: NDArray[np.float64], protocol: Protocol) -> NDArray[np.float64]:
 def _within(
     xy: Any, radii: Any, rows: int, columns: int, stride: float
 ) -> Any:  # pragma: no cover — compiled
-    """(N, T) cell centres at most a radius away; a column of cells at a time."""
+    """(N, T) number of cell centres within a radius, counted one column of cells at a time."""
     counts = np.zeros((len(xy), len(radii)))
     for n in range(len(xy)):
         for t in range(len(radii)):

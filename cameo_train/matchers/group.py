@@ -1,4 +1,4 @@
-"""A group of views on its way through the matchers, and what they make of it."""
+"""A group of views for the matchers, and the results that they return."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from cameo_train.matchers.queries import Queries
 
 @dataclass(frozen=True, eq=False)
 class MatcherGroup:
-    """One sample, with the queries that its matchers are asked.
+    """One sample with the queries for the matchers.
 
     Attributes:
-        images: (V, 3, H, W) float32 in [−1, 1], RGB, on the device of the run.
+        images: (V, 3, H, W) float32 in [−1, 1], RGB, on the run's device.
     """
 
     sample: Sample
@@ -30,22 +30,22 @@ class MatcherGroup:
 
     @property
     def key(self) -> str:
-        """Of the sample; unique in the build."""
+        """The sample's key, unique in the build."""
         return self.sample.key
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the results: which matcher, and of an attention layer, how it was read.
+    """A line of the results: the matcher and, for an attention layer, how it was read.
 
     Attributes:
-        spec: what was asked for, as in ``--features``.
-        name: how the row is called.
+        spec: the features as given in ``--features``.
+        name: the row's name.
         selection: how a match is chosen.
         kind: ``features``, ``attention``, ``keypoints``, ``chance`` or ``oracle``.
-        layer, layer_number, heads, timestep, step: of attention; ``heads`` says how heads become
-            one, ``timestep`` the noise of the target views, ``step`` the checkpoint's.
-        main: whether it stands for its matcher where only one layer is shown.
+        layer, layer_number, heads, timestep, step: set for attention; ``heads`` is how heads are
+            combined, ``timestep`` the noise of the target views, ``step`` the checkpoint's step.
+        main: whether it represents its matcher where only one layer is shown.
     """
 
     spec: str
@@ -66,9 +66,9 @@ class Found:
 
     Attributes:
         bin: (N,) int64 rotation bins.
-        error_px: (N,) float64, or None where there are only shares of hits.
-        hits: (N, T) to count instead of what the errors say.
-        unjudged: matches that start where nothing is known to be VISIBLE.
+        error_px: (N,) float64, or None if there are only shares of hits.
+        hits: (N, T) hits to count instead of those that follow from the errors.
+        unjudged: number of matches that start at a pixel not known to be VISIBLE.
     """
 
     bin: NDArray[np.int64]
@@ -78,23 +78,24 @@ class Found:
 
 
 class Matcher(Protocol):
-    """What the run measures: one or more rows."""
+    """A matcher that the run measures, in one or more rows."""
 
     @property
     def rows(self) -> Sequence[Row]:
-        """All of them, known before the first group."""
+        """All rows, known before the first group."""
         ...
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know, such as that images are resized; known after the last group."""
+        """Remarks for the reader, such as resized images; complete after the last group."""
         ...
 
     def found(self, groups: Sequence[MatcherGroup]) -> Iterator[list[Found]]:
-        """For each group, in order, the errors of each row.
+        """The errors of each row for each group, in order.
 
         Raises:
-            ValueError: features that are no numbers or do not fit the images; names the place.
+            ValueError: features are NaN or infinite or do not fit the images; the message names
+                the place.
         """
         ...
 
@@ -106,7 +107,7 @@ def group_of(sample: Sample, queries: Queries, device: torch.device) -> MatcherG
 
 
 def check_finite(values: Tensor, name: str, group: MatcherGroup) -> None:
-    """Raises where any of (V, …) values is NaN or infinite; names view and pair."""
+    """Raises ValueError if any of (V, …) values is NaN or infinite; names view and pair."""
     good = torch.isfinite(values).flatten(1).all(1)
     if bool(good.all()):
         return
@@ -119,9 +120,9 @@ def check_finite(values: Tensor, name: str, group: MatcherGroup) -> None:
 
 
 def on_grid(features: Tensor, grid_hw: tuple[int, int], hw: tuple[int, int], name: str) -> Tensor:
-    """(V, C, rows, columns) of features (V, C, h, w) over whole images, bilinearly.
+    """(V, C, rows, columns) features, read bilinearly from (V, C, h, w) over whole images.
 
-    Token (i, j) of either grid lies at ((j + 0.5)·W/w, (i + 0.5)·H/h).
+    Token (i, j) of either grid is at ((j + 0.5)·W/w, (i + 0.5)·H/h).
 
     Raises:
         ValueError: the features' cells are far from square, so they do not cover the images.
@@ -129,7 +130,7 @@ def on_grid(features: Tensor, grid_hw: tuple[int, int], hw: tuple[int, int], nam
     if features.ndim != 4:
         raise ValueError(f"{name}: features are {tuple(features.shape)}; expected (V, C, h, w)")
     h, w = features.shape[-2:]
-    # whole cells only, of a size that may be rounded: at most one cell a side is missing
+    # A grid has whole cells of possibly rounded size, so at most one cell per side is missing.
     if abs(h * hw[1] - w * hw[0]) > max(hw):
         raise ValueError(
             f"{name}: a grid of {h}×{w} features does not fit images of {hw[0]}×{hw[1]} (h×w): its "

@@ -1,4 +1,4 @@
-"""Images as extractors want them, and grids over them."""
+"""Images in the form that extractors need, and grids over them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LOG = logging.getLogger(__name__)
 
 
 class WholeCells:
-    """Resizes images to the nearest whole number of cells of so many pixels, and says so, once.
+    """Resizes images to the nearest whole number of cells and notes each size once.
 
     A resized image covers the same view, so token (i, j) of h×w stays at ((j + 0.5)·W/w,
     (i + 0.5)·H/h) of the original.
 
     Attributes:
-        notes: one line for each size of image that was resized, for the report.
+        notes: one line per image size that was resized, for the report.
     """
 
     def __init__(self, name: str, cell: int) -> None:
@@ -51,7 +51,7 @@ def check_images(images: Tensor, name: str) -> tuple[int, int]:
     """H and W of (B, 3, H, W) images.
 
     Raises:
-        ValueError: another shape.
+        ValueError: the images have another shape.
     """
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"{name}: images are {tuple(images.shape)}; expected (B, 3, H, W)")

@@ -1,4 +1,4 @@
-"""A matcher that is not made yet."""
+"""A matcher that is not yet created."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from cameo_train.protocols.measurement import Protocol
 
 @dataclass(frozen=True)
 class MatcherJob:
-    """A matcher that is not made yet: what is asked for, and what makes it the same next time.
+    """A matcher that is not yet created, with the identity that lets a later run reuse its results.
 
     Attributes:
-        label: for messages and progress.
-        identity: results of the same identity are the same; covers weights, not the build.
-        make: raises MissingWeights where they are not there, ValueError where they do not fit.
+        label: name for messages and progress.
+        identity: equal identities give equal results; covers the weights, not the build.
+        make: creates it; raises MissingWeights if weights are missing, ValueError if they do not
+            fit.
     """
 
     spec: str

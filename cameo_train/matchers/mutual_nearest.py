@@ -1,8 +1,8 @@
-"""Both ordered pairs of two views from one matrix product, where queries and keys are the same.
+"""Both ordered pairs of two views from one matrix product, if queries and keys are the same.
 
-Features of A times those of B hold the products of A's queries with B's cells in their rows, and of
-B's queries with A's cells in their columns. Only the rows and columns that are asked are computed:
-of shares p and q that is p + q − pq of the whole, where two searches take p + q.
+The product of A's features with B's has the products of A's queries with B's cells in its rows, and
+those of B's queries with A's cells in its columns. Only rows and columns with queries are computed:
+for shares p and q this is p + q − pq of the whole product; two searches take p + q.
 
 Shapes: K cells, C channels, n and m queries of A and of B.
 """
@@ -15,20 +15,20 @@ from torch import Tensor
 
 from cameo_train.matchers.best_candidate import best_of_product, room_of, settled
 
-# Features that repeat leave many candidates a query; such views are searched one way at a time.
+# Repeating features leave many candidates per query; such views are searched one way at a time.
 MAX_CANDIDATES = 8
 
 
 def mutual_best(
     a: Tensor, b: Tensor, asked_a: Tensor, asked_b: Tensor, *, step: int
 ) -> tuple[Tensor, Tensor] | None:
-    """(n,) cells of B for cells of A that are asked, and (m,) of A for those of B.
+    """(n,) cells of B for the queries of A, and (m,) cells of A for the queries of B.
 
-    The same as ``best_of`` of both, bit for bit; None where candidates are too many.
+    The same as ``best_of`` of both, bit for bit; None if there are too many candidates.
 
     Args:
         a, b: (K, C) float32.
-        asked_a, asked_b: (n,) and (m,) int64, different cells each.
+        asked_a, asked_b: (n,) and (m,) int64 cells that are queries, without repetition.
         step: rows of products held at a time.
     """
     order_b = _asked_first(asked_b, len(b))
@@ -40,7 +40,7 @@ def mutual_best(
         rows = a.index_select(0, part)
         product = rows @ columns.T
         upwards.add(product[:, : len(asked_b)], part)
-        # overwrites the product, so it comes last
+        # This overwrites the product, so it comes last.
         forward.append(best_of_product(product, rows, columns, room, order_b))
     if len(asked_b):
         rest = _asked_first(asked_a, len(a))[len(asked_a) :]
@@ -53,7 +53,7 @@ def mutual_best(
 
 
 class _Upwards:
-    """The best row of every column, of products that come a few rows at a time."""
+    """Finds the best row of every column in products that arrive a few rows at a time."""
 
     def __init__(self, queries: Tensor, room: float) -> None:
         self.queries = queries
@@ -63,11 +63,11 @@ class _Upwards:
         self.count = 0
 
     def add(self, product: Tensor, cells: Tensor) -> None:
-        """Products (rows, m) of further cells; keeps what may still be the best."""
+        """Takes products (rows, m) of further cells and keeps those that may still be the best."""
         if not product.numel() or self.count > MAX_CANDIDATES * len(self.queries):
             return
         self.top = torch.maximum(self.top, product.amax(0))
-        # NumPy compares and finds four times as fast as torch
+        # NumPy is four times as fast as torch here.
         near = np.greater_equal(product.numpy(), (self.top - self.least).numpy())
         place, count = torch.from_numpy(np.flatnonzero(near)), product.shape[1]
         row, column = place // count, place % count
@@ -75,7 +75,7 @@ class _Upwards:
         self.found.append((column, cells[row], product[row, column]))
 
     def settled(self, keys: Tensor) -> Tensor | None:
-        """(m,) best cells; None where there were too many candidates."""
+        """(m,) best cells; None if there were too many candidates."""
         if self.count > MAX_CANDIDATES * len(self.queries):
             return None
         if not self.found:
@@ -96,7 +96,7 @@ class _Upwards:
 
 
 def _asked_first(asked: Tensor, count: int) -> Tensor:
-    """All cells, those that are asked first."""
+    """All cells, the queries first."""
     others = torch.ones(count, dtype=torch.bool, device=asked.device)
     others[asked] = False
     return torch.cat([asked, others.nonzero()[:, 0]])

@@ -1,10 +1,10 @@
 """The best candidate of every query, for all pairs of a group in a few matrix products.
 
-All queries sought in one view, from whatever view they come, are rows of one product with that
-view's candidates, a chunk of rows at a time; points that are not visible cost nothing.
+All queries to be found in one view, whichever view they come from, are rows of one product with
+that view's candidates, a chunk of rows at a time; points that are not visible cost nothing.
 
-The answer does not depend on chunks, batches or devices: where rounding of float32 leaves more than
-one candidate, these are compared in float64. Shapes: V views, K cells, C channels, N queries.
+The result does not depend on chunks, batches or devices: if float32 rounding leaves more than one
+candidate, these are compared in float64. Shapes: V views, K cells, C channels, N queries.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cameo_train.matchers.best_candidate import CPU_CHUNK, best_of
 from cameo_train.matchers.mutual_nearest import mutual_best
 from cameo_train.matchers.queries import Queries
 
-# Share of a product's entries that serve both ways, from which on one product beats two.
+# From this share of entries that serve both directions, one product is faster than two.
 SHARED = 0.15
 
 
@@ -27,13 +27,13 @@ def matched_tokens(q: Tensor, k: Tensor, asked: Queries, *, chunk: int | None = 
     """(N,) int64 on the CPU: for each query the cell of view 1 with the largest product.
 
     Args:
-        q, k: (V, K, C) float32; for cosine similarity normalised. The product is what attention
-            multiplies: with heads concatenated, it is the sum over heads. Where both are the same
-            tensor, a CPU makes one product for both ordered pairs of two views.
-        chunk: products held at a time.
+        q, k: (V, K, C) float32; normalised for cosine similarity. The product is that of
+            attention: with heads concatenated, it is the sum over heads. If both are the same
+            tensor, a CPU computes one product for both ordered pairs of two views.
+        chunk: number of products held at a time.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: the shapes do not fit.
     """
     if q.ndim != 3 or k.ndim != 3 or q.shape[0] != k.shape[0] or q.shape[2] != k.shape[2]:
         raise ValueError(f"q and k are (V, K, C) both, got {tuple(q.shape)} and {tuple(k.shape)}")
@@ -65,7 +65,7 @@ def _by_two_views(units: Tensor, asked: Queries, chunk: int | None) -> Tensor:
     step = max(1, (chunk or CPU_CHUNK) // cells)
     for b in range(views):
         for a in range(b):
-            # queries of A that are sought in B, and the other way round
+            # Queries of A to be found in B, and the reverse.
             there = slice(*starts[b * views + a : b * views + a + 2].tolist())
             back = slice(*starts[a * views + b : a * views + b + 2].tolist())
             best = None
@@ -81,8 +81,8 @@ def _by_two_views(units: Tensor, asked: Queries, chunk: int | None) -> Tensor:
 
 
 def unit_vectors(features: Tensor) -> Tensor:
-    """(V, h·w, C) float32 of length 1, of (V, C, h, w); a zero vector stays one."""
-    # view by view: torch transposes matrices four times as fast as stacks of them
+    """(V, h·w, C) float32 unit vectors from (V, C, h, w); a zero vector stays zero."""
+    # One view at a time: torch transposes single matrices four times as fast as stacks.
     rows = torch.stack([view.flatten(1).T.contiguous() for view in features.float()])
     length = torch.linalg.vector_norm(rows, dim=2, keepdim=True)
     return rows.div_(torch.where(length > 0, length, 1.0))

@@ -1,4 +1,4 @@
-"""How attention is read, for all attention rows of a run."""
+"""Options for reading attention, shared by all attention rows of a run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ TIMESTEP = 300  # of 1000: targets are noisy, yet shapes can still be seen
 
 @dataclass(frozen=True)
 class AttentionOptions:
-    """How attention is read, for all checkpoints of a run.
+    """Options for reading attention, shared by all checkpoints of a run.
 
     Attributes:
-        layers: numbers or names, ``all``, or empty for the supervised or preset one.
+        layers: numbers or names, ``all``, or empty for the supervised or preset layer.
         heads: ``mean`` of the logits, ``trained`` (the mixing head of the supervised layer),
             ``best`` (the head with the highest precision on this very build), ``each``, or
-            ``auto``: the mean, and for a supervised layer its trained head as well.
-        timesteps: noise of the target views, of 1000.
+            ``auto``: the mean and, for a supervised layer, also its trained head.
+        timesteps: noise levels of the target views, as timesteps out of 1000.
         checkpoints: ``latest`` or ``all``.
-        references: views that are given clean, the first of a group.
-        seed: of the noise.
+        references: number of clean views, the first of a group.
+        seed: seed of the noise.
     """
 
     layers: tuple[str, ...] = ()

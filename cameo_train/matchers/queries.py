@@ -1,4 +1,4 @@
-"""Which points of a group of views are asked for, and where they truly are.
+"""The queries of a group of views, and their true positions.
 
 Shapes: V views, N queries of all ordered pairs of a group.
 """
@@ -19,15 +19,15 @@ from cameo_train.protocols.measurement import Protocol
 
 @dataclass(frozen=True, eq=False)
 class Queries:
-    """Visible queries of all ordered pairs of a group, sorted by the view they are sought in.
+    """Visible queries of all ordered pairs of a group, sorted by the view to search.
 
     Attributes:
-        view0, view1: (N,) int64; the query's view, and the one it is sought in.
-        token: (N,) int64, cell of view 0, row by row.
-        xy1: (N, 2) float64 pixels of view 1: where it truly is.
-        bin: (N,) int64, rotation bin of its pair.
-        pairs: (bins,) ordered pairs in each bin, with and without queries.
-        left_out: ordered pairs whose rotation lies in no bin.
+        view0, view1: (N,) int64; the query's view, and the view in which to find it.
+        token: (N,) int64 cell of view 0, row by row.
+        xy1: (N, 2) float64 true position in pixels of view 1.
+        bin: (N,) int64 rotation bin of its pair.
+        pairs: (bins,) number of ordered pairs in each bin, with and without queries.
+        left_out: number of ordered pairs whose rotation is outside all bins.
     """
 
     view0: NDArray[np.int64]
@@ -46,7 +46,8 @@ def queries_of(sample: Sample, protocol: Protocol) -> Queries:
     """The queries of a group.
 
     Raises:
-        DataError: no verdicts and no depth to derive them from, or images of another size.
+        DataError: there are neither verdicts nor depth to compute them, or images have another
+            size.
     """
     _check_size(sample, protocol.hw)
     maps = maps_of(sample, protocol.stride)
@@ -59,7 +60,7 @@ def queries_of(sample: Sample, protocol: Protocol) -> Queries:
     asked = (maps.verdict == Verdict.VISIBLE) & (maps.confidence >= protocol.min_confidence)
     asked &= (bins >= 0)[..., None, None]
     columns = maps.verdict.shape[3]
-    # by key view first: all queries sought in one view are matched together
+    # Sorted by key view first: all queries to be found in one view are matched together.
     view1, view0, row, column = np.nonzero(asked.transpose(1, 0, 2, 3))
     others = views * (views - 1)
     return Queries(
@@ -74,10 +75,10 @@ def queries_of(sample: Sample, protocol: Protocol) -> Queries:
 
 
 def maps_of(sample: Sample, stride: int) -> PairMaps:
-    """Verdicts at a stride: the stored ones, else computed from depth and pose.
+    """Verdicts at a stride: the stored ones, else those computed from depth and pose.
 
     Raises:
-        DataError: there are neither.
+        DataError: the sample has neither verdicts nor depth.
     """
     if stride in sample.correspondence:
         return sample.correspondence[stride]

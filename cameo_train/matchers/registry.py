@@ -1,8 +1,8 @@
-"""Kinds of matchers by name, those of installed packages included.
+"""Kinds of matchers by name, including those of installed packages.
 
-A package offers a kind through the entry point group ``cameo_train.matchers``: a function of what
-follows the colon in ``--features`` (or None) and the device, that gives a ``DenseFeatures`` or a
-``KeypointMatcher``.
+A package offers a kind through the entry point group ``cameo_train.matchers``: a function that
+takes the text after the colon in ``--features`` (or None) and the device, and returns a
+``DenseFeatures`` or a ``KeypointMatcher``.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ REGISTRY = Registry("features", "cameo_train.matchers", _TABLES)
 
 
 def kinds() -> list[str]:
-    """All that there are."""
+    """All available kinds."""
     return sorted({*_OURS, *REGISTRY.names()})
 
 
 def split(text: str) -> list[str]:
-    """The specs of a comma list, each of a kind that there is.
+    """The specs of a comma list, each of an available kind.
 
     Raises:
-        UsageError: an unknown kind, with the nearest; or the same spec twice.
+        UsageError: a kind is unknown (the message gives the nearest), or a spec appears twice.
     """
     specs = [part.strip() for part in text.split(",") if part.strip()]
     if not specs:
@@ -64,7 +64,7 @@ def split(text: str) -> list[str]:
 
 
 def jobs(spec: str, attention: AttentionOptions) -> list[MatcherJob]:
-    """What measures a spec; several where it is several checkpoints.
+    """The jobs that measure a spec, one per checkpoint.
 
     Raises:
         ValueError: the argument is wrong, or there is no such checkpoint.
@@ -109,7 +109,7 @@ def _factory(kind: str) -> Factory:
 
 
 def _stamp(kind: str, argument: str | None) -> str:
-    """Changes when the files of a local folder of weights do; empty for hub ids."""
+    """A stamp that changes with the files of a local folder of weights; empty for hub ids."""
     path = Path(Argument(kind, argument).main or "/nowhere")
     if not path.exists():
         return ""

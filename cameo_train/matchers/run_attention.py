@@ -1,4 +1,4 @@
-"""Attention rows from what ``cameo-train fit`` wrote, or from a preset with pretrained weights.
+"""Attention rows from the output of ``cameo-train fit``, or from a preset with pretrained weights.
 
 ``attention:RUN`` is a run's folder (its latest checkpoint, or all), ``attention:RUN/checkpoints/
 step-0000500`` one checkpoint, ``attention:cat3d-sd21@weights=FOLDER`` a preset.
@@ -34,10 +34,10 @@ from cameo_train.training.objective import Objective
 
 
 def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -> list[MatcherJob]:
-    """One job for each checkpoint.
+    """One job per checkpoint.
 
     Raises:
-        UsageError: nothing there that could be measured.
+        UsageError: there is nothing to measure.
     """
     read = Argument("attention", argument)
     main = read.main
@@ -63,10 +63,10 @@ def attention_jobs(spec: str, argument: str | None, options: AttentionOptions) -
 
 
 def checkpoints_of(path: Path, which: str = "latest") -> list[Path]:
-    """Complete checkpoints of a run's folder, or the one that ``path`` is.
+    """Complete checkpoints of a run's folder, or ``path`` itself if it is a checkpoint.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no checkpoint.
     """
     if (path / "checkpoint.json").is_file():
         return [path]
@@ -80,7 +80,7 @@ def checkpoints_of(path: Path, which: str = "latest") -> list[Path]:
 
 
 def checkpoint_of_spec(spec: str) -> Path | None:
-    """The latest checkpoint that ``attention:RUN`` names; None of a preset and of other kinds."""
+    """The latest checkpoint that ``attention:RUN`` names; None for presets and other kinds."""
     kind, _, argument = spec.partition(":")
     if kind != "attention":
         return None
@@ -120,10 +120,10 @@ def _of_checkpoint(
 def load_objective(
     path: Path, hw: tuple[int, int], any_size: bool = False
 ) -> tuple[Objective, int, list[str]]:
-    """Model and mixing head of a checkpoint, its step, and what a reader should know.
+    """Model and mixing head of a checkpoint, its step, and remarks for the reader.
 
     Raises:
-        ValueError: damaged, of another architecture or another size of images.
+        ValueError: it is damaged, or has another architecture or image size.
     """
     saved = checkpoint.load(path)
     run_config = config.load(path / "config.yaml", {})
@@ -140,7 +140,7 @@ def load_objective(
         if not any_size:
             raise ValueError(
                 f"{line}; build shards with --size {then_hw[1]}x{then_hw[0]}, or add "
-                "@size=any to measure it all the same"
+                "@size=any to measure it anyway"
             )
         notes.append(line)
     objective = Objective(run_config, build(run_config.model), seen_hw)
@@ -163,7 +163,7 @@ def load_objective(
 
 
 def _trained_hw(run_config: TrainConfig) -> tuple[int, int] | None:
-    """Size of the images that a run was trained on; None if its shards are elsewhere by now."""
+    """Size of the images that a run was trained on; None if its shards have moved."""
     try:
         stored_hw = ShardReader(run_config.shards)[0].cameras[0].hw
     except (DataError, OSError, ValueError):
@@ -172,12 +172,12 @@ def _trained_hw(run_config: TrainConfig) -> tuple[int, int] | None:
 
 
 def _seen_hw(run_config: TrainConfig, hw: tuple[int, int]) -> tuple[int, int]:
-    """Size that images of a build are scaled to, as in training; they are never cropped."""
+    """Size to which images of a build are scaled, as in training; they are never cropped."""
     return trained_hw(run_config.model_copy(update={"crop": None}), hw)
 
 
 def run_name(path: Path) -> str:
-    """The run's folder, of ``RUN/checkpoints/step-…``."""
+    """The run's folder, from ``RUN/checkpoints/step-…``."""
     parts = path.resolve().parts
     return parts[-3] if len(parts) > 3 and parts[-2] == "checkpoints" else parts[-1]
 
@@ -205,7 +205,7 @@ def space_of(model: MultiViewModel, weights: str | None, device: torch.device) -
     """The latents that a model works in.
 
     Raises:
-        MissingWeights: those of a VAE.
+        MissingWeights: the weights of its VAE are missing.
     """
     try:
         space = build_latents(model.preset.latents, weights)
@@ -234,7 +234,7 @@ def _matcher(
     )
     readings = readings_of(model, layer, mixes, options)
     if not readings:
-        raise ValueError(f"{spec}: no trained mixing head there (trained with --weight 0)")
+        raise ValueError(f"{spec} has no trained mixing head (trained with --weight 0)")
     return AttentionMatcher(
         model, run, readings, options.timesteps, protocol,
         spec=spec, name=name, step=step, mixes=mixes,
@@ -247,7 +247,7 @@ def readings_of(
     mixes: dict[str, nn.Module],
     options: AttentionOptions,
 ) -> list[AttentionReading]:
-    """What is read of which layer."""
+    """The readings of each layer."""
     layers = model.layers()
     chosen = [layer]
     if options.layers:

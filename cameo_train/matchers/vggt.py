@@ -1,4 +1,4 @@
-"""VGGT (Wang et al. 2025) where its package is installed: tokens of its aggregator."""
+"""VGGT (Wang et al. 2025), if its package is installed: tokens of its aggregator."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from cameo_train.matchers.loading import no_weights, unusable
 
 
 class VggtFeatures:
-    """Patch tokens of one layer of the aggregator, each image taken as a scene of its own.
+    """Patch tokens of one layer of the aggregator, with each image as a separate scene.
 
-    VGGT is made to see several views of a scene at once; here its tokens are features of one image,
-    and its global attention does not leave it. A token is the concatenation of the layer's tokens
+    VGGT is made for several views of a scene at once; here its tokens are features of one image,
+    and its global attention stays within it. A token is the concatenation of the layer's tokens
     after attention within the frame and after global attention.
 
     Args:
         aggregator: ``VGGT().aggregator``; takes images in [0, 1].
-        layer: pair of a frame and a global block, from 0; negative counts from the last.
+        layer: pair of a frame and a global block, counted from 0; negative numbers count from the
+            last.
     """
 
     def __init__(self, aggregator: Any, name: str, *, layer: int = -1) -> None:
@@ -34,7 +35,7 @@ class VggtFeatures:
 
     @torch.no_grad()
     def descriptors(self, images: Tensor) -> Tensor:
-        """(B, C, h, w) of patches; images are resized to the nearest whole number of them."""
+        """(B, C, h, w) patch features; images are resized to the nearest multiple of a patch."""
         check_images(images, self.name)
         images = self.whole(images.float())
         h, w = images.shape[-2] // self.patch, images.shape[-1] // self.patch
@@ -47,8 +48,8 @@ def load(argument: str | None, device: torch.device) -> VggtFeatures:
     """``vggt:WEIGHTS[@layer=N]``.
 
     Raises:
-        MissingWeights: the package is not installed, or no such weights.
-        UsageError: an unknown option, or a layer that the model has not.
+        MissingWeights: the package is not installed, or the weights are missing.
+        UsageError: an unknown option, or a layer that the model does not have.
     """
     read = Argument("vggt", argument)
     layer = read.option("layer", -1)

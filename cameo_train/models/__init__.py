@@ -40,13 +40,13 @@ def build(
     """A model, with random weights (torch's global generator) or pretrained ones.
 
     Args:
-        name: of a preset, or one.
+        name: a preset's name, or a preset.
         weights: folder or hub name in the layout of a diffusers pipeline.
         changes: fields of the preset to change, such as ``latents="patch:8"``.
 
     Raises:
-        UsageError: no such preset or field, no weights there, or weights of another
-            architecture.
+        UsageError: there is no such preset or field, or the weights are missing or belong to
+            another architecture.
 
     Example:
         >>> model = build("cat3d-tiny")

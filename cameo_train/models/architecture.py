@@ -10,14 +10,14 @@ from cameo_train.models.multiview import MultiViewModel
 
 @dataclass(frozen=True)
 class Architecture:
-    """A kind of network, and everything the commands need to know about it.
+    """A kind of network, with everything that the commands need to know about it.
 
     Attributes:
         name: as in ``Preset.architecture``.
         model: class of its models, built from a preset.
         presets: what ``--model`` can name.
         compared: names of the presets that ``cameo-train reproduce --ablate architecture`` trains:
-            tiny ones, each against its own baseline.
+            tiny ones, each compared with its own baseline.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a model is told besides the noisy latents, and how it learns to do without.
+"""A model's inputs other than the noisy latents, and how they are withheld in training.
 
 Shapes: B, V views, C channels, h, w cells of the latents.
 """
@@ -22,7 +22,7 @@ Null = Literal["camera", "reference", "both"]
 
 
 class Views(Protocol):
-    """What is read of a ``batches.Batch``."""
+    """The fields of ``batches.Batch`` that conditioning reads."""
 
     @property
     def images(self) -> Tensor: ...
@@ -41,7 +41,7 @@ class Conditioning:
     """Cameras, references and 3-D priors of a batch.
 
     Attributes:
-        reference: (B, V) bool, True where the clean latents are given.
+        reference: (B, V) bool, True for views whose clean latents are given.
         rays: (B, V, 6, h, w), see ``rays``; zeros where the cameras are withheld.
         priors: (B, V, P, h, w) or None: latents of the references' colours as each view sees them,
             known share, encoded canonical coordinates; zeros where withheld.
@@ -54,7 +54,7 @@ class Conditioning:
     blank: Tensor
 
     def inputs(self, noisy: Tensor) -> Tensor:
-        """(B, V, C + 7 + P, h, w): latents, reference mask, rays, priors; what a network sees."""
+        """(B, V, C + 7 + P, h, w) network input: latents, reference mask, rays, priors."""
         hidden = (self.reference & self.blank[:, None])[..., None, None, None]
         noisy = torch.where(hidden, torch.zeros((), device=noisy.device, dtype=noisy.dtype), noisy)
         mask = self.reference[..., None, None, None].expand(-1, -1, 1, *noisy.shape[-2:])
@@ -66,8 +66,8 @@ class Conditioning:
     def without(self, camera: Tensor, reference: Tensor) -> Conditioning:
         """The same, withholding cameras or references from some of the groups; (B,) bool each.
 
-        The priors hold both, so they go with either. The mask stays: it says which views are
-        wanted.
+        The priors contain both, so they are withheld with either. The mask stays: it tells the
+        model which views to predict.
         """
         either = (camera | reference)[:, None, None, None, None]
         given = ~camera[:, None, None, None, None]
@@ -81,12 +81,12 @@ class Conditioning:
     def dropout(
         self, camera: float, reference: float, generator: torch.Generator | None = None
     ) -> Conditioning:
-        """The same, each withheld from a random share of the groups; drawn on the CPU."""
+        """The same, each withheld from a random share of the groups, drawn on the CPU."""
         draws = torch.rand(2, len(self.blank), generator=generator).to(self.rays.device)
         return self.without(draws[0] < camera, draws[1] < reference)
 
     def null(self, kind: Null = "camera") -> Conditioning:
-        """What classifier-free guidance leads away from; the official code withholds cameras."""
+        """The unconditional input of guidance: no cameras, as in the official code."""
         everywhere = torch.ones_like(self.blank)
         nowhere = torch.zeros_like(self.blank)
         return self.without(
@@ -99,7 +99,7 @@ def condition(batch: Views, latents: Latents, octaves: int | None) -> Conditioni
     """A batch's conditioning.
 
     Args:
-        octaves: of the coordinates in the 3-D priors, or None for no priors.
+        octaves: octaves that encode the coordinates in the 3-D priors; None for no priors.
     """
     image_hw = (batch.images.shape[-2], batch.images.shape[-1])
     latent_hw = (image_hw[0] // latents.factor, image_hw[1] // latents.factor)
@@ -126,7 +126,7 @@ def _priors(batch: Views, latents: Latents, latent_hw: tuple[int, int], octaves:
     share = torch.from_numpy(np.stack(known)).to(device, torch.float32)
     place = torch.from_numpy(np.stack(points)).to(device)
     seen = latents.encode(torch.from_numpy(np.stack(colors)).to(device))
-    # a cell's coordinates are those at its centre: an average of two surfaces lies on neither
+    # A cell takes the coordinates at its centre, since an average of two surfaces is on neither.
     f = latents.factor
     centre = encode_at(place, share, f, octaves)
     share = adaptive_avg_pool2d(share[:, :, 0], latent_hw)[:, :, None]
@@ -134,7 +134,7 @@ def _priors(batch: Views, latents: Latents, latent_hw: tuple[int, int], octaves:
 
 
 def encode_at(points: Tensor, known: Tensor, factor: int, octaves: int) -> Tensor:
-    """Encoded coordinates at the cells' middle pixels, zeros where these are unknown."""
+    """Encoded coordinates at the cells' middle pixels, zeros where they are unknown."""
     half = factor // 2
     points, known = points[..., half::factor, half::factor], known[..., half::factor, half::factor]
     return priors.encode_coordinates(points, octaves) * known

@@ -25,7 +25,7 @@ TEXT_LAYERS = r"^blocks\.\d+\.(attn2|norm2)\."
 
 @dataclass(frozen=True, kw_only=True)
 class HunyuanArguments:
-    """Arguments of ``HunyuanDiT2DModel``, but for the channels that go in and out."""
+    """Arguments of ``HunyuanDiT2DModel``, except the numbers of input and output channels."""
 
     num_attention_heads: int
     attention_head_dim: int
@@ -48,10 +48,10 @@ class HunyuanPreset(Preset):
     """A HunyuanDiT without its weights.
 
     Attributes:
-        text: cross-attention to text is ``removed``, or gets a ``null`` text, HunyuanDiT's own
-            padding tokens.
-        out_of: channels that come out of the network for each channel of the prediction; the
-            released weights also predict a variance, which is dropped.
+        text: ``removed`` for no cross-attention to text, ``null`` for HunyuanDiT's own padding
+            tokens as the text.
+        out_of: network output channels per channel of the prediction; the released weights also
+            predict a variance, which is dropped.
     """
 
     architecture: str = "hunyuan-dit"
@@ -61,7 +61,7 @@ class HunyuanPreset(Preset):
 
 
 class NoText(nn.Module):
-    """In place of cross-attention: adds nothing."""
+    """Replaces cross-attention and adds nothing."""
 
     def forward(self, hidden_states: Tensor, **_: object) -> Tensor:
         return torch.zeros_like(hidden_states)
@@ -79,7 +79,7 @@ class MultiViewHunyuanDiT(MultiViewModel):
         super().__init__(preset)
         self.backbone = HunyuanDiT2DModel(**asdict(preset.backbone), in_channels=self.in_channels)
         width, patch = preset.backbone.hidden_size, preset.backbone.patch_size
-        # the class ties the channels that come out to those that go in
+        # The class derives the number of output channels from the number of input channels.
         self.backbone.out_channels = preset.out_of * self.latent_channels
         self.backbone.proj_out = nn.Linear(width, patch * patch * self.backbone.out_channels)
         self.patch = patch
@@ -111,7 +111,7 @@ class MultiViewHunyuanDiT(MultiViewModel):
         return out
 
     def _rotary(self, grid_hw: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
-        """(K, head dim) cosines and sines, over a square of ``BASE_TOKENS`` as in pretraining."""
+        """(K, head dim) cosines and sines over a square of ``BASE_TOKENS``, as in pretraining."""
         longer = max(grid_hw)
         size = [round(BASE_TOKENS * n / longer) for n in grid_hw]
         start = [round((BASE_TOKENS - n) / 2) for n in size]
@@ -194,7 +194,7 @@ ARCHITECTURE = Architecture(
     MultiViewHunyuanDiT,
     (
         _TINY,
-        # every pixel a token: 16 times the tokens of the one above
+        # Every pixel is a token, which makes 16 times as many tokens as in the preset above.
         replace(_TINY, name="hunyuan-dit-tiny-pixel", latents="pixel", image_hw=(32, 32)),
         _RELEASED,
     ),

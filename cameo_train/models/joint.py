@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass
 class ViewShape:
-    """Views of a group and size of one view's latents in the run that is under way."""
+    """Number of views per group and size of one view's latents in the current forward pass."""
 
     views: int = 1
     hw: tuple[int, int] = (0, 0)
@@ -20,9 +20,9 @@ class ViewShape:
 class JointViews:
     """A diffusers attention processor that puts the views of a group into one sequence.
 
-    What computes the attention is the processor that was there before; with one view nothing
-    changes. A rotary embedding holds for each view: tokens at one place of two views are rotated
-    alike, and which view is which is said by the ray maps.
+    The processor that was there before computes the attention; with one view nothing changes. The
+    rotary embedding is the same for each view: tokens at the same place of two views are rotated
+    equally, and the ray maps tell the views apart.
     """
 
     def __init__(self, inner: Callable[..., Tensor], shape: ViewShape) -> None:
@@ -37,7 +37,7 @@ class JointViews:
         temb: Tensor | None = None,
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """(B·V, K, C) tokens to the same."""
+        """(B·V, K, C) tokens of the same shape as the input."""
         assert encoder_hidden_states is None
         assert attention_mask is None
         views = self.shape.views

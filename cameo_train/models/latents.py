@@ -13,12 +13,12 @@ from torch import Tensor
 
 from cameo_data.errors import UsageError
 
-# Images that go through the VAE at a time: at 512×512 some 2 GB each while encoding in float32.
+# Images per call of the VAE: encoding one 512×512 image in float32 takes about 2 GB.
 VAE_CHUNK = 8
 
 
 class Latents(Protocol):
-    """Images to latents and back.
+    """Conversion of images to latents and back.
 
     Attributes:
         channels: C.
@@ -38,7 +38,7 @@ class Latents(Protocol):
 
 
 class PatchLatents:
-    """P×P pixels are the channels of one cell: lossless, needs no weights; P = 1 is pixels."""
+    """Each cell's channels are its P×P pixels: lossless, no weights; P = 1 leaves the pixels."""
 
     def __init__(self, size: int) -> None:
         self.factor, self.channels = size, 3 * size * size
@@ -81,7 +81,7 @@ class VaeLatents:
 
 
 def check_divisible(hw: tuple[int, int], factor: int) -> None:
-    """Raises UsageError where images are no whole number of cells."""
+    """Raises UsageError if the image size is not a multiple of the cell size."""
     if hw[0] % factor or hw[1] % factor:
         raise UsageError(
             f"images are {hw[0]}×{hw[1]} (h×w); this model needs multiples of {factor}: "
@@ -93,7 +93,7 @@ def latent_space(kind: str, vae_space: tuple[int, int] = (4, 8)) -> tuple[int, i
     """Channels and pixels per cell of a kind of latents, without loading it.
 
     Args:
-        vae_space: the answer for a VAE (``Preset.vae_space``).
+        vae_space: the result for a VAE (``Preset.vae_space``).
     """
     if kind == "vae":
         return vae_space
@@ -102,7 +102,7 @@ def latent_space(kind: str, vae_space: tuple[int, int] = (4, 8)) -> tuple[int, i
 
 
 def build_latents(kind: str, weights: str | Path | None = None) -> Latents:
-    """Latents of a kind (``Preset.latents``); a VAE comes from the same weights as the model.
+    """Latents of a kind (``Preset.latents``); a VAE is loaded from the model's weights.
 
     Raises:
         UsageError: an unknown kind, or a VAE without weights.

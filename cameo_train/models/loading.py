@@ -1,4 +1,4 @@
-"""Pretrained weights into models of ours, from a local folder or the hub; safetensors only."""
+"""Loads pretrained weights into our models from a local folder or the hub; safetensors only."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def pretrained(cls: Any, weights: str | Path, subfolder: str) -> Any:
     """A diffusers model of a class, with weights.
 
     Args:
-        weights: folder or hub name, of a pipeline (with ``subfolder``) or of the model itself.
+        weights: folder or hub name of a pipeline (with ``subfolder``) or of the model itself.
 
     Raises:
-        UsageError: not there, or of another class.
+        UsageError: the weights are missing or belong to another class.
     """
     folder = Path(weights)
     inside = not folder.is_dir() or (folder / subfolder).is_dir()
@@ -53,15 +53,16 @@ def adopt(
     added: str | None = None,
     removed: str | None = None,
 ) -> None:
-    """Loads pretrained weights into a model that differs from theirs in the ways named.
+    """Loads pretrained weights into a model that may differ from theirs only in the named ways.
 
     Args:
-        widened: name of the first convolution's weight; its further input channels start at zero,
+        widened: name of the first convolution's weight; its added input channels start at zero,
             so the model starts as the pretrained one.
-        added, removed: regular expressions of names that only the model has, or only the weights.
+        added, removed: regular expressions for names that only the model, or only the weights,
+            have.
 
     Raises:
-        UsageError: they differ in other ways: weights of another architecture.
+        UsageError: they differ in other ways, so the weights belong to another architecture.
     """
     own = model.state_dict()
     new = {name: value for name, value in state.items() if not _has(name, removed)}

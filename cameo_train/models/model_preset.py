@@ -16,12 +16,12 @@ class Preset:
         architecture: name of the ``Architecture`` that builds it.
         latents: ``pixel``, ``patch:P`` (P×P pixels become the channels of one cell; lossless) or
             ``vae``.
-        image_hw: size that the model is meant for; others work.
-        layer: attention layer that is supervised when the run names none.
+        image_hw: image size that the model is meant for; other sizes work.
+        layer: attention layer that is supervised if the run does not name one.
         vae_space: channels, and pixels per cell, of the VAE. The default is Stable Diffusion's,
             which HunyuanDiT shares.
         prior_octaves: octaves of the encoded canonical coordinates; None for no 3-D priors.
-        snr_shift, zero_terminal_snr: of the noise schedule, see ``schedule``.
+        snr_shift, zero_terminal_snr: parameters of the noise schedule, see ``schedule``.
     """
 
     name: str

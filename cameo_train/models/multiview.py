@@ -1,4 +1,4 @@
-"""What all multi-view models share: latents of several views in, predictions for them out.
+"""The base of all multi-view models: takes latents of several views and predicts each of them.
 
 Shapes: B, V views, C channels, h, w cells of the latents.
 """
@@ -29,13 +29,13 @@ class MultiViewModel(nn.Module):
 
     A subclass builds its network in ``__init__`` and runs it in ``predict``; ``load`` and
     ``checkpointed`` are for networks with pretrained weights and with blocks worth recomputing.
-    An attention module says in its attribute ``heads`` how many heads it has.
+    The attribute ``heads`` of an attention module is its number of heads.
 
     Attributes:
-        preset: what was built.
-        view_shape: of the run under way; taps read it.
-        tap_adapter: how taps find the network's attention layers and their tokens; None where one
-            of the known adapters accepts the model (diffusers' UNets and transformers).
+        preset: the preset that the model was built from.
+        view_shape: the views' number and size in the current forward pass; taps read it.
+        tap_adapter: how taps find the network's attention layers and their tokens; None if one of
+            the known adapters accepts the model (diffusers' UNets and transformers).
     """
 
     tap_adapter: TapAdapter | None = None
@@ -50,16 +50,16 @@ class MultiViewModel(nn.Module):
 
     @property
     def in_channels(self) -> int:
-        """Channels of a view that enter the network."""
+        """Number of a view's input channels."""
         return self.latent_channels + RAYS_AND_MASK + self.prior_channels
 
     def forward(self, noisy: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-        """(B, V, C, h, w): prediction for every view; those of references mean nothing.
+        """(B, V, C, h, w) prediction for every view; ignore those of the references.
 
         Args:
-            noisy: (B, V, C, h, w), clean in the references.
-            timestep: (B,), one a group, or (B, V).
-            conditioning: of the same views; see ``condition``.
+            noisy: (B, V, C, h, w) latents, clean in the references.
+            timestep: (B,), one per group, or (B, V).
+            conditioning: conditioning of the same views; see ``condition``.
         """
         batch, views = noisy.shape[:2]
         self.view_shape.views = views
@@ -71,21 +71,22 @@ class MultiViewModel(nn.Module):
         return out.reshape(noisy.shape)
 
     def predict(self, x: Tensor, timestep: Tensor) -> Tensor:
-        """(B·V, ≥ C, h, w) of inputs (B·V, in_channels, h, w)."""
+        """(B·V, ≥ C, h, w) output of the network for inputs (B·V, in_channels, h, w)."""
         raise NotImplementedError
 
     def load(self, weights: str | Path) -> None:
-        """Takes over a pretrained network; what it lacks starts without effect.
+        """Loads a pretrained network; parts that it lacks start without effect.
 
         Raises:
-            UsageError: no weights there, or of another architecture; or the model takes none.
+            UsageError: the weights are missing or belong to another architecture, or the model
+                takes none.
         """
         raise UsageError(
             f"model {self.preset.name!r} takes no pretrained weights; train it without --weights"
         )
 
     def checkpointed(self) -> list[nn.Module]:
-        """Modules whose insides are computed again in the backward pass.
+        """Modules whose activations are computed again in the backward pass.
 
         Raises:
             UsageError: the model has none.
@@ -103,7 +104,7 @@ class MultiViewModel(nn.Module):
         )  # fmt: skip
 
     def condition(self, batch: Views, latents: Latents) -> Conditioning:
-        """What this model is told of a batch."""
+        """This model's conditioning for a batch."""
         return condition(batch, latents, self.preset.prior_octaves)
 
     def enable_gradient_checkpointing(self) -> None:
@@ -114,20 +115,20 @@ class MultiViewModel(nn.Module):
                 module.forward = run
 
     def layers(self) -> list[str]:
-        """Paths of the self-attention layers in the order in which they run."""
+        """Paths of the self-attention layers in execution order."""
         return list(adapter_of(self).layers(self))
 
     def heads(self, layer: int | str) -> int:
-        """Attention heads of a layer."""
+        """Number of attention heads of a layer."""
         path = resolve(self.layers(), layer)
         return int(self.get_submodule(path).heads)  # type: ignore[arg-type]  # see the class
 
     def token_grid(self, layer: int | str, image_hw: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns of one view's tokens in a layer, for images of a size."""
+        """Rows and columns of one view's tokens in a layer, for images of the given size."""
         return self.token_layout(layer, 1, image_hw).grid_hw
 
     def token_layout(self, layer: int | str, views: int, image_hw: tuple[int, int]) -> TokenLayout:
-        """How a layer's tokens lie in the views, for images of a size."""
+        """Layout of a layer's tokens in the views, for images of the given size."""
         hw = (image_hw[0] // self.factor, image_hw[1] // self.factor)
         adapter = adapter_of(self)
         return adapter.layout(self, resolve(adapter.layers(self), layer), views, hw)
@@ -135,7 +136,7 @@ class MultiViewModel(nn.Module):
     def example(
         self, batch: int = 1, views: int = 2, hw: tuple[int, int] = (16, 16), seed: int = 0
     ) -> tuple[Tensor, Tensor, Conditioning]:
-        """Random inputs of ``forward`` of a size in cells; the first view is the reference."""
+        """Random inputs of ``forward``, sized in cells; the first view is the reference."""
         rng = torch.Generator().manual_seed(seed)
         device = next(self.parameters()).device
 

@@ -1,8 +1,8 @@
-"""What the references' depth says about every view: their colours and points, moved there.
+"""3-D priors: the references' colours and points, moved into every view by the references' depth.
 
-After MVGenMaster (section 3.2): reference pixels are lifted by their depth and seen from the target
-camera; what is behind something nearer, or was seen by no reference, stays empty. The target's own
-depth is never used.
+After MVGenMaster (section 3.2): reference pixels are lifted by their depth and projected into the
+target camera; points that are hidden there, or that no reference sees, stay empty. The target's
+own depth is never used.
 
 Shapes: V views, H, W pixels.
 """
@@ -30,8 +30,8 @@ class Warped(NamedTuple):
     """The references as each view of a group sees them.
 
     Attributes:
-        colors: (V, 3, H, W) float32, 0 where nothing is known.
-        points_world: (V, H, W, 3) float32, 0 likewise.
+        colors: (V, 3, H, W) float32, 0 where unknown.
+        points_world: (V, H, W, 3) float32, 0 where unknown.
         known: (V, H, W) bool.
     """
 
@@ -48,7 +48,7 @@ def warp_references(
     Args:
         images: (V, 3, H, W) float32; depth: (V, H, W), 0 where unknown. Only the references'
             entries are read.
-        views: V cameras of that size.
+        views: V cameras of the images' size.
         reference: (V,) bool.
     """
     count, height, width = depth.shape
@@ -99,7 +99,7 @@ def _colors_from(
 
 @nb.njit(cache=True, error_model="numpy")
 def _sample(image, z, valid, z_here, known, there_from_pixel, out):  # type: ignore[no-untyped-def]
-    """Bilinear among the four pixels that see the same surface; else the one nearest in depth."""
+    """Interpolates the four pixels if they see one surface; else takes the one nearest in depth."""
     M = there_from_pixel
     height, width = z.shape
     share = np.empty(4)
@@ -136,10 +136,10 @@ def _sample(image, z, valid, z_here, known, there_from_pixel, out):  # type: ign
 
 
 def canonical(warped: Warped, depth: Float32Array, views: list[Camera], first: int) -> Float32Array:
-    """(V, 3, H, W): the points in the first reference's frame, in [−2, 2], 0 where unknown.
+    """(V, 3, H, W) points in the first reference's frame, in [−2, 2], 0 where unknown.
 
-    One point has the same coordinates in all views. The unit is the median depth of that
-    reference; beyond one unit, space is contracted as in Mip-NeRF 360 (equation 10).
+    A point has the same coordinates in all views. The unit is the median depth of that reference;
+    beyond one unit, space is contracted as in Mip-NeRF 360 (equation 10).
     """
     z = depth[first]
     valid = np.isfinite(z) & (z > 0)

@@ -1,4 +1,4 @@
-"""Ray maps: for each cell of the latents, the ray through it, in Plücker coordinates.
+"""Ray maps: the ray through each cell of the latents, in Plücker coordinates.
 
 Conventions: docs/conventions.md (OpenCV axes, a cell's centre is half a cell from its edge).
 Shapes: B, V views, h, w cells.
@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Cameras closer together than this share of their distance from the world's origin stand at one
-# place: float32 positions are rounded by 6e-8 of it, and a few operations add up.
+# Cameras closer together than this share of their distance from the world's origin count as being
+# at one place: float32 positions are rounded by 6e-8 of it, and a few operations add up.
 SAME_PLACE = 1e-5
 
 
@@ -20,9 +20,9 @@ class GroupFrame(NamedTuple):
     """A group's own coordinates: those of its first reference camera.
 
     Attributes:
-        frame_from_world: (B, 4, 4), of that camera; a rigid transform.
+        frame_from_world: (B, 4, 4) rigid transform into that camera's frame.
         frame_from_cam: (B, V, 4, 4).
-        spread: (B,), from that camera to the farthest one; 1 where all stand at one place.
+        spread: (B,) distance from that camera to the farthest one; 1 if all are at one place.
     """
 
     frame_from_world: Tensor
@@ -31,11 +31,11 @@ class GroupFrame(NamedTuple):
 
 
 def group_frame(cam_from_world: Tensor, reference: Tensor) -> GroupFrame:
-    """Coordinates that do not depend on the world's, nor on the order of the other views.
+    """Coordinates that depend neither on the world's nor on the order of the other views.
 
     Args:
         cam_from_world: (B, V, 4, 4).
-        reference: (B, V) bool; without any, the first view counts as one.
+        reference: (B, V) bool; if none is True, the first view is the reference.
     """
     world_from_cam = _rigid_inverse(cam_from_world)
     first = reference.to(torch.uint8).argmax(1)
@@ -56,10 +56,11 @@ def ray_maps(
     image_hw: tuple[int, int],
     latent_hw: tuple[int, int],
 ) -> Tensor:
-    """(B, V, 6, h, w): unit direction and moment (origin × direction) of each cell's ray.
+    """(B, V, 6, h, w) unit direction and moment (origin × direction) of each cell's ray.
 
-    In the group's frame, and the farthest camera at distance 1, so neither the world's frame nor
-    its unit matters. CAT3D (section 3.1) gives rays relative to the first camera likewise.
+    Rays are in the group's frame, scaled so that the farthest camera is at distance 1; neither the
+    world's frame nor its unit matters. CAT3D (section 3.1) also gives rays relative to the first
+    camera.
 
     Args:
         K: (B, V, 3, 3) in pixels of the image.

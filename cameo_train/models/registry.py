@@ -1,6 +1,6 @@
-"""Architectures and their presets by name, those of installed packages included.
+"""Architectures and their presets by name, including those of installed packages.
 
-An architecture of this repository is one line of ``_BUILT_IN``. Another package offers an
+An architecture of this repository is one line of ``REGISTRY``. Another package offers an
 ``Architecture`` through the entry point group ``cameo_train.models``.
 """
 
@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
 from cameo_data.errors import UsageError
-from cameo_data.io.parsing import one_line
-from cameo_data.suggestions import nearest, suggestion
+from cameo_data.plugins import Registry
+from cameo_data.suggestions import suggestion
 from cameo_train.models.architecture import Architecture
 from cameo_train.models.model_preset import Preset
 
-GROUP = "cameo_train.models"
-
-# architecture -> module:attribute, imported when a preset is looked up
-_BUILT_IN = {
-    "unet": "cameo_train.models.unet:ARCHITECTURE",
-    "hunyuan-dit": "cameo_train.models.hunyuan:ARCHITECTURE",
-}
+REGISTRY = Registry(
+    "architecture",
+    "cameo_train.models",
+    {
+        "unet": "cameo_train.models.unet:ARCHITECTURE",
+        "hunyuan-dit": "cameo_train.models.hunyuan:ARCHITECTURE",
+    },
+)
 
 
 class _Known(NamedTuple):
@@ -34,7 +33,7 @@ class _Known(NamedTuple):
 
 
 def architectures() -> dict[str, Architecture]:
-    """All architectures: ours first, then those of packages by entry point name."""
+    """All architectures: ours first, then those of packages, by entry point name."""
     return _known().architectures
 
 
@@ -52,7 +51,8 @@ def preset(name: str | Preset, /, **changes: Any) -> Preset:
     """A preset by name, with some of its fields changed.
 
     Raises:
-        UsageError: no such preset (the nearest names are given), or no such field.
+        UsageError: there is no such preset (the message gives the nearest, or all), or no such
+            field.
     """
     found = _named(name) if isinstance(name, str) else name
     fields = [field.name for field in dataclasses.fields(found)]
@@ -64,23 +64,24 @@ def preset(name: str | Preset, /, **changes: Any) -> Preset:
 def _named(name: str) -> Preset:
     known = presets()
     if name not in known:
-        near = nearest(name, known) or list(known)
         broken = "".join(f"; {line}" for line in problems())
-        raise UsageError(f"there is no model {name!r}; nearest: {', '.join(near)}{broken}")
+        raise UsageError(f"there is no model {name!r}; {suggestion(name, known)}{broken}")
     return known[name]
 
 
 @cache
 def _known() -> _Known:
     known = _Known({}, {}, [])
-    for place in _BUILT_IN.values():
-        module, _, attribute = place.partition(":")
-        _add(known, getattr(import_module(module), attribute))
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+    for name in REGISTRY.builtin:
+        _add(known, REGISTRY.load(name, Architecture))
+    for name in REGISTRY.added():
         try:
-            _add(known, _loaded(point))
-        except UsageError as error:
-            known.problems.append(f"entry point {point.name} ({point.value}) of {GROUP}: {error}")
+            _add(known, REGISTRY.load(name, Architecture))
+        except ValueError as error:  # a broken package takes no other model away
+            problem = str(error)
+            if not problem.startswith(REGISTRY.what):
+                problem = f"{REGISTRY.what} {name!r}: {problem}"
+            known.problems.append(problem)
     return known
 
 
@@ -92,18 +93,3 @@ def _add(known: _Known, added: Architecture) -> None:
         raise UsageError(f"model {min(taken)!r} is already registered; rename the preset")
     known.architectures[added.name] = added
     known.presets.update({preset.name: preset for preset in added.presets})
-
-
-def _loaded(point: EntryPoint) -> Architecture:
-    try:
-        found = point.load()
-    except Exception as error:  # whatever a foreign module raises while it is imported
-        raise UsageError(
-            f"cannot be loaded: {type(error).__name__}: {one_line(error)}; update or uninstall "
-            f"{'its package' if point.dist is None else point.dist.name}"
-        ) from error
-    if not isinstance(found, Architecture):
-        raise UsageError(
-            f"gives a {type(found).__name__}; expected a cameo_train.models.Architecture"
-        )
-    return found

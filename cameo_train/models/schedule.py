@@ -1,4 +1,4 @@
-"""Noise: Stable Diffusion's schedule, shifted towards more of it, ending in pure noise.
+"""Noise schedule: Stable Diffusion's, shifted towards more noise and ending in pure noise.
 
 Several views show the same scene, so noise of the usual strength leaves too much to see. The
 official configuration lowers each step's signal-to-noise ratio (``snr_rescale: 4``) and rescales to
@@ -35,18 +35,18 @@ def _config(preset: Preset) -> dict[str, Any]:
         "rescale_betas_zero_snr": preset.zero_terminal_snr,
         "prediction_type": "v_prediction",
         "clip_sample": False,
-        # the last step must be among those sampled: only there all is noise (Lin et al., 3.3)
+        # Sampling must include the last step: it is the only one of pure noise (Lin et al., 3.3).
         "timestep_spacing": "trailing",
     }
 
 
 def training_noise(preset: Preset) -> DDPMScheduler:
-    """Adds noise and gives the target, ``get_velocity``."""
+    """Scheduler that adds noise; its ``get_velocity`` gives the target."""
     return DDPMScheduler(**_config(preset))
 
 
 def ddim(preset: Preset) -> DDIMScheduler:
-    """Samples from the same schedule."""
+    """Scheduler that samples with the same noise schedule."""
     return DDIMScheduler(**_config(preset))
 
 
@@ -56,7 +56,7 @@ def noised(
     """Noisy latents, clean in the references, and the target of the prediction.
 
     Args:
-        latents, noise: (B, V, C, h, w); timestep: (B,), one a group; reference: (B, V) bool.
+        latents, noise: (B, V, C, h, w); timestep: (B,), one per group; reference: (B, V) bool.
     """
     noisy = scheduler.add_noise(latents, noise, timestep)
     noisy = torch.where(reference[..., None, None, None], latents, noisy)
@@ -64,7 +64,7 @@ def noised(
 
 
 def target_loss(prediction: Tensor, target: Tensor, reference: Tensor) -> Tensor:
-    """Mean squared error in float32 over the views that are no references."""
+    """Mean squared error in float32 over the target views."""
     error = (prediction.float() - target.float()).square().mean((2, 3, 4))
     wanted = ~reference
     return (error * wanted).sum() / wanted.sum()

@@ -25,8 +25,8 @@ TEXT_LAYERS = r"\.transformer_blocks\.\d+\.(attn2|norm2)\."
 class UNetArguments:
     """Arguments of ``UNet2DConditionModel``; the defaults are Stable Diffusion 2's.
 
-    The channels that go in and out are not among them: these follow from ``Preset.latents`` and the
-    conditioning.
+    The numbers of input and output channels are not fields: they follow from ``Preset.latents`` and
+    the conditioning.
     """
 
     block_out_channels: tuple[int, ...]
@@ -44,8 +44,8 @@ class UNetPreset(Preset):
     """A UNet without its weights.
 
     Attributes:
-        text: cross-attention to text is ``removed``, or gets a ``null`` text, a learned token.
-        per_view_levels: how many of the finest levels keep attention within each view.
+        text: ``removed`` for no cross-attention to text, ``null`` for a learned token as the text.
+        per_view_levels: number of the finest levels that keep attention within each view.
         qk_norm: layer norm of queries and keys, which the official configuration adds.
     """
 
@@ -59,8 +59,8 @@ class UNetPreset(Preset):
 class MultiViewUNet(MultiViewModel):
     """``UNet2DConditionModel`` over several views.
 
-    Rays, reference mask and priors are further channels of the first convolution. Attention joins
-    the views in all but the ``per_view_levels`` finest levels.
+    Rays, reference mask and priors are additional channels of the first convolution. Attention
+    joins the views in all but the ``per_view_levels`` finest levels.
     """
 
     preset: UNetPreset
@@ -150,7 +150,8 @@ ARCHITECTURE = Architecture(
     (
         _CAT3D_TINY,
         _CAT3D_SD21,
-        # as large, for where there are no weights: the VAE's cells hold 4 channels, these 192
+        # A network of the same size for use without weights: these cells have 192 channels, the
+        # VAE's 4.
         replace(_CAT3D_SD21, name="cat3d-sd21-patch", latents="patch:8", image_hw=(256, 256)),
         replace(_CAT3D_TINY, name="mvgenmaster-tiny", prior_octaves=4),
         replace(_CAT3D_SD21, name="mvgenmaster-sd21", prior_octaves=8),

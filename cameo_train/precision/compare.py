@@ -1,7 +1,7 @@
 """Results side by side: differences on the same queries of the same scenes, with their intervals.
 
-Two rows of 80 % ± 5 % may differ for certain: what is hard for one is hard for the other. So a
-difference is taken in every draw of scenes, and its interval is that of these differences.
+Two rows of 80 % ± 5 % may still differ reliably, since what is hard for one is hard for the other.
+The difference is therefore computed in every draw of scenes, and its interval comes from these.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from cameo_train.precision.results import Estimate, restricted
 from cameo_train.precision.tally import Tally
 from cameo_train.protocols.measurement import Protocol
 
-# of a row, what must be equal for it to be the same row in another run
+# Fields that must be equal for two rows of different runs to be the same row.
 _SAME = ("layer", "heads", "timestep", "step")
 
 
 @dataclass(frozen=True, eq=False)
 class StoredRow:
-    """A row as ``results.json`` and its tally keep it."""
+    """A row, read from ``results.json`` and its tally."""
 
     label: str
     record: dict[str, Any]
@@ -46,10 +46,10 @@ class Stored:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better a row is than the same one in the first folder.
+    """The difference between a row and the same row in the first folder.
 
     Attributes:
-        label: of the row; base, other: folders.
+        label: name of the row; base, other: folders.
         bins: labels; values: (B + 1, T) base, other and their difference, as shares of queries.
     """
 
@@ -83,8 +83,8 @@ def read_results(folder: Path) -> Stored:
     """What ``cameo-train precision`` wrote.
 
     Raises:
-        UsageError: no results there.
-        ValueError: they are damaged, or of another version.
+        UsageError: there are no results.
+        ValueError: the results are damaged, or belong to another version.
     """
     path = folder / "results.json"
     if not path.is_file():
@@ -106,7 +106,7 @@ def read_results(folder: Path) -> Stored:
 
 
 def _tally(rows: Sequence[Any], tallies: Sequence[Tally], record: dict[str, Any]) -> Tally:
-    """The one that belongs to a row of ``results.json``."""
+    """The tally of a row of ``results.json``."""
     heads = record["heads"]
     if heads and heads.startswith("best (head "):
         heads = heads.removeprefix("best (").partition(" of ")[0]
@@ -120,14 +120,14 @@ def _tally(rows: Sequence[Any], tallies: Sequence[Tally], record: dict[str, Any]
 
 
 def compare(folders: Sequence[Path]) -> tuple[Protocol, list[Difference]]:
-    """Differences of every further folder to the first.
+    """Differences between every further folder and the first.
 
-    Rows go together where they are the same features, or attention read in the same way; where both
-    folders hold a single row, these.
+    Rows are compared if they have the same features, or attention read in the same way; if both
+    folders hold a single row, these two are compared.
 
     Raises:
-        UsageError: fewer than two folders, or nothing in common.
-        ValueError: they were measured in different ways, or on different builds.
+        UsageError: there are fewer than two folders, or they have no row in common.
+        ValueError: the rows were measured in different ways, or on different builds.
     """
     if len(folders) < 2:
         raise UsageError("--compare needs two or more folders of results")
@@ -148,8 +148,8 @@ def _check_alike(base: Stored, other: Stored) -> None:
     for key in ours:
         if ours[key] != theirs[key]:
             raise ValueError(
-                f"{base.name} and {other.name} cannot be compared: {key} is {ours[key]} there and "
-                f"{theirs[key]} here; measure both in the same way"
+                f"{base.name} and {other.name} cannot be compared: {key} is {ours[key]} in the "
+                f"first and {theirs[key]} in the second; measure both in the same way"
             )
     one, two = base.rows[0].tally, other.rows[0].tally
     if base.build != other.build or not np.array_equal(one.pairs, two.pairs):
@@ -169,14 +169,14 @@ def _pairs(base: Stored, other: Stored) -> list[tuple[StoredRow, StoredRow]]:
             return (row.record["spec"],)
         heads = row.record["heads"]
         same = [row.record[name] for name in _SAME]
-        same[1] = "best" if heads.startswith("best") else heads  # whichever head that is
+        same[1] = "best" if heads.startswith("best") else heads  # the best head may differ
         return (kind, *same)
 
     theirs: dict[tuple[Any, ...], list[StoredRow]] = {}
     for row in other.rows:
         theirs.setdefault(key(row), []).append(row)
     ours = [key(row) for row in base.rows]
-    # a key that stands for several rows of one folder does not say which
+    # A key of several rows in one folder is ambiguous.
     return [
         (row, theirs[key(row)][0])
         for row in base.rows
@@ -189,7 +189,7 @@ def _difference(base: Stored, other: Stored, one: StoredRow, two: StoredRow) -> 
     a, b = restricted(one.tally, here), restricted(two.tally, here)
     weights = intervals.draws(max(1, int(here.sum())))
     first, second = intervals.precision(a), intervals.precision(b)
-    # a bin counts the scenes that both have queries in; matchers with points of their own differ
+    # A bin counts scenes with queries in both; matchers that choose their own points may differ.
     scenes = np.minimum(intervals.scenes_with_queries(a), intervals.scenes_with_queries(b))
     drawn = intervals.precision_draws(b, weights) - intervals.precision_draws(a, weights)
     span = intervals.interval(second - first, drawn, scenes, "difference")

@@ -1,7 +1,7 @@
-"""Arithmetic that is the same whatever the process was set to before, as far as hardware goes.
+"""Arithmetic that does not depend on the process's settings, as far as the hardware allows.
 
-Two settings would change results without a word: float32 products in TF32 or bfloat16, which keep
-three digits (convolutions of cuDNN use TF32 by default), and autocast.
+Two settings would silently change results: float32 products in TF32 or bfloat16, which keep three
+digits (cuDNN convolutions use TF32 by default), and autocast.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 @contextmanager
 def float32_as_it_is(device: torch.device) -> Iterator[None]:
-    """Products and convolutions in float32, cuDNN by algorithms that repeat; put back after."""
+    """Products and convolutions in float32, cuDNN deterministic; restores the settings after."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

@@ -1,8 +1,8 @@
 """Uncertainty from the scenes: a bootstrap that draws whole scenes, the same for every number.
 
-Queries of one pair of views, and pairs of one scene, go right or wrong together; drawing them one
-by one would give intervals many times too narrow. One draw of scenes serves all bins, thresholds
-and rows, so differences between rows are those of the same scenes.
+Queries of one pair of views, and pairs of one scene, are right or wrong together; drawing them
+individually would give intervals many times too narrow. One draw of scenes serves all bins,
+thresholds and rows, so differences between rows are over the same scenes.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from scipy import stats
 
 from cameo_train.precision.tally import Tally, median_share
 
-DRAWS = 1000  # the standard error is right to 2 %
+DRAWS = 1000  # the standard error is accurate to 2 %
 LEVEL = 0.95
 Scale = Literal["share", "size", "difference"]
-_SEED = 20_251  # of the draws; fixed, so that a table is the same every time
+_SEED = 20_251  # seed of the draws; fixed, so that a table is the same every time
 
 
 def draws(units: int, count: int = DRAWS) -> NDArray[np.float64]:
-    """(count, units): how often each scene is drawn; a row sums to their number."""
+    """(count, units) times that each scene is drawn; a row sums to the number of scenes."""
     rng = np.random.default_rng(_SEED)
     return rng.multinomial(units, np.full(units, 1 / units), count).astype(np.float64)
 
 
 def present(tally: Tally) -> NDArray[np.bool_]:
-    """(S,) which places hold any pair: the others are not of this part of the build."""
+    """(S,) whether a place holds any pair; the others are not in this part of the build."""
     found: NDArray[np.bool_] = tally.pairs.sum(1) > 0
     return found
 
 
 def precision(tally: Tally) -> NDArray[np.float64]:
-    """(B + 1, T): hits per query of each bin, and of all bins together last; NaN of no query."""
+    """(B + 1, T) hits per query in each bin, then in all bins together; NaN without queries."""
     return _ratio(_with_all(tally.hits.sum(0)), _with_all(tally.queries.sum(0))[:, None])
 
 
 def precision_draws(tally: Tally, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(draws, B + 1, T): the same of every draw (draws, S)."""
+    """(draws, B + 1, T) hits per query in every draw (draws, S)."""
     hits = np.einsum("ds,sbt->dbt", weights, tally.hits)
     queries = weights @ tally.queries
     hits = np.concatenate([hits, hits.sum(1, keepdims=True)], 1)
@@ -50,12 +50,12 @@ def precision_draws(tally: Tally, weights: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def medians(tally: Tally) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(B + 1,) median error as a share of the diagonal, and how far off it may be."""
+    """(B + 1,) median error as a share of the diagonal, and its largest deviation."""
     return median_share(_with_all(tally.errors.sum(0, dtype=np.int64)))
 
 
 def median_draws(tally: Tally, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(draws, B + 1): the median of every draw."""
+    """(draws, B + 1) median error of every draw."""
     _, bins, levels = tally.errors.shape
     out = np.empty((len(weights), bins + 1))
     total = np.zeros((len(weights), levels))
@@ -73,27 +73,28 @@ def interval(
     scenes: NDArray[np.int64],
     scale: Scale,
 ) -> NDArray[np.float64]:
-    """(..., 2) interval of 95 % about numbers (...), from the same of every draw (draws, ...).
+    """(..., 2) 95 % interval of numbers (...), from their values in every draw (draws, ...).
 
-    The spread of the draws is the standard error, Student's t of the scenes less one widens it: few
-    scenes hardly say how much scenes differ. Percentiles of the draws, which never leave the range
-    of the scenes, would hold the truth of two scenes half of the time and of four in 88 %. The
-    interval is symmetric on the scale of the number, log-odds of a share and logarithm of a size
-    (as Stata's ``svy: proportion`` has it), so that it ends among the possible values.
+    The spread of the draws is the standard error, widened by Student's t with one degree of freedom
+    fewer than scenes, since few scenes hardly show how much scenes differ. Percentiles of the draws
+    never leave the range of the scenes: they would contain the truth half of the time for two
+    scenes and in 88 % for four. The interval is symmetric on the scale of the number, log-odds of a
+    share and logarithm of a size (as in Stata's ``svy: proportion``), so its ends are possible
+    values.
 
-    NaN where fewer than two scenes count, and where no draw differs, as where nothing at all is
-    right: how scenes differ is then not known.
+    NaN if fewer than two scenes count, or if no draw differs, for example if every match is wrong:
+    how much scenes differ is then unknown.
 
     Args:
-        value: (B + 1, ...); drawn: draws without any query of a bin are NaN and left out.
-        scenes: (B + 1,) that have queries in each bin.
-        scale: of the numbers: ``share`` of queries, positive ``size``, or ``difference``.
+        value: (B + 1, ...); drawn: draws without any query in a bin are NaN and left out.
+        scenes: (B + 1,) number of scenes with queries in each bin.
+        scale: kind of the numbers: ``share`` of queries, positive ``size``, or ``difference``.
     """
     count = scenes.reshape(-1, *[1] * (value.ndim - 1)).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of bins that no draw has
+        warnings.simplefilter("ignore", RuntimeWarning)  # from bins that are empty in all draws
         error = np.nanstd(drawn, 0)
-        # the draws' variance is that of the mean of scenes, but for this factor
+        # The draws' variance is that of the mean of the scenes up to this factor.
         width = _t(count - 1) * np.sqrt(count / (count - 1)) * error
         ends = on_scale(value, width, scale)
     told = (count >= 2) & (error > 1e-12)
@@ -104,11 +105,11 @@ def interval(
 def on_scale(
     value: NDArray[np.float64], width: NDArray[np.float64], scale: Scale
 ) -> NDArray[np.float64]:
-    """(..., 2) ends of an interval that reaches ``width`` to either side of ``value``.
+    """(..., 2) ends of an interval that extends ``width`` to either side of ``value``.
 
-    The interval is symmetric on the scale of the number and so ends among its possible values: in
-    (0, 1) for a ``share``, above 0 for a ``size``. ``width`` is in the number's own unit and
-    carried to the scale by the delta method.
+    The interval is symmetric on the scale of the number, so its ends are possible values: in (0, 1)
+    for a ``share``, above 0 for a ``size``. ``width`` is in the number's own unit; the delta method
+    converts it to the scale.
     """
     sides = np.array([-1.0, 1.0])
     value, width = np.asarray(value)[..., None], np.asarray(width)[..., None]
@@ -123,8 +124,8 @@ def on_scale(
 def mean_interval(values: Sequence[float], scale: Scale) -> tuple[float, float] | None:
     """95 % interval of the mean of independent measurements (Student's t), on the numbers' scale.
 
-    None where it is not known how they differ: of fewer than two, of equal ones, and of a mean
-    share of exactly 0 or 1.
+    None if their spread is unknown: for fewer than two, for equal ones, and for a mean share of
+    exactly 0 or 1.
     """
     count, mean = len(values), float(np.mean(values))
     error = float(np.std(values, ddof=1)) / np.sqrt(count) if count > 1 else 0.0

@@ -1,7 +1,7 @@
-"""A build in, tallies out: every matcher over every group, in batches, resumable.
+"""Measures every matcher on every group of a build, in batches, and returns tallies; resumable.
 
-One file for each matcher, ``OUT/rows/….npz``; it is replaced every half minute, so a run that was
-stopped goes on, and a run with further matchers measures only these.
+Each matcher has a file ``OUT/rows/….npz``, which is replaced every half minute. A stopped run
+therefore continues, and a run with further matchers measures only these.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from cameo_train.protocols.measurement import Protocol
 
 SAVE_EVERY_S = 30.0
 FOLDER = "rows"
-FORMAT = 1  # of the files; another one is not read
+FORMAT = 1  # version of the files; other versions are not read
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What one matcher came to.
+    """The results of one matcher.
 
     Attributes:
-        rows, tallies: of equal length.
-        samples: groups that were measured.
+        rows, tallies: lists of equal length.
+        samples: number of groups that were measured.
     """
 
     label: str
@@ -51,7 +51,7 @@ class Measured:
 
 
 class Limits:
-    """Two rows that no matcher makes: the ceiling of the grid, and the floor of blind choice."""
+    """Two rows without a matcher: the ceiling of the grid, and the floor of blind choice."""
 
     rows = (
         Row("ceiling", "ceiling of the grid", "the candidate nearest to the truth", "ceiling"),
@@ -79,11 +79,11 @@ LIMITS = MatcherJob(
 
 @dataclass(frozen=True)
 class Work:
-    """What all matchers of a run share.
+    """Settings that all matchers of a run share.
 
     Attributes:
         samples: numbers of the groups that are measured.
-        batch: groups at a time; changes no number.
+        batch: groups per batch; does not change the results.
     """
 
     build_dir: Path
@@ -94,7 +94,7 @@ class Work:
     device: torch.device
 
     def path(self, job: MatcherJob, build_sha256: str) -> Path:
-        """Where a matcher's tallies are kept."""
+        """Path of a matcher's tallies."""
         identity = [FORMAT, build_sha256, self.protocol.record(), self.samples, job.identity]
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         word = "".join(c if c.isalnum() else "-" for c in job.spec)[:40].strip("-")
@@ -102,19 +102,19 @@ class Work:
 
 
 def chosen_samples(total: int, count: int | None) -> tuple[int, ...]:
-    """All numbers, or so many spread evenly over the build."""
+    """All group numbers, or the given count of them spread evenly over the build."""
     if count is None or count >= total:
         return tuple(range(total))
     return tuple(int(i) for i in np.linspace(0, total - 1, count).round())
 
 
 def measure(work: Work, job: MatcherJob, reader: ShardReader, progress: Progress) -> Measured:
-    """The tallies of one matcher: from its file, measured from where that ends.
+    """The tallies of one matcher, read from its file and measured from where that ends.
 
     Raises:
-        MissingWeights: nothing to measure with; says what to get.
-        ValueError: features that do not fit, or are no numbers.
-        DataError: a sample is damaged, or says nothing of visibility.
+        MissingWeights: weights are missing; the message says what to get.
+        ValueError: features do not fit, or are NaN or infinite.
+        DataError: a sample is damaged, or has no data on visibility.
     """
     path = work.path(job, reader.index.sha256)
     state = _read(path)
@@ -134,7 +134,7 @@ def measure(work: Work, job: MatcherJob, reader: ShardReader, progress: Progress
         return Measured(job.label, state.rows, state.tallies, told, done)
 
     progress(job.label, done, total)
-    # a stop in the middle leaves the file as it was last written: no group is counted twice
+    # If the run is stopped, the file stays as last written, so no group is counted twice.
     for groups in _groups(work, reader, work.samples[done:]):
         for group, found in zip(groups, matcher.found(groups), strict=True):
             unit = units[group.sample.scene_id]
@@ -153,7 +153,7 @@ def measure(work: Work, job: MatcherJob, reader: ShardReader, progress: Progress
 def _groups(
     work: Work, reader: ShardReader, samples: Sequence[int]
 ) -> Iterator[list[MatcherGroup]]:
-    """Batches of groups; the next one is read while one is measured."""
+    """Batches of groups; the next batch is read while one is measured."""
 
     def read(numbers: Sequence[int]) -> list[MatcherGroup]:
         made = []
@@ -190,7 +190,7 @@ def _write(path: Path, state: Measured) -> None:
 
 
 def _read(path: Path) -> Measured | None:
-    """What was measured so far; None where nothing was, or the file is none of ours."""
+    """The results so far; None if there are none, or if the file has another format."""
     if not path.is_file():
         return None
     try:
@@ -204,7 +204,7 @@ def _read(path: Path) -> Measured | None:
         rows = tuple(Row(**row) for row in header["rows"])
         notes, samples = tuple(header["notes"]), int(header["samples"])
         return Measured(header["label"], rows, tallies, notes, samples)
-    except Exception:  # cut short, or not ours: zipfile, NumPy and json have errors of their own
+    except Exception:  # truncated or foreign file: zipfile, NumPy and json raise their own errors
         return None
 
 

@@ -1,8 +1,8 @@
-"""The named protocols over a whole build: one pass, nothing kept of a pair but its numbers.
+"""The named protocols over a whole build, in one pass that keeps only the numbers of each pair.
 
-What they fix and what their numbers are not: docs/matchers.md, "Named protocols". Here they get the
-build's views; each ordered pair of a group counts, and in ``cameo`` the target views ask and the
-reference views answer.
+For their settings and limits see docs/matchers.md, "Named protocols". Here they get the build's
+views; each ordered pair of a group counts, and in ``cameo`` the queries come from the target views
+and the keys from the reference views.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Means:
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, one: Recalls) -> None:
-        """The numbers of one pair or group."""
+        """Adds the numbers of one pair or group."""
         self.pairs += one.pairs
         self.empty += one.empty
         self.matches += one.matches
@@ -69,7 +69,7 @@ class Means:
         self.counts[name] = self.counts.get(name, 0) + found
 
     def record(self) -> dict[str, Any]:
-        """Means, None where there was nothing, and how many pairs each is of."""
+        """Means, None without data, and the number of pairs in each."""
         return {
             "pairs": self.pairs,
             "empty": self.empty,
@@ -92,11 +92,11 @@ def measure_named(
     references: int,
     progress: Progress,
 ) -> dict[str, Means]:
-    """Numbers by row: one of features, one for each layer and noise level of attention.
+    """Numbers by row: one for features, one per layer and noise level for attention.
 
     Raises:
-        MissingWeights: nothing to measure with.
-        UsageError: the protocol is of features and this is attention, or the other way round.
+        MissingWeights: weights are missing.
+        UsageError: the protocol is for features and this is attention, or the reverse.
     """
     matcher = job.make(plan, device)
     rows = _attention if named.name == "cameo" else _features

@@ -1,7 +1,7 @@
-"""What a layer's attention is worth to the target views: they are sampled without it, and compared.
+"""The effect of a layer's attention on the target views, found by sampling them without it.
 
-Each layer in turn is the identity in all steps of the sampling; everything else, the noise
-included, is the same. A layer that carries the geometry costs the most.
+Each layer in turn is the identity in all sampling steps; everything else, including the noise, is
+the same. Removing a layer that carries the geometry costs the most.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ STEPS = 20
 
 @dataclass(frozen=True)
 class Perturbed:
-    """Target views sampled with one layer's attention the identity.
+    """Quality of target views sampled with one layer's attention replaced by the identity.
 
     Attributes:
-        layer: path, or None for the model as it is; number: in the order of running.
+        layer: path, or None for the unchanged model; number: position in execution order.
         psnr, ssim: against the true views.
-        psnr_to_whole: dB against what the whole model samples; None for the whole model itself.
+        psnr_to_whole: dB against the whole model's samples; None for the whole model itself.
     """
 
     layer: str | None
@@ -55,12 +55,12 @@ def perturbed(
     steps: int = STEPS,
     seed: int = 0,
 ) -> tuple[list[Perturbed], list[Tensor]]:
-    """Numbers and sampled images (B, V, 3, H, W): of the whole model first, then of each layer.
+    """Numbers and sampled images (B, V, 3, H, W): the whole model first, then without each layer.
 
-    Sampled by DDIM without guidance, which would add a second, perturbed pass of its own.
+    DDIM samples without guidance, which would add a second pass.
 
     Args:
-        layers: paths, of ``model.layers()``.
+        layers: paths from ``model.layers()``.
     """
 
     def sampled() -> Tensor:
@@ -87,9 +87,9 @@ def perturbed(
 
 
 def picture(found: Sequence[Perturbed], images: Sequence[Tensor], batch: Batch) -> Image:
-    """A row for each target view of the first group: the truth, the whole model, each layer gone.
+    """A row per target view of the first group: the truth, the whole model, without each layer.
 
-    The references stand above.
+    The references are at the top.
     """
     truth = batch.images[0]
     count = int(batch.reference[0].sum())

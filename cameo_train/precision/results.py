@@ -1,4 +1,4 @@
-"""Numbers with their intervals, from tallies: what every table, plot and file is made of."""
+"""Numbers with their intervals, computed from tallies, for all tables, plots and files."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its 95 % interval; None where there is nothing to say.
+    """A number and its 95 % interval; None if unknown.
 
     Attributes:
-        low, high: None where fewer than two scenes count.
+        low, high: None if fewer than two scenes count.
     """
 
     value: float | None
@@ -42,9 +42,9 @@ class Bin:
 
     Attributes:
         label: ``15–30°`` or ``all``.
-        pairs: ordered pairs; queries: asked; scenes: that have any query.
+        pairs, queries, scenes: numbers of ordered pairs, of queries, and of scenes with queries.
         precision: one for each threshold.
-        median_px: median error; ``median_within_px`` is how far off it may be, as errors are
+        median_px: median error; ``median_within_px`` is its largest deviation, since errors are
             counted in levels.
     """
 
@@ -58,18 +58,18 @@ class Bin:
 
     @property
     def empty(self) -> bool:
-        """Nothing was asked: there is no number, which is not zero."""
+        """Whether there are no queries: the precision is then unknown, not zero."""
         return self.queries == 0
 
 
 @dataclass(frozen=True, eq=False)
 class RowResult:
-    """A row, called as it is shown.
+    """A row with the label under which it is shown.
 
     Attributes:
-        bins: the protocol's, then all together.
+        bins: the protocol's bins, then all together.
         unjudged: see ``Found``.
-        file: that holds its tally.
+        file: name of the file with its tally.
     """
 
     row: Row
@@ -161,7 +161,7 @@ def row_result(
 
 
 def restricted(tally: Tally, units: NDArray[np.bool_]) -> Tally:
-    """Some of the scenes."""
+    """The tally of some of the scenes."""
     return replace(
         tally,
         pairs=tally.pairs[units],
@@ -185,9 +185,9 @@ def all_results(
     """Rows of all matchers with their labels.
 
     Args:
-        measured: each with the name of its file.
-        best_head: add the head with the highest precision, of each layer.
-        each: keep the single heads as well.
+        measured: results, each with the name of its file.
+        best_head: whether to add the head with the highest precision for each layer.
+        each: whether to keep the single heads as well.
     """
     found = [
         (row, row_result(row, tally, protocol, file=file, notes=one.notes))
@@ -202,7 +202,7 @@ def all_results(
 
 
 def _with_best_heads(results: Sequence[RowResult], *, keep_each: bool) -> list[RowResult]:
-    """The best head of each layer, chosen on the numbers that it is shown with: flattered."""
+    """The best head of each layer, chosen on the numbers shown, which flatters it."""
     groups: dict[tuple[Any, ...], list[RowResult]] = {}
     for result in results:
         row = result.row
@@ -231,7 +231,7 @@ def _with_best_heads(results: Sequence[RowResult], *, keep_each: bool) -> list[R
 
 
 def labels(rows: Sequence[Row]) -> list[str]:
-    """What rows are called: no more than tells them apart, but always how heads became one."""
+    """Labels of rows: what tells them apart, and always how heads are combined."""
     attention = [row for row in rows if row.kind == "attention"]
     specs = {row.name: {r.spec for r in attention if r.name == row.name} for row in attention}
 
@@ -260,7 +260,7 @@ def _heads(heads: str) -> str:
 
 
 def last_steps(results: Sequence[RowResult]) -> list[RowResult]:
-    """Without earlier checkpoints of the same run."""
+    """The rows without earlier checkpoints of the same run."""
     last: dict[str, int] = {}
     for result in results:
         row = result.row
@@ -269,5 +269,5 @@ def last_steps(results: Sequence[RowResult]) -> list[RowResult]:
 
 
 def shown(results: Sequence[RowResult]) -> list[RowResult]:
-    """One line for each matcher and way of reading: main layers of the last checkpoints."""
+    """One row per matcher and way of reading: the main layers of the last checkpoints."""
     return [result for result in last_steps(results) if result.row.main]

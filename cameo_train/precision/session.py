@@ -1,4 +1,4 @@
-"""From what a person asks for to what is measured: the build, the protocol, the matchers."""
+"""Turns the flags of a command into a measurement: the build, the protocol, the matchers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from cameo_train.protocols import NamedProtocol
 from cameo_train.protocols import measurement as protocols
 from cameo_train.protocols.measurement import Protocol
 
-Failed = list[tuple[str, str]]  # spec, and the line that says what is missing or wrong
+Failed = list[tuple[str, str]]  # spec, and one line about what is missing or wrong
 
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """All that is decided before the first group is read."""
+    """All settings, fixed before the first group is read."""
 
     reader: ShardReader
     specs: tuple[str, ...]
@@ -38,20 +38,20 @@ class Session:
 
     @property
     def protocol(self) -> Protocol:
-        """How is measured."""
+        """The measurement protocol."""
         return self.work.protocol
 
 
 def prepare(shards: Path, features: str, out: Path, asked: Mapping[str, Any]) -> Session:
-    """A session of what the flags say; None and empty values take the defaults.
+    """A session with the flags' settings; None and empty values take the defaults.
 
     Args:
         asked: stride, thresholds, bins_deg, min_confidence, samples, batch, layers, heads,
             timesteps, checkpoints, references, seed, device.
 
     Raises:
-        DataError: no finished build.
-        UsageError: flags that mean nothing.
+        DataError: there is no finished build.
+        UsageError: the flags are invalid.
     """
     reader = ShardReader(shards)
     first = reader[0]
@@ -75,10 +75,10 @@ def prepare(shards: Path, features: str, out: Path, asked: Mapping[str, Any]) ->
 
 
 def measure(session: Session, progress: Progress) -> tuple[list[RowResult], Failed]:
-    """Rows of all matchers, and those that could not be measured; the others go on.
+    """Rows of all matchers, and the matchers that failed, which do not stop the others.
 
     Raises:
-        DataError: the build is damaged, or says nothing of visibility.
+        DataError: the build is damaged, or has no data on visibility.
     """
     found, failed = [], []
     for job in (run.LIMITS, *session.jobs):
@@ -87,7 +87,7 @@ def measure(session: Session, progress: Progress) -> tuple[list[RowResult], Fail
                 one = run.measure(session.work, job, session.reader, progress)
         except UsageError:
             raise
-        except ValueError as error:  # missing weights, features that are no numbers or do not fit
+        except ValueError as error:  # missing weights, or features that are NaN or do not fit
             failed.append((job.spec, " ".join(str(error).split())))
             continue
         file = session.work.path(job, session.reader.index.sha256)

@@ -1,6 +1,6 @@
-"""Counts of a row of the results, by scene and rotation bin; the sum of two halves is the whole.
+"""Counts of a row of the results, by scene and rotation bin; counts of parts add up.
 
-Its size depends on the number of scenes, never on that of pairs. Shapes: S scenes, B bins, T
+The size depends on the number of scenes, not on that of pairs. Shapes: S scenes, B bins, T
 thresholds, L levels of the histogram.
 """
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from cameo_train.matchers.group import Found
 from cameo_train.protocols.measurement import LEVELS, Protocol
 
-# Scenes that are counted one by one; of a build with more, scenes share this many places, and the
-# bootstrap draws places. A place takes some 13 kB a row with six bins.
+# Up to this number, scenes are counted individually; in larger builds, scenes share this many
+# places, and the bootstrap draws places. A place takes about 13 kB per row with six bins.
 MAX_UNITS = 1000
 
 Counts = NDArray[np.int64]
@@ -25,14 +25,14 @@ Counts = NDArray[np.int64]
 
 @dataclass(eq=False)
 class Tally:
-    """How many queries were matched how well.
+    """Counts of queries by error.
 
     Attributes:
-        pairs: (S, B) ordered pairs.
-        queries: (S, B).
+        pairs: (S, B) numbers of ordered pairs.
+        queries: (S, B) numbers of queries.
         hits: (S, B, T) queries with an error within each threshold.
-        errors: (S, B, L) queries by error, see ``LEVELS``; nothing of rows that have no errors.
-        left_out: ordered pairs whose rotation lies in no bin.
+        errors: (S, B, L) queries by error, see ``LEVELS``; empty for rows without errors.
+        left_out: number of ordered pairs whose rotation is outside all bins.
         unjudged: see ``Found``.
     """
 
@@ -55,12 +55,12 @@ class Tally:
         )
 
     def add_pairs(self, unit: int, pairs: Counts, left_out: int) -> None:
-        """Ordered pairs (B,) of one group, and those in no bin."""
+        """Adds the ordered pairs (B,) of one group, and those outside all bins."""
         self.pairs[unit] += pairs
         self.left_out += left_out
 
     def add(self, unit: int, found: Found, protocol: Protocol) -> None:
-        """Queries of one scene."""
+        """Adds queries of one scene."""
         bins = protocol.bins
         self.queries[unit] += np.bincount(found.bin, minlength=bins)
         self.unjudged += found.unjudged
@@ -76,7 +76,7 @@ class Tally:
             self.hits[unit, :, t] += np.bincount(found.bin, hits[:, t], minlength=bins)
 
     def __add__(self, other: Tally) -> Tally:
-        """Both together; of the same scenes and protocol."""
+        """The sum of two tallies of the same scenes and protocol."""
         return Tally(
             self.pairs + other.pairs,
             self.queries + other.queries,
@@ -88,14 +88,14 @@ class Tally:
 
     @classmethod
     def of_arrays(cls, found: Mapping[str, NDArray[Any]]) -> Tally:
-        """From what ``arrays`` gave."""
+        """The tally from its ``arrays``."""
         return cls(
             found["pairs"], found["queries"], found["hits"], found["errors"],
             int(found["left_out"]), int(found["unjudged"]),
         )  # fmt: skip
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """All of it, for files."""
+        """The tally as arrays for files."""
         return {
             "pairs": self.pairs,
             "queries": self.queries,
@@ -107,22 +107,22 @@ class Tally:
 
 
 def levels_of(error_px: NDArray[np.float64], protocol: Protocol) -> NDArray[np.int64]:
-    """(N,) level of each error; the last one also holds what is larger than the diagonal."""
+    """(N,) level of each error; the last one also holds errors larger than the diagonal."""
     share = np.minimum(error_px / protocol.diagonal_px, 1.0)
     return np.minimum((np.sqrt(share) * LEVELS).astype(np.int64), LEVELS - 1)
 
 
 def edges() -> NDArray[np.float64]:
-    """(L + 1,) of the levels, as shares of the diagonal."""
+    """(L + 1,) edges of the levels, as shares of the diagonal."""
     result: NDArray[np.float64] = (np.arange(LEVELS + 1) / LEVELS) ** 2
     return result
 
 
 def median_share(errors: NDArray[np.generic]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Median error as a share of the diagonal and the width of its level, of (..., L) counts.
+    """Median error as a share of the diagonal and the width of its level, from (..., L) counts.
 
-    The median lies in that level; inside it, it is interpolated, so it is off by less than the
-    width. NaN where there is nothing.
+    The median is interpolated within that level, so it is off by less than the width. NaN without
+    counts.
     """
     counts = np.asarray(errors, np.float64)
     total = counts.sum(-1)
@@ -139,6 +139,6 @@ def median_share(errors: NDArray[np.generic]) -> tuple[NDArray[np.float64], NDAr
 
 
 def units_of(scenes: Sequence[str]) -> dict[str, int]:
-    """Scene -> place in a tally; scenes share places where there are more than ``MAX_UNITS``."""
+    """Scene -> place in a tally; more than ``MAX_UNITS`` scenes share places."""
     ordered = sorted(set(scenes))
     return {scene: i % MAX_UNITS for i, scene in enumerate(ordered)}

@@ -1,8 +1,8 @@
-"""Protocols of published evaluations, by name, held to the numbers of the published code.
+"""Protocols of published evaluations by name, tested against the numbers of the published code.
 
-They differ in nearly everything that a precision depends on (which points are asked for, how
-matches are ranked and how many count, in which pixels an error is measured), so a number means
-little without its protocol's description, which belongs into every table.
+They differ in nearly everything that a precision depends on (which points are matched, how matches
+are ranked and how many count, in which pixels an error is measured), so a number means little
+without its protocol's description, which belongs in every table.
 """
 
 from cameo_train.protocols.cameo import GroupErrors, cameo_matches, group_recalls

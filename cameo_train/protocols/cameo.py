@@ -4,12 +4,12 @@ Formulation after ``_compute_matching_precision`` of src/modules/attention_visua
 in github.com/cvlab-kaist/CAMEO, commit a1d2dc3:
 
 1. Queries and keys, heads concatenated, and the point maps are resized bilinearly to one grid.
-2. Each query of the query views takes, among the keys of all key views together, the one at the
-   least squared distance, and is ranked by the ratio to the second least. So it is not the dot
-   product that attention uses, nor a softmax, nor a trained mix of heads that is measured.
+2. Each query of the query views takes the key at the least squared distance among the keys of all
+   key views together, and is ranked by the ratio to the second least. The protocol thus measures
+   neither the dot product that attention uses, nor a softmax, nor a trained mix of heads.
 3. The first ``matches`` queries count. Their point, read from the resized map (a mixture of near
    and far at edges), is projected into the view of the key found. A hit is within a threshold of
-   the key's centre. Nothing asks whether that view sees the point, or whether it lies behind it.
+   the key's centre. Whether that view sees the point, or has it behind the camera, is not checked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.nn import functional
 from cameo_train.protocols.named import NamedProtocol, Recalls, in_bin, precision_at
 from cameo_train.protocols.nearest import two_best
 
-SMALLEST_Z = 1e-6  # where the projection gives up: an error of infinity
+SMALLEST_Z = 1e-6  # for a smaller |z| the projection fails and the error is infinite
 FLOOR = 1e-12  # added to the second distance
 
 
@@ -35,7 +35,7 @@ class GroupErrors:
     Attributes:
         view0, view1: (N,) int64, the query's and the key's view.
         xy0, xy1: (N, 2) centres of the query's and the key's cell, in pixels.
-        error_px: (N,) float64; infinite where the point lies in the camera's plane.
+        error_px: (N,) float64; infinite if the point is in the camera's plane.
     """
 
     view0: Tensor
@@ -66,15 +66,15 @@ def cameo_matches(
     Args:
         q, k: (heads, V·K, d) queries and keys of one attention layer, view after view.
         points: (V, 3, H, W) world points of the pixels.
-        intrinsics: (V, 3, 3), in those pixels.
+        intrinsics: (V, 3, 3) in those pixels.
         cam_from_world: (V, 4, 4).
         token_hw: tokens per view, K = h·w.
-        grid_hw: the grid on which is matched.
-        query_views, key_views: indices of views; one that is in both matches itself, too.
-        matches: how many count.
+        grid_hw: the grid for matching.
+        query_views, key_views: indices of views; a view in both also matches itself.
+        matches: number of matches that count.
 
     Raises:
-        ValueError: sizes that do not fit each other, or no two keys to choose from.
+        ValueError: the sizes do not fit each other, or there are fewer than two keys.
     """
     views = len(points)
     _check(q, k, points, views, token_hw, [*query_views, *key_views])
@@ -111,11 +111,11 @@ def group_recalls(
 ) -> Recalls:
     """The numbers that the protocol of groups reports: means over groups, as in the published code.
 
-    Rotation bins are ours: the code has none. A match is in the bin of the rotation between its
-    views; a bin's recall is the mean over the groups with a match in it, which are what it counts.
+    We added the rotation bins; the published code has none. A match is in the bin of the rotation
+    between its views; a bin's recall and its count are over the groups with a match in it.
 
     Args:
-        rotation_deg: for each group (V, V), from view to view.
+        rotation_deg: rotation between the views, (V, V) for each group.
     """
     full = [(g, r) for g, r in zip(groups, rotation_deg, strict=True) if len(g)]
 
@@ -143,7 +143,7 @@ def group_recalls(
 def _descriptors(
     tokens: Tensor, views: int, token_hw: tuple[int, int], grid_hw: tuple[int, int]
 ) -> Tensor:
-    """(V, cells, heads·d): heads concatenated, on the grid."""
+    """(V, cells, heads·d) vectors on the grid, heads concatenated."""
     heads, _, dim = tokens.shape
     maps = tokens.detach().float().view(heads, views, *token_hw, dim)
     maps = maps.permute(1, 0, 4, 2, 3).reshape(views, heads * dim, *token_hw)

@@ -1,6 +1,6 @@
-"""What is measured, and how: everything that a precision depends on, in one record.
+"""The measurement protocol: everything that a precision depends on, in one record.
 
-It stands in every table, file and figure, since a precision without it means nothing.
+Every table, file and figure contains it, since a precision without it means nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from cameo_data.errors import UsageError
 
 DEFAULT_BINS_DEG = (0.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0)
-# shares of the diagonal; the first one is what plots and the first table show
+# Shares of the diagonal; plots and the first table show the first one.
 DEFAULT_THRESHOLDS = ("5%", "1%", "2%", "10%")
-# of the errors' histograms: edge i is the diagonal times (i / LEVELS)², fine where errors are small
+# Edge i of the error histograms is the diagonal times (i / LEVELS)², so small errors are resolved
+# finely.
 LEVELS = 512
 
 _THRESHOLD = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(px|%)")
@@ -32,7 +33,7 @@ class Threshold:
     """The largest error that still counts as right.
 
     Attributes:
-        value: positive; in pixels of the view, or in per cent of its diagonal.
+        value: positive number, in pixels of the view or in per cent of its diagonal.
         unit: ``px`` or ``%``.
     """
 
@@ -50,15 +51,15 @@ class Threshold:
         return f"{self.value:g} px" if self.unit == "px" else f"{self.value:g} % of the diagonal"
 
     def px(self, hw: tuple[int, int]) -> float:
-        """In pixels of a view of a size."""
+        """The threshold in pixels of a view of the given size."""
         return self.value if self.unit == "px" else self.value / 100 * math.hypot(*hw)
 
 
 def threshold(text: str) -> Threshold:
-    """A threshold as it is written on the command line.
+    """The threshold that a command-line text states.
 
     Raises:
-        UsageError: neither pixels nor per cent of the diagonal.
+        UsageError: the text gives neither pixels nor per cent of the diagonal.
 
     Example:
         >>> threshold("5%"), round(threshold("5%").px((300, 400)), 6)
@@ -72,15 +73,15 @@ def threshold(text: str) -> Threshold:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is asked, what counts as right, and how it is averaged.
+    """The queries, what counts as right, and the average.
 
     Attributes:
-        hw: of the images, in pixels.
+        hw: height and width of the images in pixels.
         stride: pixels per cell of the query grid, which is also the grid of candidates.
         thresholds: the first is the headline.
-        bins_deg: edges of the rotation bins, each [from, to), the last with its end.
-        min_confidence: of a VISIBLE verdict, for its query to be asked.
-        stored: whether verdicts are the shards' own; else they are computed from depth and pose.
+        bins_deg: edges of the rotation bins, each [from, to); the last one includes its end.
+        min_confidence: least confidence of a VISIBLE verdict that makes a query.
+        stored: whether the verdicts come from the shards; else from depth and pose.
         masked: whether the build restricts queries to the foreground.
     """
 
@@ -114,7 +115,7 @@ class Protocol:
 
     @property
     def bins(self) -> int:
-        """How many rotation bins there are."""
+        """Number of rotation bins."""
         return len(self.bins_deg) - 1
 
     @property
@@ -124,11 +125,11 @@ class Protocol:
 
     @property
     def thresholds_px(self) -> NDArray[np.float64]:
-        """(T,) in pixels of the view."""
+        """(T,) thresholds in pixels of the view."""
         return np.array([t.px(self.hw) for t in self.thresholds])
 
     def bin_of(self, rotation_deg: float) -> int:
-        """Number of the bin that holds an angle; −1 if none does."""
+        """Number of the bin that contains an angle; −1 if none does."""
         if rotation_deg == self.bins_deg[-1]:
             return self.bins - 1
         found = int(np.searchsorted(self.bins_deg, rotation_deg, "right")) - 1
@@ -160,7 +161,7 @@ class Protocol:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Protocol:
-        """From what ``record`` gave."""
+        """The protocol from its ``record``."""
         return cls(
             (int(record["hw"][0]), int(record["hw"][1])),
             int(record["stride"]),
@@ -176,7 +177,7 @@ class Protocol:
         return hashlib.sha256(json.dumps(self.record(), sort_keys=True).encode()).hexdigest()
 
     def facts(self) -> dict[str, str]:
-        """The whole of it for people, label -> value."""
+        """The whole protocol for readers, label -> value."""
         origin = "stored in the shards" if self.stored else "computed from depth and pose"
         filters = f"VISIBLE, {origin}"
         if self.min_confidence:
@@ -196,7 +197,7 @@ class Protocol:
         }
 
     def sorted_thresholds(self) -> list[Threshold]:
-        """From the strictest."""
+        """The thresholds, strictest first."""
         return sorted(self.thresholds, key=lambda t: t.px(self.hw))
 
 
@@ -226,15 +227,15 @@ def protocol_of(
     """The protocol for a build.
 
     Args:
-        strides: that the build stores verdicts at.
-        stride: None takes the finest stored one of at most 32×32 cells, else the coarsest; without
-            any stored, the finest power of two of at most 32×32 cells.
+        strides: strides of the build's stored verdicts.
+        stride: None takes the finest stored stride of at most 32×32 cells, else the coarsest; if
+            none is stored, the finest power of two of at most 32×32 cells.
 
     Raises:
-        UsageError: flags that mean nothing.
+        UsageError: the flags are invalid.
     """
     if stride is None:
-        # 32×32 tokens: the grid of the layer that is supervised in 512-pixel models
+        # 32×32 tokens are the grid of the supervised layer in 512-pixel models.
         options = sorted(strides) or [2**i for i in range(12)]
         few = [s for s in options if (hw[0] // s) * (hw[1] // s) <= 1024]
         stride = few[0] if few else options[-1]

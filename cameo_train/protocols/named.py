@@ -1,4 +1,4 @@
-"""What each named protocol fixes, and how its matches become the numbers that it reports."""
+"""The settings of each named protocol, and the numbers that it reports from matches."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from cameo_data.errors import UsageError
 
 @dataclass(frozen=True)
 class NamedProtocol:
-    """What a published evaluation fixes; every field belongs into the table of its numbers.
+    """The settings of a published evaluation; every field belongs in the table of its numbers.
 
     Attributes:
         name: as in ``--protocol``.
         source: the code that it follows, with its commit.
-        queries: which points are matched, and into what.
-        ranking: which matches come first.
-        matches: how many of the first count, per pair (or per group of views).
-        pixels: in which pixels ``thresholds_px`` are.
-        thresholds_px, thresholds_m: an error below one is a hit; in ``pixels``, and in metres.
+        queries: the points that are matched, and the candidates.
+        ranking: the order of the matches.
+        matches: number of the first matches that count, per pair (or per group of views).
+        pixels: the pixels in which ``thresholds_px`` are given.
+        thresholds_px, thresholds_m: an error below one is a hit; in ``pixels`` and in metres.
         inclusive: whether an error equal to the threshold is a hit.
         bins_deg: edges of the rotation bins, each [from, to); 180 itself is in the last one.
         binned: the measure ("px" or "m") and threshold whose recall is reported per bin.
@@ -78,8 +78,8 @@ PROTOCOLS = {
             bins_deg=(0.0, 15.0, 30.0, 60.0, 180.0),
             binned=("px", 10.0),
         ),
-        # The code leaves the thresholds and the number of matches to a configuration that is not
-        # published; these are probe3d-navi's, the bins those of cameo-train precision.
+        # The code takes the thresholds and the number of matches from an unpublished configuration;
+        # these are from probe3d-navi, and the bins from cameo-train precision.
         NamedProtocol(
             name="cameo",
             source="github.com/cvlab-kaist/CAMEO a1d2dc3, "
@@ -103,7 +103,7 @@ def named_protocol(name: str) -> NamedProtocol:
     """The protocol of a name.
 
     Raises:
-        UsageError: none has it; the message lists those there are.
+        UsageError: there is no such protocol; the message lists the known ones.
     """
     if name not in PROTOCOLS:
         raise UsageError(f"protocol is {name!r}; expected one of {', '.join(PROTOCOLS)}")
@@ -115,9 +115,9 @@ class PairErrors:
     """The matches of one pair that count, best ranked first.
 
     Attributes:
-        xy0: (N, 2) where they start in image 0, in its pixels.
-        xy1: (N, 2) where they end in image 1, in its pixels.
-        error_px: (N,) distance in image 1 to where the point is, in the protocol's pixels.
+        xy0: (N, 2) start points, in pixels of image 0.
+        xy1: (N, 2) end points, in pixels of image 1.
+        error_px: (N,) distance in image 1 to the true point, in the protocol's pixels.
         error_3d: (N,) distance in space between the two points, in the scene's unit.
     """
 
@@ -132,13 +132,13 @@ class PairErrors:
 
 @dataclass(frozen=True)
 class Recalls:
-    """What a protocol reports of many pairs, or groups of views. NaN where none counts.
+    """A protocol's report on many pairs, or groups of views; NaN if none counts.
 
     Attributes:
-        pairs: pairs (groups) with matches; ``empty``: those without, which count nowhere.
-        matches: matches of all pairs.
-        px, metres: threshold -> share of hits, 0 to 1, mean over pairs. Without metres where the
-            unit of length isn't known.
+        pairs: number of pairs (groups) with matches; ``empty``: those without, which do not count.
+        matches: number of matches of all pairs.
+        px, metres: threshold -> share of hits, 0 to 1, mean over pairs; no metres if the unit of
+            length is unknown.
         bins: for each rotation bin its edges in degrees, its mean recall, and its pairs.
     """
 
@@ -151,13 +151,13 @@ class Recalls:
 
 
 def precision_at(error: Tensor, threshold: float, *, inclusive: bool) -> float:
-    """Share of errors below a threshold, in float64 (0 to 1); NaN of none."""
+    """Share of errors below a threshold, in float64 (0 to 1); NaN if there are no errors."""
     hits = error <= threshold if inclusive else error < threshold
     return hits.double().mean().item()
 
 
 def in_bin(rotation_deg: Tensor, low: float, high: float) -> Tensor:
-    """Which angles are in [low, high); 180 is in the bin that ends there: nothing lies beyond."""
+    """Mask of the angles in [low, high); 180 is in the bin that ends there, the last one."""
     return (rotation_deg >= low) & ((rotation_deg < high) | (rotation_deg == 180) & (high == 180))
 
 
@@ -170,11 +170,11 @@ def recalls(
 ) -> Recalls:
     """The numbers that a protocol of pairs reports.
 
-    The published means are over all matches of all pairs, of which each pair has equally many. A
-    pair with fewer (too little depth) weighs here as much as any other.
+    The published means are over all matches of all pairs, each of which has the same number. Here a
+    pair with fewer (too little depth) has the same weight as any other.
 
     Args:
-        rotation_deg: of each pair, in [0, 180].
+        rotation_deg: rotation of each pair, in [0, 180].
         metric: whether the scenes' unit is the metre; if not, recalls in metres are left out and a
             protocol that bins them has NaN in its bins.
     """

@@ -1,4 +1,4 @@
-"""The two nearest of many vectors, without the matrix of all distances."""
+"""The two nearest of many vectors, without a matrix of all distances."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def two_best(
     """Highest two scores of each query, and their keys.
 
     Args:
-        score: (n, keys) scores of n queries, larger is nearer.
-        queries: (Q, C), handed to ``score`` in blocks.
+        score: function that gives (n, keys) scores of n queries; larger is nearer.
+        queries: (Q, C), passed to ``score`` in blocks.
         keys: number of keys, at least 2.
 
     Returns:

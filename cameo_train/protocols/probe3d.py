@@ -1,18 +1,18 @@
 """The correspondence evaluations of Probe3D (El Banani et al. 2024) on NAVI and ScanNet.
 
 Formulation after github.com/mbanani/probe3d, commit a1f1464: evaluate_navi_correspondence.py,
-evaluate_scannet_correspondence.py and evals/utils/correspondence.py. In both, points of a grid of
-every 4th pixel that have depth are matched by the cosine of their features with all such points of
-the other view; the 1000 matches whose ratio of nearest to second nearest distance is smallest
-count, whether the other view sees the point or not.
+evaluate_scannet_correspondence.py and evals/utils/correspondence.py. In both, every 4th pixel with
+depth is matched, by the cosine of the features, with all such points of the other view; the 1000
+matches with the smallest ratio of nearest to second nearest distance count, whether the other view
+sees the point or not.
 
 - NAVI: features are interpolated bicubically to the grid. The error is between the two points, in
   space, and between their projections into view 1.
-- ScanNet: features are read bilinearly where the grid's points are. The error is between the
-  projections, in pixels of the quarter-size grid: 10 px are 40 px of the image.
+- ScanNet: features are read bilinearly at the grid's points. The error is between the projections,
+  in pixels of the quarter-size grid: 10 px are 40 px of the image.
 
 Both take a grid point's depth from the top-left pixel of its 4×4 pixels but place it (ScanNet), or
-read its feature (NAVI), at their centre: 1.5 px aside, in both views alike. We keep that.
+read its feature (NAVI), at their centre: 1.5 px away, in both views. We keep that.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cameo_train.protocols.nearest import two_best
 
 STEP = 4  # pixels per grid point: scale_factor 0.25 of both configurations
 MATCHES = 1000  # num_corr
-SMALLEST = 1e-9  # of distances and depths, where the published code clamps
+SMALLEST = 1e-9  # least distance and depth: the published code clamps here
 
 
 def navi_errors(
@@ -49,11 +49,11 @@ def navi_errors(
         K1: (3, 3) intrinsics of view 1, in pixels.
 
     Returns:
-        Errors in pixels of the image and in the scene's unit; none if either view has less than
+        Errors in pixels of the image and in the scene's unit; none if either view has fewer than
         two points.
 
     Raises:
-        ValueError: sizes that do not fit each other.
+        ValueError: the sizes do not fit each other.
     """
     _check(features0, features1, points0, points1, channels=3)
     described = []
@@ -89,10 +89,10 @@ def scannet_errors(
 
     Returns:
         Errors in pixels of the quarter-size grid and in the scene's unit; none if either view has
-        less than two points.
+        fewer than two points.
 
     Raises:
-        ValueError: sizes that do not fit each other.
+        ValueError: the sizes do not fit each other.
     """
     _check(features0, features1, depth0[None], depth1[None], channels=1)
     described = []
@@ -124,12 +124,13 @@ def points_of(depth: Tensor, K: Tensor) -> Tensor:
 def ratio_matches(features0: Tensor, features1: Tensor, matches: int) -> tuple[Tensor, Tensor]:
     """Indices into (N, C) and (M, C) features of the best ranked matches, best first.
 
-    Of each of the N the nearest of the M by cosine; ranked by one minus the ratio of its cosine
-    distance to the second nearest's.
+    Each of the N features takes the nearest of the M by cosine. Matches are ranked by one minus the
+    ratio of its cosine distance to the second nearest's.
     """
     f0, f1 = (functional.normalize(f, dim=-1) for f in (features0, features1))
     _, two = two_best(lambda block: block @ f1.T, f0, len(f1))
-    # the distances again, as 1 − cosine of the pair: the ratio of tiny ones hangs on the rounding
+    # Compute the distances again as 1 − cosine of the pair: the ratio of tiny distances depends on
+    # the rounding.
     distance = torch.stack([1 - functional.cosine_similarity(f1[i], f0) for i in two.T], 1)
     distance = distance.clamp(min=SMALLEST)
     weight = 1 - distance[:, 0] / distance[:, 1]
@@ -164,8 +165,7 @@ def _errors(
 
 
 def _project(points: Tensor, K: Tensor) -> Tensor:
-    """(N, 2) pixels; what lies behind the camera lands far away, a miss, as in the published
-    code."""
+    """(N, 2) pixels; points behind the camera land far away and miss, as in the published code."""
     homogeneous = points @ K.to(points).T
     return homogeneous[:, :2] / homogeneous[:, 2:].clamp(min=SMALLEST)
 
@@ -183,7 +183,7 @@ def _centres(hw: tuple[int, int], like: Tensor) -> Tensor:
 
 
 def _every_step(values: Tensor) -> Tensor:
-    """(..., H // 4, W // 4): what nearest interpolation by 0.25 takes."""
+    """(..., H // 4, W // 4) values that nearest-neighbour interpolation by 0.25 takes."""
     h, w = (n // STEP * STEP for n in values.shape[-2:])
     return values[..., :h:STEP, :w:STEP]
 

@@ -1,7 +1,7 @@
 """A picture of one layer's attention: where some queries look in every other view, and where their
-points really are; before training and after, side by side.
+points really are, before and after training, side by side.
 
-Shapes: B, V views, h, w token grid, K = h·w tokens of a view, N queries.
+Shapes: B, V views, h, w token grid, K = h·w tokens per view, N queries.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from cameo_train.training.objective import Objective, condition
 from cameo_train.training.sampling import Image
 
 QUERIES = 4
-# of 1000: targets are noisy, yet shapes can still be seen
+# Out of 1000: targets are noisy, but shapes are still visible.
 TIMESTEP = 300
-_ROOM = 4  # candidates per query, so that those chosen do not stand together
-# times as much as uniform attention is drawn brightest at least: uniform attention is dark
+_ROOM = 4  # candidates per query, so that the chosen ones are not close together
+# Least multiple of uniform attention that is drawn brightest, so that uniform attention is dark.
 _BRIGHT = 10.0
-# opacity of the least and the most attention over the view, which is grey
+# Opacity of the least and the most attention over the grey view.
 _FAINT, _STRONG = 0.2, 0.8
-SIDE = 160  # pixels of a tile at least
+SIDE = 160  # least side of a tile in pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Query:
     """A token of one view and its true match in each view.
 
     Attributes:
-        matches: (V,) token with the heaviest target, −1 where the point is not VISIBLE.
+        matches: (V,) token with the largest target weight; −1 if the point is not VISIBLE.
     """
 
     view: int
@@ -83,10 +83,10 @@ def attention(
     timestep: int = TIMESTEP,
     seed: int = 0,
 ) -> Tensor:
-    """(N, V, h, w): attention of the first sample's queries over each view, 1 in sum per view.
+    """(N, V, h, w) attention of the first sample's queries over each view; sums to 1 per view.
 
     Args:
-        head_mix: through which the layer is read; the objective's own if None.
+        head_mix: mixing head through which the layer is read; the objective's own if None.
         timestep: noise of the target views; the noise itself is the same for the same ``seed``.
     """
     model = objective.model
@@ -111,8 +111,8 @@ def attention(
 def picture(batch: Batch, queries: Sequence[Query], columns: Sequence[tuple[str, Tensor]]) -> Image:
     """A row for each query: its view, then for each column all other views with its attention.
 
-    A cross marks the query, a ring its true match (none where it is hidden), a dot the token that
-    gets the most attention.
+    A cross marks the query, a ring its true match (none if it is hidden), a dot the token that gets
+    the most attention.
 
     Args:
         columns: label, such as ``before``, and (N, V, h, w) of ``attention``.
@@ -132,10 +132,10 @@ def picture(batch: Batch, queries: Sequence[Query], columns: Sequence[tuple[str,
 
 
 def before_and_after(config: TrainConfig, trained: Path) -> Path:
-    """Writes ``attention.png`` beside the checkpoints of a run; its path.
+    """Writes ``attention.png`` next to the checkpoints of a run and returns its path.
 
-    Before training the mixing head is as random as its output, so the layer is read through the
-    heads' mean; after training through its own head, if it was supervised.
+    Before training the mixing head is random, so the layer is read through the heads' mean; after
+    training it is read through its own head if it was supervised.
 
     Args:
         trained: a checkpoint.
@@ -147,7 +147,7 @@ def before_and_after(config: TrainConfig, trained: Path) -> Path:
     assert batch.targets is not None
     queries = choose(batch.targets)
     if not queries:
-        raise ValueError(f"sample {batch.keys[0]}: no view sees anything of its first one")
+        raise ValueError(f"sample {batch.keys[0]}: no view shares visible points with its first")
     before = attention(objective, batch, space, queries, head_mix=HeadMean())
     objective.load_state_dict(checkpoint.load(trained).weights)
     own = None if config.weight else HeadMean()
@@ -158,7 +158,7 @@ def before_and_after(config: TrainConfig, trained: Path) -> Path:
 
 
 def _heated(image: Image, weights: NDArray[np.float32], match: int) -> Image:
-    """A view in grey under its attention; where there is more of it, the view shows less."""
+    """A grey view under its attention; more attention hides more of the view."""
     side = _scale(image)
     grey = image.mean(-1, keepdims=True).repeat(3, -1).repeat(side, 0).repeat(side, 1)
     level = np.minimum(weights / max(float(weights.max()), _BRIGHT / weights.size), 1.0)

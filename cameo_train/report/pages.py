@@ -1,4 +1,4 @@
-"""What all pages share: templates, pictures in them, and files that are whole or not there."""
+"""Helpers for all pages: templates, embedded pictures, and files written whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cameo_data.io.work_folder import write_bytes
 
 
 def render(template: str, **values: Any) -> str:
-    """A page of ``report/templates``; all text passes through autoescape."""
+    """A page from ``report/templates``; all text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cameo_train", "report/templates"),
         autoescape=True,
@@ -27,5 +27,5 @@ def png_uri(png: bytes) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file of UTF-8, and its folder; all of it or nothing."""
+    """Writes a UTF-8 file, and its folder, whole or not at all."""
     write_bytes(path, text.encode("utf-8"))

@@ -1,4 +1,4 @@
-"""All arms and seeds through the ordinary training loop, several at a time; stopped, it goes on."""
+"""Runs all arms and seeds through the ordinary training loop, several at a time; resumable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cameo_train.reproduce.data import Data
 from cameo_train.reproduce.presets import ExperimentPreset
 
 _POLL_S = 2.0
-_stopped = threading.Event()  # this process was told to stop
+_stopped = threading.Event()  # set once this process has to stop
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ def jobs(
     out: Path,
     overrides: Mapping[str, Any],
 ) -> list[TrainingRun]:
-    """Every arm with every seed. Runs of one seed share data order, draws and, where the network is
-    the same, initial weights; they differ in what the arm says.
+    """Every arm with every seed. Runs of one seed share data order, draws and, if the network is
+    the same, initial weights; they differ only in the arm's settings.
 
     Args:
-        overrides: keys of ``TrainConfig`` for all arms, over the preset's.
+        overrides: keys of ``TrainConfig`` for all arms, which override the preset's.
 
     Raises:
         UsageError: a key or value that the configuration does not know.
@@ -73,11 +73,11 @@ def jobs(
 
 
 def run(todo: Sequence[TrainingRun], parallel: int, progress: Progress) -> None:
-    """Trains all, ``parallel`` at a time, each on one core then; one alone takes all cores.
+    """Trains all, ``parallel`` at a time on one core each; a single run takes all cores.
 
     Raises:
-        loop.Stopped: a signal came, where one ran at a time.
-        KeyboardInterrupt: the same, where several did.
+        loop.Stopped: a signal arrived while one run was active.
+        KeyboardInterrupt: a signal arrived while several were active.
     """
     _stopped.clear()
     with (
@@ -89,7 +89,7 @@ def run(todo: Sequence[TrainingRun], parallel: int, progress: Progress) -> None:
 
 
 def train(job: TrainingRun) -> None:
-    """One run to its end, and its picture of attention before and after."""
+    """Trains one run to its end and draws its attention before and after."""
     from cameo_train.report.attention import before_and_after
     from cameo_train.training import loop
 
@@ -100,7 +100,7 @@ def train(job: TrainingRun) -> None:
     try:
         result = loop.fit(job.config)
     except loop.Stopped:
-        # a pool has handed this process its next run already, which is not to begin
+        # The pool has already passed this process its next run, which must not begin.
         _stopped.set()
         raise
     if not (job.out / "attention.png").exists():
@@ -108,8 +108,8 @@ def train(job: TrainingRun) -> None:
 
 
 def is_finished(job: TrainingRun) -> bool:
-    """Whether all was made by this very configuration from these very shards; ``fit`` says what is
-    wrong with others."""
+    """Whether the run was made by this exact configuration from these exact shards; ``fit`` reports
+    what is wrong with others."""
     from cameo_train.training import checkpoint, loop
 
     written = job.out / "config.yaml"
@@ -126,7 +126,7 @@ def is_finished(job: TrainingRun) -> bool:
 
 @contextmanager
 def _watched(todo: Sequence[TrainingRun], progress: Progress) -> Iterator[None]:
-    """Reports steps as the runs write them down."""
+    """Reports steps as the runs record them."""
     total = sum(job.config.steps for job in todo)
     done = threading.Event()
 
@@ -149,7 +149,7 @@ def _watched(todo: Sequence[TrainingRun], progress: Progress) -> Iterator[None]:
 
 
 def steps_done(job: TrainingRun) -> int:
-    """Steps that a run has written down."""
+    """Number of steps that a run has recorded."""
     path = job.out / "metrics.jsonl"
     if not path.exists():
         return 0

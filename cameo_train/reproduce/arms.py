@@ -1,4 +1,4 @@
-"""What is compared: arms are runs that differ from each other in few keys of the configuration."""
+"""Arms: the runs to compare, which differ in a few keys of the configuration."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Arm:
     """One way to train.
 
     Attributes:
-        name: in tables and folders.
+        name: name in tables and folders.
         meaning: one line for the table.
-        changes: keys of ``TrainConfig``, over the preset's.
-        depth: from which the matches come.
-        against: the arm whose final loss this one is to reach; itself for a baseline.
+        changes: keys of ``TrainConfig``, which override the preset's.
+        depth: the depth that gives the matches.
+        against: the arm whose final loss this one has to reach; itself for a baseline.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Arm:
     depth: Source = "exact"
 
     def repeats(self, settings: Mapping[str, Any]) -> bool:
-        """Whether it is what ``settings`` say anyway, as a weight of 0.1 where that is theirs."""
+        """Whether ``settings`` already have the arm's values, such as a weight of 0.1."""
         same = all(key in settings and settings[key] == v for key, v in self.changes.items())
         return bool(self.changes) and self.depth == "exact" and same
 
@@ -42,7 +42,7 @@ class Arm:
 _BASELINE = Arm(BASELINE, "no supervision", {"weight": 0.0})
 _CAMEO = Arm(CAMEO, "one layer supervised, as the preset says")
 
-# of which the experiment is made on request; every arm is one line of the table
+# Arms to add on request; every arm is one line of the table.
 _ABLATIONS: dict[str, tuple[Arm, ...]] = {
     "control": (Arm(CONTROL, "matches dealt out at random", {"shuffle_matches": True}),),
     "weight": tuple(
@@ -87,12 +87,12 @@ def choose(ablations: Iterable[str], *, model: str, layers: Iterable[int], steps
     """Baseline and cameo, then the arms of each ablation.
 
     Args:
-        model: the preset's, which ``architecture`` leaves out.
-        layers: numbers of attention layers of the model, each an arm of ``layer``.
-        steps: of a run; supervision stops after a third of them in ``stop``.
+        model: the preset's model, which ``architecture`` leaves out.
+        layers: numbers of the model's attention layers, each an arm of ``layer``.
+        steps: steps of a run; in ``stop``, supervision ends after a third of them.
 
     Raises:
-        UsageError: no such ablation.
+        UsageError: there is no such ablation.
     """
     arms = [_BASELINE, _CAMEO]
     for name in ablations:
@@ -117,7 +117,7 @@ def choose(ablations: Iterable[str], *, model: str, layers: Iterable[int], steps
 
 
 def _pair(model: str, **changes: Any) -> list[Arm]:
-    """Another model with supervision of its own layer, and the baseline that it is held against."""
+    """Another model with supervision of its own layer, and the baseline for comparison."""
     plain = f"{BASELINE}@{model}"
     shared = {"model": model, "layer": None, **changes}
     return [

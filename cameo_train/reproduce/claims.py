@@ -1,7 +1,7 @@
-"""The claim, taken apart into what can be held against the figures.
+"""The claim, split into parts that the figures can test.
 
-An effect that is claimed is met or it is not. That something does *not* happen is never shown by a
-few seeds that lack it: such a claim is contradicted, or there is no sign against it.
+A claimed effect is met or missed. A few seeds can never show that something does *not* happen:
+such a claim is contradicted, or there is no sign against it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cameo_train.reproduce.arms import BASELINE, CAMEO, CONTROL
 from cameo_train.reproduce.geometry import LARGE_DEG, Geometry
 from cameo_train.reproduce.summary import Line, Run
 
-# CAMEO: half the iterations. The rest is what would make that worth having, and believable.
+# CAMEO claims half the iterations. The other limits would make that useful and credible.
 MOST_STEPS = 0.5
 MOST_SECONDS = 0.6
 LEAST_PRECISION = 0.8
@@ -22,7 +22,7 @@ LEAST_LEAD = 3.0
 
 
 class ClaimOutcome(StrEnum):
-    """What became of a claim; the value is what pages show."""
+    """The outcome of a claim; pages show the value."""
 
     MET = "met"
     MISSED = "not met"
@@ -32,10 +32,10 @@ class ClaimOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence and what became of it.
+    """One sentence and its outcome.
 
     Attributes:
-        outcome: MET or MISSED of an effect, the other two of the absence of one.
+        outcome: MET or MISSED for an effect, the other two for the absence of one.
         found: figures, one for each seed.
     """
 
@@ -45,7 +45,7 @@ class Claim:
 
 
 def judge(runs: Sequence[Run], lines: Sequence[Line], geometry: Geometry) -> list[Claim]:
-    """The claims about ``cameo`` and its control, in the order in which they matter."""
+    """The claims about ``cameo`` and its control, in order of importance."""
     by_arm = {line.arm.name: line for line in lines}
     claims = []
     if (cameo := by_arm.get(CAMEO)) is not None:

@@ -1,4 +1,4 @@
-"""Scenes and shards of the experiment, made by ``cameo_data``; kept for the next run."""
+"""Scenes and shards of the experiment, made by ``cameo_data`` and kept for the next run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cameo_train.reproduce.noisy import Source, copy_scenes
 from cameo_train.reproduce.presets import ExperimentPreset, Scenes
 
 SCENES, SHARDS = "scenes", "shards"
-# a rough image is enough: it is seen at a few pixels a pattern
+# A rough image is enough: a pattern covers only a few pixels.
 SAMPLES_PER_PIXEL = 6
 
 
@@ -25,8 +25,8 @@ class Data:
     """Folders of finished builds.
 
     Attributes:
-        worse: below it, builds of the same training scenes with worse depth, named by ``noisy``'s
-            qualities; None where there are none.
+        worse: folder of builds of the same training scenes with worse depth, named by ``noisy``'s
+            qualities; None if there are none.
     """
 
     train: Path
@@ -35,14 +35,14 @@ class Data:
 
     @classmethod
     def below(cls, out: Path) -> Data:
-        """Where ``prepare`` puts them."""
+        """The folders that ``prepare`` writes."""
         return cls(out / "train" / SHARDS, out / "held-out" / SHARDS, out / "worse")
 
     def training(self, depth: Source) -> Path:
         """The build that an arm trains on.
 
         Raises:
-            UsageError: there is none with such depth.
+            UsageError: there is no build with such depth.
         """
         if depth == "exact":
             return self.train
@@ -54,14 +54,14 @@ class Data:
 def prepare(
     preset: ExperimentPreset, out: Path, depths: Iterable[Source], workers: int, progress: Progress
 ) -> None:
-    """Renders the scenes and builds the shards of ``Data.below(out)``; what is there is kept.
+    """Renders the scenes and builds the shards of ``Data.below(out)``; keeps what exists.
 
     Args:
-        depths: that any arm trains on.
+        depths: kinds of depth that any arm trains on.
 
     Raises:
-        ValueError: scenes or shards of other settings are in the way.
-        OSError: the disk refuses.
+        ValueError: the folder has scenes or shards of other settings.
+        OSError: the files cannot be written.
     """
     data = Data.below(out)
     for scenes, shards in ((preset.train, data.train), (preset.held_out, data.held_out)):

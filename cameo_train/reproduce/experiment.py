@@ -1,4 +1,4 @@
-"""The whole experiment: data, runs, results; resumes wherever it was stopped."""
+"""The whole experiment: data, runs, results; resumes where it was stopped."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from cameo_train.taps import resolve
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is asked for.
+    """The settings of an experiment.
 
     Attributes:
         ablations: names of ``arms.ABLATIONS``.
-        overrides: keys of ``TrainConfig`` for all arms, over the preset's.
+        overrides: keys of ``TrainConfig`` for all arms, which override the preset's.
         data: builds to use instead of the preset's own scenes.
     """
 
@@ -44,7 +44,7 @@ class Experiment:
     data: Data | None = None
 
     def settings(self) -> dict[str, Any]:
-        """``TrainConfig`` keys that all arms share, as it reads them.
+        """``TrainConfig`` keys that all arms share, as ``TrainConfig`` reads them.
 
         Raises:
             UsageError: a key or value that the configuration does not know.
@@ -54,10 +54,10 @@ class Experiment:
         return {key: getattr(read, key) for key in given}
 
     def arms(self) -> list[Arm]:
-        """Baseline, cameo and what the ablations add, but for what the preset does already.
+        """Baseline, cameo and the ablations' arms, except those that equal the preset.
 
         Raises:
-            UsageError: no such ablation or model.
+            UsageError: there is no such ablation or model.
         """
         settings = self.settings()
         layers = self._other_layers(settings) if "layer" in self.ablations else []
@@ -67,7 +67,7 @@ class Experiment:
         return [arm for arm in found if not arm.repeats(settings)]
 
     def _other_layers(self, settings: Mapping[str, Any]) -> list[int]:
-        """Numbers of the layers that are not supervised anyway."""
+        """Numbers of the layers that the preset does not supervise."""
         model = build(settings["model"])
         layers = model.layers()
         own = resolve(layers, settings.get("layer") or model.preset.layer)
@@ -77,7 +77,7 @@ class Experiment:
         """Every arm with every seed.
 
         Raises:
-            UsageError: as of ``arms``, or a key or value that the configuration does not know.
+            UsageError: as in ``arms``, or a key or value that the configuration does not know.
         """
         data = self.data or Data.below(self.out / "data")
         return runs.jobs(
@@ -123,11 +123,11 @@ class Results:
 
 
 def reproduce(experiment: Experiment, parallel: int, progress: Progress) -> Results:
-    """Makes what is not there yet, and ``results.json`` in ``experiment.out`` last.
+    """Makes what is missing, and finally ``results.json`` in ``experiment.out``.
 
     Raises:
-        UsageError: as of ``Experiment.jobs``.
-        ValueError: what is in the folder is of another experiment.
+        UsageError: as in ``Experiment.jobs``.
+        ValueError: the folder contains another experiment.
     """
     jobs = experiment.jobs()
     if experiment.data is None:

@@ -1,10 +1,10 @@
-"""What all layers of all runs know of the geometry, against rotation: ``cameo_train.precision`` on
-the held-out scenes, at a third of the steps and at the end.
+"""Precision of all layers of all runs against rotation: ``cameo_train.precision`` on the held-out
+scenes, at a third of the steps and at the end.
 
 Precision is the share of visible points that are found to within one token, with one clean view
-and some noise in the others; see docs/precision.md. A layer that has a trained mixing head is read
-through it. Of any other the mean of heads and every head are read and the best one on these very
-points counts, which flatters it.
+and some noise in the others; see docs/precision.md. A layer with a trained mixing head is read
+through it. For any other layer, the mean of heads and every head are read, and the best one on
+these very points counts, which flatters it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class LayerReading:
     """One layer of one checkpoint.
 
     Attributes:
-        layer: in the order of running.
-        supervised: read through the trained mixing head.
-        heads: how its heads became one.
-        precision: per rotation bin, None where it is empty.
-        large: over all pairs turned by ``Geometry.large_deg`` or more; None where there are none.
+        layer: number in execution order.
+        supervised: whether it is read through the trained mixing head.
+        heads: how its heads are combined.
+        precision: precision per rotation bin; None for an empty bin.
+        large: precision over all pairs at ``Geometry.large_deg`` or more; None if there are none.
     """
 
     arm: str
@@ -52,12 +52,12 @@ class Geometry:
     """All readings, and the rotation bins with the limits that hold for every run.
 
     Attributes:
-        bins: labels.
-        ceiling, floor: what a perfect matcher of tokens and blind choice come to, per bin.
-        queries: asked per bin.
-        facts: how it was measured, for people.
-        large_deg: from where rotations count as large: ``LARGE_DEG``, or 0 where the held-out
-            scenes have no such pairs.
+        bins: labels of the bins.
+        ceiling, floor: precision of a perfect matcher of tokens and of blind choice, per bin.
+        queries: number of queries per bin.
+        facts: how precision was measured, for readers.
+        large_deg: least rotation that counts as large: ``LARGE_DEG``, or 0 if the held-out scenes
+            have no such pairs.
     """
 
     bins: tuple[str, ...]
@@ -79,8 +79,8 @@ class Geometry:
         return min({r.step for r in self.readings}, key=lambda step: abs(step - self.last / 3))
 
     def best(self, arm: str, seed: int, step: int) -> LayerReading | None:
-        """What counts for a run at a step: its supervised layer, or of a run without one the layer
-        that is best at large rotations."""
+        """The reading that counts for a run at a step: its supervised layer or, without one, the
+        layer that is best at large rotations."""
         here = [
             r for r in self.readings
             if (r.arm, r.seed, r.step) == (arm, seed, step) and r.large is not None
@@ -92,15 +92,15 @@ class Geometry:
 def measure(
     jobs: Sequence[TrainingRun], out: Path, stride: int | None, progress: Progress
 ) -> Geometry:
-    """Readings of every run's checkpoints; what ``out`` holds of them is not measured again.
+    """Readings of every run's checkpoints; those in ``out`` are not measured again.
 
     Args:
-        out: a folder per run is made there.
+        out: folder in which each run gets a folder.
         stride: pixels per token, which is the threshold; None for the defaults of the build.
 
     Raises:
         DataError: the held-out shards cannot be read.
-        ValueError: a checkpoint cannot be read, or is of another size.
+        ValueError: a checkpoint cannot be read, or has another size.
     """
     threshold = DEFAULT_THRESHOLDS[0] if stride is None else f"{stride}px"
     readings: list[LayerReading] = []
@@ -137,7 +137,7 @@ def measure(
 
 
 def _best_readings(job: TrainingRun, rows: Sequence[RowResult]) -> list[LayerReading]:
-    """One for each layer and checkpoint: through the trained head, or else the best way."""
+    """A reading for each layer and checkpoint: through the trained head, or else the best one."""
     groups: dict[tuple[int, int], list[LayerReading]] = {}
     for row in rows:
         about = row.row

@@ -1,7 +1,7 @@
-"""Scenes again with worse depth: what does it cost to take matches from sensors or networks?
+"""The scenes with worse depth, to find the cost of matches from sensors or networks.
 
-Images and poses are those of the exact scenes, so the views of a sample are the same wherever its
-views still see each other.
+Images and poses are those of the exact scenes, so a sample has the same views as long as these
+still see each other.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from cameo_data.synth.record import FILE_NAME, read_frame, read_scene
 
 Depth = NDArray[np.float32]
 Quality = Literal["sensor", "rough"]
-Source = Literal["exact"] | Quality  # of the depth that matches come from
+Source = Literal["exact"] | Quality  # kind of depth that gives the matches
 
 # Nguyen, Izadi, Lovell 2012, "Modeling Kinect sensor noise", equation 3: axial noise in metres
 _SIGMA_M, _SIGMA_PER_M2, _NEAREST_M = 0.0012, 0.0019, 0.4
 _HOLES = 0.1
-# A monocular network's: off by a tenth, alike over an eighth of the image (δ < 1.25 of good ones is
-# above 90 %).
+# Errors of a monocular network: a tenth, constant over an eighth of the image (good networks have
+# δ < 1.25 above 90 %).
 _ROUGH, _ROUGH_CELLS = 0.1, 8
 
 
@@ -39,7 +39,7 @@ def sensor(depth: Depth, rng: np.random.Generator) -> Depth:
 
 
 def rough(depth: Depth, rng: np.random.Generator) -> Depth:
-    """Smooth errors of a tenth, of each view its own."""
+    """Smooth errors of a tenth, different in each view."""
     cells = rng.standard_normal((_ROUGH_CELLS, _ROUGH_CELLS))
     factor = 1 + _ROUGH * cv2.resize(cells, depth.shape[::-1], interpolation=cv2.INTER_CUBIC)
     return np.asarray(depth * np.clip(factor, 0.5, 2.0), np.float32)
@@ -52,10 +52,10 @@ QUALITIES: dict[Quality, Callable[[Depth, np.random.Generator], Depth]] = {
 
 
 def copy_scenes(exact: Path, out: Path, quality: Quality) -> None:
-    """The scenes of a folder with worse depth; those that are there already are kept.
+    """The scenes of a folder with worse depth; existing ones are kept.
 
     Raises:
-        OSError: the disk refuses.
+        OSError: the files cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
     for number, scene in enumerate(sorted(p.parent for p in exact.glob(f"*/{FILE_NAME}"))):
@@ -68,6 +68,6 @@ def copy_scenes(exact: Path, out: Path, quality: Quality) -> None:
         for values in read_scene(scene).frames:
             path = read_frame(values).depth
             worse = QUALITIES[quality](np.load(scene / path), rng)
-            (partial / path).unlink()  # a link: the exact one must stay as it is
+            (partial / path).unlink()  # a hard link: the exact file must not change
             np.save(partial / path, worse, allow_pickle=False)
         partial.rename(target)

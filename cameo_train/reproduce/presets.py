@@ -1,4 +1,4 @@
-"""How large the experiment is: scenes, model, steps."""
+"""Presets of the experiment's size: scenes, model, steps."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 
 def first_third(steps: int) -> int:
-    """How long supervision lasts where it stops early."""
+    """Number of steps with supervision if it stops early."""
     return max(1, steps // 3)
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """Procedural scenes of one split, of which groups are made.
+    """Procedural scenes of one split, from which groups are made.
 
     Attributes:
-        seed: of the scenes; splits differ in it, so no scene is in two.
-        groups: samples per scene.
+        seed: seed of the scenes, different in each split, so no scene is in two.
+        groups: number of samples per scene.
     """
 
     seed: int
@@ -28,21 +28,21 @@ class Scenes:
 
 @dataclass(frozen=True)
 class ExperimentPreset:
-    """An experiment but for its arms and seeds.
+    """An experiment without its arms and seeds.
 
     Attributes:
         size: side of the images in pixels.
         stride: pixels per token.
-        frames: per scene.
-        kind: of scene, see ``cameo-data synth``.
-        rotation_bins_deg: between the views of a sample; between the first and the last edge, and
-            spread evenly over what lies between.
-        texture_scale: patterns are to be larger than pixels, and yet unpredictable.
-        train, held_out: scenes that are trained and measured on.
-        stops: supervision ends after the first third of the steps.
+        frames: number of frames per scene.
+        kind: kind of scene, see ``cameo-data synth``.
+        rotation_bins_deg: edges of the bins for the rotation between a sample's views, which is
+            spread evenly from the first to the last edge.
+        texture_scale: scale of patterns, which must be larger than pixels, yet unpredictable.
+        train, held_out: scenes for training and for measuring.
+        stops: whether supervision ends after the first third of the steps.
         fit: keys of ``TrainConfig``.
-        with_weights: the model where pretrained weights are given; none takes any if empty.
-        note: what is said above all results, or nothing.
+        with_weights: model for pretrained weights; empty if the preset takes none.
+        note: a note above all results, or empty.
     """
 
     name: str
@@ -61,13 +61,13 @@ class ExperimentPreset:
     note: str = ""
 
     def settings(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """Keys of ``TrainConfig`` for all arms, with ``overrides`` over the preset's own."""
+        """Keys of ``TrainConfig`` for all arms: the preset's, updated with ``overrides``."""
         settings = {**self.fit, **overrides}
         until = first_third(int(settings["steps"])) if self.stops else None
         return {"weight_until": until, **settings}
 
     def scenes_text(self) -> str:
-        """What is rendered, for people."""
+        """A description of the scenes for readers."""
         low, high = self.rotation_bins_deg[0], self.rotation_bins_deg[-1]
         groups = f"{self.train.groups} and {self.held_out.groups} samples a scene"
         return (
@@ -77,7 +77,7 @@ class ExperimentPreset:
 
 
 # Found by trial with seed 0. With the official weight of 0.02 and its head (`mlp`) the layer learns
-# more slowly. The baseline learns as well with twice this rate, but not with supervision beside it.
+# more slowly. The baseline learns as well at twice this rate, but not together with supervision.
 _LAPTOP_FIT: Mapping[str, Any] = {
     "model": "hunyuan-dit-tiny",
     "steps": 900,
@@ -94,11 +94,11 @@ _LAPTOP_FIT: Mapping[str, Any] = {
     "validate_every": 50,
     "validation_samples": 192,
     "sample_groups": 16,
-    # one of them at a third of the steps, where precision is compared
+    # One of them is at a third of the steps, where precision is compared.
     "checkpoint_every": 150,
     "keep_checkpoints": 6,
 }
-# Sized by arithmetic for one GPU of 80 GB and half an hour; not run at that size.
+# The size is calculated for one 80 GB GPU and half an hour; it has not been run.
 _GPU_FIT: Mapping[str, Any] = {
     **_LAPTOP_FIT,
     "model": "cat3d-sd21-patch",

@@ -1,7 +1,7 @@
-"""What the runs show: how soon each arm reaches its baseline's final loss, and what it has learnt.
+"""Summary of the runs: how soon each arm reaches its baseline's final loss, and its precision.
 
 The loss is that of the target views of held-out scenes, with the same noise for all. A *crossing*
-is the step at which it first is at or below a level, linear between two measurements.
+is the first step at or below a level, interpolated linearly between two measurements.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Run:
     rows: Sequence[dict[str, Any]]
 
     def curve(self, name: str) -> list[tuple[int, float]]:
-        """(step, value) wherever the metric was measured."""
+        """(step, value) of every measurement of the metric."""
         return [(row["step"], row[name]) for row in self.rows if name in row]
 
     @property
@@ -35,7 +35,7 @@ class Run:
         return self.curve("validation_loss")[-1][1]
 
     def seconds_at(self, step: float) -> float:
-        """Time that training took up to a step, without measuring and sampling."""
+        """Training time up to a step, without measuring and sampling."""
         whole = int(step)
         spent = sum(row["seconds"] for row in self.rows[:whole])
         rest = self.rows[whole]["seconds"] if whole < len(self.rows) else 0.0
@@ -43,7 +43,7 @@ class Run:
 
 
 def read_run(arm: Arm, seed: int, folder: Path) -> Run:
-    """The run written to ``folder``."""
+    """The run in ``folder``."""
     lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
     return Run(arm, seed, [json.loads(line) for line in lines])
 
@@ -60,12 +60,12 @@ def crossing(curve: Sequence[tuple[int, float]], level: float) -> float | None:
 
 
 def value_at(curve: Sequence[tuple[int, float]], step: float) -> float:
-    """The measurement nearest to ``step``; NaN of none."""
+    """The measurement nearest to ``step``; NaN if there is none."""
     return min(curve, key=lambda point: abs(point[0] - step))[1] if curve else math.nan
 
 
 def last_value(curve: Sequence[tuple[int, float]]) -> float:
-    """The last measurement; NaN of none."""
+    """The last measurement; NaN if there is none."""
     return curve[-1][1] if curve else math.nan
 
 
@@ -73,7 +73,7 @@ def last_value(curve: Sequence[tuple[int, float]]) -> float:
 class Mean:
     """A mean over seeds with its 95 % interval, see ``precision.intervals.mean_interval``.
 
-    One seed has no interval, nor have seeds that agree to the last digit.
+    There is no interval for one seed, or for seeds that agree exactly.
     """
 
     mean: float
@@ -86,7 +86,7 @@ class Mean:
         """None if nothing was measured.
 
         Args:
-            scale: ``share`` of numbers between 0 and 1; ``size`` of positive ones that may exceed
+            scale: ``share`` for numbers between 0 and 1; ``size`` for positive ones that may exceed
                 1, such as a loss or the ratio of two numbers of steps; else ``difference``.
         """
         found = tuple(v for v in values if not math.isnan(v))
@@ -97,7 +97,7 @@ class Mean:
 
 
 def shown(value: Mean | None, form: str) -> str:
-    """A mean in a format such as ``{:.1%}``, with its interval where it has one; else nothing."""
+    """A mean in a format such as ``{:.1%}``, with its interval if it has one; empty if None."""
     if value is None:
         return ""
     text = form.format(value.mean)
@@ -111,16 +111,16 @@ class Line:
     """An arm over all seeds.
 
     Attributes:
-        loss: final, of target views of held-out scenes.
-        steps, seconds: until the baseline's final loss of the same seed is reached, as shares of
-            those until the baseline itself is first there, which is before its end where it gets
-            worse again; only of the seeds that reach it.
-        reached: seeds that do; of ``seeds``.
-        steps_by_seed: in the order of the runs; None where it never is.
-        precision_early, precision: of the layer within one token, after a third of the steps and at
-            the end.
-        reading: through what its heads were read, see ``validation``.
-        psnr: of sampled target views, in dB.
+        loss: final loss of target views of held-out scenes.
+        steps, seconds: steps and time until the final loss of the same seed's baseline is reached,
+            as shares of those until the baseline itself first reaches it (before its end if it gets
+            worse again); only for seeds that reach it.
+        reached: number of seeds that reach it, out of ``seeds``.
+        steps_by_seed: shares of steps in the order of the runs; None if never reached.
+        precision_early, precision: precision of the layer within one token, after a third of the
+            steps and at the end.
+        reading: how its heads were read, see ``validation``.
+        psnr: PSNR of sampled target views in dB.
     """
 
     arm: Arm
@@ -140,7 +140,7 @@ def summarise(runs: Sequence[Run]) -> list[Line]:
     """A line per arm, in the order of the runs.
 
     Raises:
-        ValueError: an arm without its baseline.
+        ValueError: an arm has no baseline.
     """
     by_key = {(run.arm.name, run.seed): run for run in runs}
     lines = []

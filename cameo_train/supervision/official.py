@@ -18,7 +18,7 @@ close by passes the check. ``targets.py`` does without.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cameo_train.supervision.loss import correspondence_loss
+from cameo_train.supervision.strategy import SupervisedBatch, Supervision, TappedAttention
 from cameo_train.supervision.supervised_rows import (
     DIRECTIONS,
     Direction,
@@ -69,6 +70,49 @@ def official_loss(
     return correspondence_loss(
         q, k, rows, head_mix=head_mix, scale=scale, chunk=chunk, normalizer=1.0, floor=FLOOR
     )
+
+
+class Official(Supervision):
+    """``official_loss`` in training; depth and poses of a batch give its point maps."""
+
+    targets = None
+    refuses = ("shuffle_matches", "max_rows")
+
+    def rows(
+        self, batch: SupervisedBatch, grid_hw: tuple[int, int], directions: Sequence[Direction]
+    ) -> SupervisedRows:
+        """``official_rows`` of the batch."""
+        return official_rows(
+            point_map(batch.depth, batch.K, batch.cam_from_world),
+            references=int(batch.reference[0].sum()),
+            grid_hw=grid_hw,
+            directions=directions,
+        )
+
+    def loss(self, attention: TappedAttention, rows: SupervisedRows, normalizer: Tensor) -> Tensor:
+        """The sum over rows, whose weights are shares already."""
+        return correspondence_loss(
+            attention.q, attention.k, rows,
+            head_mix=attention.head_mix, scale=attention.scale, normalizer=1.0, floor=FLOOR,
+        )  # fmt: skip
+
+
+OFFICIAL = Official()
+
+
+def point_map(depth: Tensor, K: Tensor, cam_from_world: Tensor) -> Tensor:
+    """(B, V, 3, H, W) world points of the pixels of (B, V, H, W) depth, 0 where it is unknown."""
+    height, width = depth.shape[-2:]
+    x = torch.arange(width, device=depth.device) + 0.5
+    y = torch.arange(height, device=depth.device) + 0.5
+    pixels = torch.stack(
+        [x.expand(height, width), y[:, None].expand(height, width), torch.ones(height, width)]
+    ).to(depth)
+    rays = torch.einsum("bvij,jhw->bvihw", torch.linalg.inv(K), pixels)
+    p_cam = rays * depth[:, :, None]
+    rotation, translation = cam_from_world[..., :3, :3], cam_from_world[..., :3, 3]
+    p_world = torch.einsum("bvji,bvjhw->bvihw", rotation, p_cam - translation[..., None, None])
+    return torch.where((depth > 0)[:, :, None], p_world, torch.zeros(()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Which rows of an attention map are supervised, laid out for a loop over key views.
 
-A row is one (query, key view) pair. Shapes: B, V views, K tokens a view, R rows, T slots.
+A row is one (query, key view) pair. Shapes: B, V views, K tokens per view, R rows, T slots.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ From pixel matches (``cameo_data``'s maps of one group) to what attention is sup
 query is a token; its point is at the token's centre. Every (query, key view) pair has a target of
 its own, and weight only where the match is VISIBLE: hidden and unknown points carry none.
 
-Shapes: B, V views, h, w token grid, Q = h·w tokens a view, T slots a query.
+Shapes: B, V views, h, w token grid, Q = h·w tokens per view, T slots per query.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class TokenTargets:
 
     Attributes:
         index: (B, V, V, Q, T) int64, tokens of view b in row-major order; 0 in unused slots. The
-            same token may stand in several slots.
+            same token may occupy several slots.
         weight: (B, V, V, Q, T) float32 ≥ 0, at most 1 in sum over T; 0 in every slot where the
             query has no VISIBLE match, and on the diagonal.
 

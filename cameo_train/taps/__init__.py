@@ -1,4 +1,4 @@
-"""Queries and keys of one attention layer of any model, and how its tokens lie in the views."""
+"""Queries and keys of one attention layer of any model, and the layout of its tokens."""
 
 from cameo_train.taps.adapters import TapAdapter, adapter_of
 from cameo_train.taps.layers import official_order, resolve

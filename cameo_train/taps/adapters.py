@@ -1,6 +1,6 @@
-"""What a tap must know of an architecture: its attention layers, and their grid of tokens.
+"""What a tap needs to know about an architecture: its attention layers and their token grids.
 
-An adapter of another architecture is a small object with the three methods of ``TapAdapter``; a
+An adapter for another architecture is a small object with the three methods of ``TapAdapter``; a
 package offers it through the entry point group ``cameo_train.taps``. See ``docs/taps.md``.
 """
 
@@ -24,17 +24,17 @@ class TapAdapter(Protocol):
     """Attention layers of one kind of model."""
 
     def accepts(self, model: nn.Module) -> bool:
-        """Whether this adapter knows the model."""
+        """Whether this adapter can handle the model."""
         ...
 
     def layers(self, model: nn.Module) -> Sequence[str]:
-        """Paths of the self-attention modules, in the order in which they run."""
+        """Paths of the self-attention modules in execution order."""
         ...
 
     def layout(self, model: nn.Module, layer: str, views: int, hw: tuple[int, int]) -> TokenLayout:
-        """The layer's tokens where the model's input is of size ``hw``.
+        """Layout of the layer's tokens for a model input of size ``hw``.
 
-        Whether all views share a sequence is found from the number of tokens and need not be set.
+        Leave ``joint`` unset: the number of tokens shows whether all views share a sequence.
         """
         ...
 
@@ -58,16 +58,16 @@ class DiffusersUNet:
             and self._block.search(name)
             and not getattr(module, "is_cross_attention", name.endswith("attn2"))
         ]
-        # modules are registered down, up, mid, and run down, mid, up
+        # Modules are registered down, up, mid, but run down, mid, up.
         return sorted(found, key=lambda name: ("down", "mid", "up").index(self._place(name)[0]))
 
     def layout(self, model: nn.Module, layer: str, views: int, hw: tuple[int, int]) -> TokenLayout:
         step = 2 ** self.level(model, layer)
-        # a stride-2 convolution with padding 1 halves upwards
+        # A stride-2 convolution with padding 1 halves the size and rounds up.
         return TokenLayout(views, (-(-hw[0] // step), -(-hw[1] // step)))
 
     def level(self, model: nn.Module, layer: str) -> int:
-        """How often the input was halved before this layer; 0 at the finest resolution."""
+        """Number of times the input was halved before this layer; 0 at the finest resolution."""
         blocks = next(m for n, m in model.named_modules() if n.endswith("down_blocks"))
         deepest = len(list(blocks.children())) - 1
         part, index = self._place(layer)
@@ -77,7 +77,7 @@ class DiffusersUNet:
         """Part of the UNet, and which block of it."""
         match = self._block.search(layer)
         if match is None:
-            raise ValueError(f"{layer} lies in no block of the UNet")
+            raise ValueError(f"{layer} is not in a block of the UNet")
         return match[1] or "mid", int(match[2] or 0)
 
 
@@ -96,12 +96,13 @@ class DiffusersTransformer:
 
     def layout(self, model: nn.Module, layer: str, views: int, hw: tuple[int, int]) -> TokenLayout:
         patch = self._patch(model)
-        assert patch is not None  # accepts() said so
+        assert patch is not None  # accepts() has checked this
         return TokenLayout(views, (hw[0] // patch, hw[1] // patch))
 
     @staticmethod
     def _patch(model: nn.Module) -> int | None:
-        # of the module itself: diffusers' models also answer for their configuration, and warn
+        # Read the module's own attribute: diffusers' models also look in their configuration and
+        # then warn.
         sizes = [vars(module).get("patch_size") for module in model.modules()]
         return next((size for size in sizes if isinstance(size, int)), None)
 
@@ -117,7 +118,7 @@ class ByPath:
 
     def layout(self, model: nn.Module, layer: str, views: int, hw: tuple[int, int]) -> TokenLayout:
         raise ValueError(
-            f"nothing is known of the tokens of {type(model).__name__}; pass tap() a layout, or "
+            f"the token layout of {type(model).__name__} is unknown; pass tap() a layout, or "
             f"offer an adapter through the entry point group {REGISTRY.group}"
         )
 
@@ -134,7 +135,7 @@ def _installed() -> tuple[TapAdapter, ...]:
 
 
 def adapter_of(model: nn.Module) -> TapAdapter:
-    """The model's own ``tap_adapter``; else the first that accepts it: packages', ours, by path."""
+    """The model's own ``tap_adapter``; else the first to accept it: packages', ours, by path."""
     own = getattr(model, "tap_adapter", None)
     if isinstance(own, TapAdapter):
         return own

@@ -1,8 +1,8 @@
-"""One layer's attention replaced by the identity: every token attends to itself alone.
+"""One layer's attention replaced by the identity: every token attends only to itself.
 
 After perturbed-attention guidance (Ahn et al. 2024, "Self-rectifying diffusion sampling with
-perturbed-attention guidance", section 4.2): the product softmax(QKᵀ)V becomes V. What a layer's
-attention brought, from its own view and from the others, is missing then and only then.
+perturbed-attention guidance", section 4.2): the product softmax(QKᵀ)V becomes V. This removes
+exactly what the layer's attention brings from its own view and from the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cameo_train.taps.layout import TapError
 
 
 class _Identity(TorchFunctionMode):
-    """Answers every ``scaled_dot_product_attention`` with its values."""
+    """Returns the values from every ``scaled_dot_product_attention``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class _Identity(TorchFunctionMode):
             for i, name in enumerate(("query", "key", "value"))
         )
         if query.shape[-2] != value.shape[-2]:
-            raise TapError("cross-attention has no identity: its queries are not its keys")
+            raise TapError("cross-attention has no identity: its queries and keys differ")
         self.calls += 1
         repeated: Tensor = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
         return repeated
@@ -57,8 +57,8 @@ def identity_attention(model: nn.Module, layer: int | str) -> Iterator[None]:
         layer: as in ``tap``.
 
     Raises:
-        UsageError: no such layer.
-        TapError: it calls no ``scaled_dot_product_attention`` when it runs, or is cross-attention.
+        UsageError: there is no such layer.
+        TapError: the layer does not call ``scaled_dot_product_attention``, or is cross-attention.
     """
     model = unwrapped(model)
     path = resolve(adapter_of(model).layers(model), layer)
@@ -71,7 +71,7 @@ def identity_attention(model: nn.Module, layer: int | str) -> Iterator[None]:
         with _Identity() as mode:
             out = forward(*args, **kwargs)
         if not mode.calls:
-            raise TapError(f"{plain(path)} called no scaled_dot_product_attention")
+            raise TapError(f"{plain(path)} did not call scaled_dot_product_attention")
         return out
 
     module.forward = perturbed

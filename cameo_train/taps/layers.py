@@ -1,4 +1,4 @@
-"""Which attention layer is meant: by number, by official number, or by (part of) its name."""
+"""Attention layers by number, by official number, or by (part of) their name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from cameo_data.errors import UsageError
 from cameo_data.suggestions import nearest
 
-# what wrappers put into the names of modules: DDP, torch.compile, FSDP, activation checkpointing
+# Names that wrappers insert into module paths: DDP, torch.compile, FSDP, activation checkpointing.
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
 
@@ -34,8 +34,8 @@ def official_order(layers: Sequence[str]) -> list[str]:
     """Layers as the official CAMEO code numbers them: self-attention sorted by name.
 
     On Stable Diffusion's UNet that is the order of the network (down, mid, up), and layer 10 is
-    ``up_blocks.2.attentions.0``. Where there are ten blocks or more it is not: ``blocks.10`` comes
-    before ``blocks.2``.
+    ``up_blocks.2.attentions.0``. With ten blocks or more it is not: ``blocks.10`` comes before
+    ``blocks.2``.
     """
     return sorted(layers, key=plain)
 
@@ -44,13 +44,13 @@ def resolve(layers: Sequence[str], layer: int | str) -> str:
     """The path of one layer.
 
     Args:
-        layers: paths in the order in which they run.
+        layers: paths in execution order.
         layer: a number in that order from 0 (10, "10", −1 for the last); "official:10" in the
-            official order; a path; or a part of one that no other layer has
-            (``up_blocks.2.attentions.0``), with … for what is left out between two parts.
+            official order; a path; or a part of a path that no other layer has
+            (``up_blocks.2.attentions.0``), with … for anything omitted between two parts.
 
     Raises:
-        UsageError: no such layer, or more than one; names what there is.
+        UsageError: no layer or more than one fits; the message names the nearest.
     """
     text = str(layer).strip()
     match = re.fullmatch(r"(official:)?(-?\d+)", text)
@@ -62,7 +62,7 @@ def resolve(layers: Sequence[str], layer: int | str) -> str:
                 f"there is no attention layer {text}; this model has {len(order)}, "
                 f"0 ({plain(order[0])}) to {len(order) - 1} ({plain(order[-1])})"
                 if order
-                else f"there is no attention layer {text}; this model has none that is known"
+                else f"there is no attention layer {text}; this model has no known attention layer"
             )
         return order[index]
     exact = [name for name in layers if plain(name) == text]
@@ -73,7 +73,7 @@ def resolve(layers: Sequence[str], layer: int | str) -> str:
         return found[0]
     if found:
         shown = ", ".join(plain(name) for name in found[:4])
-        raise UsageError(f"{text!r} is {len(found)} attention layers ({shown}, …); say which")
+        raise UsageError(f"{text!r} fits {len(found)} attention layers ({shown}, …); name one")
     names = [plain(name) for name in layers]
     near = nearest(text, names) or names[:3]
     raise UsageError(f"there is no attention layer {text!r}; nearest: {', '.join(near)}")

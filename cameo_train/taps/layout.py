@@ -1,6 +1,6 @@
-"""How the tokens of an attention layer lie in the views.
+"""The layout of an attention layer's tokens in the views.
 
-Shapes: B groups, V views, K tokens of one view's grid, h heads, d channels of a head.
+Shapes: B groups, V views, K tokens per view's grid, h heads, d channels per head.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from torch import Tensor
 
 
 class TapError(RuntimeError):
-    """A layer did not yield what was asked of it; one line that says why and what helps."""
+    """A layer cannot be tapped as requested; one line says why and what helps."""
 
 
 @dataclass(frozen=True)
 class TokenLayout:
-    """Where each view's grid of tokens lies in an attention sequence.
+    """The position of each view's token grid in an attention sequence.
 
     A sequence is: shared tokens, then for each of its views (tokens before the grid, the grid in
     row-major order, tokens after it), then shared tokens.
 
     Attributes:
-        views: V of a group.
+        views: V, the number of views per group.
         grid_hw: rows and columns of one view's grid.
-        per_view: further tokens (before, after) each view's grid, such as class and register
-            tokens.
-        shared: further tokens (before, after) all views, such as text.
-        joint: whether one sequence holds all views of a group; otherwise one view, and the views
-            of a group are neighbours in the batch.
+        per_view: number of extra tokens (before, after) each view's grid, such as class and
+            register tokens.
+        shared: number of extra tokens (before, after) all views, such as text.
+        joint: whether one sequence holds all views of a group; if not, it holds one view, and the
+            views of a group are neighbours in the batch.
     """
 
     views: int
@@ -45,12 +45,12 @@ class TokenLayout:
 
     @property
     def extra_tokens(self) -> int:
-        """Tokens of a sequence that belong to no cell of a grid."""
+        """Number of tokens of a sequence outside the grids."""
         return self._sequence_views * sum(self.per_view) + sum(self.shared)
 
     @property
     def sequence(self) -> int:
-        """Tokens of one sequence."""
+        """Number of tokens of one sequence."""
         return self._sequence_views * self.tokens_per_view + self.extra_tokens
 
     @property
@@ -58,10 +58,10 @@ class TokenLayout:
         return self.views if self.joint else 1
 
     def fitted(self, tokens: int) -> TokenLayout:
-        """The same, joint or one view a sequence, whichever has this many tokens.
+        """The same layout, joint or one view per sequence, whichever has this many tokens.
 
         Raises:
-            TapError: neither has.
+            TapError: neither has this many.
         """
         options = [replace(self, joint=joint) for joint in (True, False)]
         for option in options:
@@ -74,15 +74,15 @@ class TokenLayout:
         )
 
     def grid(self, x: Tensor) -> Tensor:
-        """(B, h, V·K, d): the tokens of the grids alone, of sequences (N, h, tokens, d).
+        """(B, h, V·K, d) tokens of the grids only, from sequences (N, h, tokens, d).
 
         Raises:
-            TapError: the sequence or the batch is of another length.
+            TapError: the sequence or the batch has another length.
         """
         if x.shape[2] != self.sequence or (not self.joint and x.shape[0] % self.views):
             raise TapError(
                 f"{x.shape[0]} sequences of {x.shape[2]} tokens do not hold groups of "
-                f"{self.views} views, {self.sequence} tokens a sequence"
+                f"{self.views} views, {self.sequence} tokens per sequence"
             )
         if self.extra_tokens:
             x = x[:, :, self.shared[0] : x.shape[2] - self.shared[1]]

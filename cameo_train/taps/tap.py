@@ -1,7 +1,7 @@
-"""Queries and keys of one attention layer as they enter the product, while the model runs as ever.
+"""Queries and keys of one attention layer as they enter the product; the model runs unchanged.
 
-Only while the chosen module runs, calls of ``scaled_dot_product_attention`` are watched. The call
-itself is passed on unchanged: same kernel, same result, and no other layer notices.
+Calls of ``scaled_dot_product_attention`` are watched only while the chosen module runs. Each call
+is passed on unchanged: the kernel and the result are the same, and no other layer is affected.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Tap:
     """Queries and keys of one layer; made by ``tap``, open inside ``with``.
 
     After each run of the model, ``queries`` and ``keys`` are those of that run; gradients flow
-    through them into the model. Hold no tap over a ``deepcopy`` of the model.
+    through them into the model. Close the tap before a ``deepcopy`` of the model.
 
     Attributes:
         layer: path of the module.
@@ -69,8 +69,8 @@ class Tap:
         self._product = products[0]
         if self._gradients and not self._product.query.requires_grad:
             raise TapError(
-                f"no gradient flows to the queries of {self.layer}; freeze nothing before it, and "
-                "checkpoint with use_reentrant=False"
+                f"no gradient flows to the queries of {self.layer}; freeze no layer before it, "
+                "and checkpoint with use_reentrant=False"
             )
 
     @property
@@ -79,7 +79,7 @@ class Tap:
         return self._product is not None
 
     def clear(self) -> None:
-        """Lets go of the tensors, and with them of the run's graph."""
+        """Releases the tensors, and with them the run's graph."""
         self._product = None
 
     def _last(self) -> Product:
@@ -92,7 +92,7 @@ class Tap:
 
     @property
     def queries(self) -> Tensor:
-        """(N, heads, tokens, d), as they enter the product: after norm, rotation and autocast."""
+        """(N, heads, tokens, d) as they enter the product: after norm, rotation and autocast."""
         product = self._last()
         return product.query.to(product.dtype)
 
@@ -104,15 +104,15 @@ class Tap:
 
     @property
     def scale(self) -> float:
-        """What the product is multiplied with before the softmax."""
+        """The factor that multiplies the product before the softmax."""
         return self._last().scale
 
     @property
     def layout(self) -> TokenLayout:
-        """How the tokens lie in the views.
+        """The layout of the tokens in the views.
 
         Raises:
-            TapError: cross-attention, or another number of tokens than the views have.
+            TapError: the layer is cross-attention, or its number of tokens does not fit the views.
         """
         product = self._last()
         tokens = product.query.shape[2]
@@ -127,11 +127,11 @@ class Tap:
         return self._adapter.layout(self._model, self._path, views, hw).fitted(tokens)
 
     def grid_queries(self) -> Tensor:
-        """(B, heads, V·K, d): queries of the views' grids, extra tokens left out."""
+        """(B, heads, V·K, d) queries of the views' grids, without extra tokens."""
         return self.layout.grid(self.queries)
 
     def grid_keys(self) -> Tensor:
-        """(B, heads, V·K, d), as ``grid_queries``; shared heads (grouped queries) repeated."""
+        """(B, heads, V·K, d) keys, as ``grid_queries``; shared heads (grouped queries) repeat."""
         keys = self.layout.grid(self.keys)
         return keys.repeat_interleave(self._last().query.shape[1] // keys.shape[1], dim=1)
 
@@ -140,8 +140,8 @@ def _shape_of(model: nn.Module, layer: str) -> tuple[int, tuple[int, int]]:
     shape = getattr(model, "view_shape", None)
     if shape is None:
         raise TapError(
-            f"{type(model).__name__} does not say how many views its input has; pass "
-            f"tap(model, {layer!r}, views=…, hw=…) the number and the size of its input"
+            f"{type(model).__name__} does not say how many views its input has; pass the number "
+            f"and the size of its input: tap(model, {layer!r}, views=…, hw=…)"
         )
     return shape.views, shape.hw
 
@@ -159,16 +159,16 @@ def tap(
     """Queries and keys of one attention layer, for use in ``with``.
 
     Args:
-        model: a model of ours, of diffusers or any other; wrapped (DDP, FSDP, ``torch.compile``)
-            or not.
+        model: one of our models, one of diffusers or any other; wrapped (DDP, FSDP,
+            ``torch.compile``) or not.
         layer: number, "official:10", path or part of a path; see ``layers.resolve``.
-        views, hw: views of a group and size of the model's input; models of ours know them.
-        layout: of the tokens, where no adapter knows the model.
-        adapter: instead of the one that is found.
-        gradients: fail at once where none would flow, instead of training without.
+        views, hw: views per group and size of the model's input; our models know them.
+        layout: layout of the tokens, for a model that no adapter knows.
+        adapter: adapter to use instead of the one that is found.
+        gradients: whether to fail at once if no gradient would flow.
 
     Raises:
-        UsageError: no such layer; the nearest names are given.
+        UsageError: there is no such layer; the message gives the nearest names.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Sees every ``scaled_dot_product_attention`` that runs in one module, and changes none."""
+"""Observes every ``scaled_dot_product_attention`` of one module without changing it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """Arguments of one call, kept without touching them."""
+    """Arguments of one call, kept unchanged."""
 
     query: Tensor
     key: Tensor
@@ -51,10 +51,10 @@ Sink = Callable[[list[Product]], None]
 
 
 class Watched:
-    """A module's forward, watched while anyone listens; made once for each module.
+    """A module's forward, watched while anyone listens; created once per module.
 
     Under ``torch.compile`` the module runs eagerly between two compiled graphs, since the product
-    must be a call that Python sees. That the function stays the same keeps those graphs valid when
+    must be a call that Python sees. The function stays the same, so those graphs stay valid when
     taps open and close.
     """
 
@@ -83,7 +83,7 @@ class Watched:
 
     @classmethod
     def of(cls, module: nn.Module) -> Watched:
-        """The module's; a new one if someone changed its forward since."""
+        """The module's watch; a new one if its forward has changed since."""
         found = vars(module).get(cls._attribute)
         current = vars(module).get("forward")
         if isinstance(found, Watched) and current in (found.own, found.forward):
@@ -93,12 +93,12 @@ class Watched:
         return made
 
     def open(self, sink: Sink) -> None:
-        """From now on ``sink`` gets the products of every run, but those in a backward pass."""
+        """From now on passes ``sink`` the products of every run, except in a backward pass."""
         self.sinks.append(sink)
         self.module.forward = self.forward
 
     def close(self, sink: Sink) -> None:
-        """No longer; after the last one the module is as it was."""
+        """Stops passing products to ``sink``; the last removal restores the module."""
         self.sinks.remove(sink)
         if self.sinks:
             return
@@ -109,12 +109,12 @@ class Watched:
 
 
 def in_backward() -> bool:
-    """Whether autograd is running, as ``torch.utils.checkpoint`` asks it."""
+    """Whether autograd is running, by the test that ``torch.utils.checkpoint`` uses."""
     return int(torch._C._current_graph_task_id()) != -1
 
 
 def _product_dtype(query: Tensor) -> torch.dtype:
-    """What autocast turns the query into inside the call."""
+    """The dtype to which autocast converts the query inside the call."""
     device = query.device.type
     if torch.is_autocast_enabled(device) and query.dtype != torch.float64:
         return torch.get_autocast_dtype(device)

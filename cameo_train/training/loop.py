@@ -203,7 +203,7 @@ def _fit(
                     len(objective.scheduler.alphas_cumprod),
                     step * config.accumulate + micro, rank, world, device,
                 )  # fmt: skip
-                rows = objective.rows(batch, draws) if config.weight else None
+                rows = objective.rows(batch, draws)
                 batch = replace(batch, targets=None).to(device)
                 latents, given = condition(model, batch, space)
                 # every rank divides by the same weight, so their mean is that of one process
@@ -273,7 +273,7 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     """Devices, processes and number types.
 
     Raises:
-        ValueError: what was asked for cannot be had here.
+        ValueError: this machine cannot do what the configuration requires.
     """
     if config.tracker != "none":
         trackers.check(config.tracker)
@@ -339,7 +339,7 @@ def _check_same_data(
         ("validation", "--validation", before.validation, config.validation),
     ):
         if name in now and name in saved.data and now[name] != saved.data[name]:
-            where = f"{old} → {new}" if old != new else f"{new} was built anew"
+            where = f"{old} → {new}" if old != new else f"{new} was built again"
             raise ValueError(
                 f"{path} was made with other {flag} ({where}: {saved.data[name][:12]} → "
                 f"{now[name][:12]}); use another --out, or give the shards that it began with"

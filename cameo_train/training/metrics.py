@@ -33,7 +33,7 @@ _SUMS = ("rows", "hits", "unmatched", "damaged", "stop")
 
 
 class Diverged(ValueError):
-    """The loss is no number any more."""
+    """The loss is no longer finite."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Meter:
         damaged: all damaged samples so far by number, as records of ``failures.jsonl``; the same
             on all ranks.
         last: figures of the last step that was read.
-        stop: whether any rank was asked to stop; the same on all ranks.
+        stop: whether any rank received a stop signal; the same on all ranks.
     """
 
     config: TrainConfig

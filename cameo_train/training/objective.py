@@ -8,21 +8,21 @@ state to go on from.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from cameo_train import taps
 from cameo_train.config import TrainConfig
-from cameo_train.data.batches import Batch, official_batch
+from cameo_train.data.batches import Batch
 from cameo_train.models import Latents, MultiViewModel, noised, target_loss, training_noise
 from cameo_train.models.conditioning import Conditioning
 from cameo_train.supervision.heads import build_head_mix
-from cameo_train.supervision.loss import correspondence_loss, matched_tokens, matches_within
-from cameo_train.supervision.official import FLOOR as OFFICIAL_FLOOR
-from cameo_train.supervision.official import official_rows
-from cameo_train.supervision.supervised_rows import SupervisedRows, supervised_rows, thinned
+from cameo_train.supervision.loss import matched_tokens, matches_within
+from cameo_train.supervision.registry import supervision
+from cameo_train.supervision.strategy import TappedAttention
+from cameo_train.supervision.supervised_rows import SupervisedRows, thinned
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +99,7 @@ class Objective(nn.Module):
         self.model = model
         self.layer = config.layer or model.preset.layer
         self.grid_hw = model.token_grid(self.layer, image_hw)
+        self.supervision = supervision(config.target_kind)
         self.scheduler = training_noise(model.preset)
         self.head_mix = build_head_mix(config.head_mix, model.heads(self.layer))
         # without supervision no gradient reaches the head, for which DDP would wait
@@ -109,16 +110,9 @@ class Objective(nn.Module):
 
         How many there are decides what is computed; on a batch still on the CPU nothing waits.
         """
-        if self.config.target_kind == "official" and self.config.weight:
-            return official_rows(
-                official_batch(batch)["point_map"],
-                references=int(batch.reference[0].sum()),
-                grid_hw=self.grid_hw,
-                directions=self.config.directions,
-            )
-        if batch.targets is None:
+        if not self.config.weight:
             return None
-        rows = supervised_rows(batch.targets, batch.reference, self.config.directions)
+        rows = self.supervision.rows(batch, self.grid_hw, self.config.directions)
         most = self.config.max_rows
         return rows if most is None else thinned(rows, most, draws.rows)
 
@@ -137,7 +131,7 @@ class Objective(nn.Module):
         Args:
             latents: (B, V, C, h, w), clean.
             weight: of the correspondence loss at this step.
-            normalizer: what its sum is divided by, see ``correspondence_loss``.
+            normalizer: what its sum is divided by; the sum of the rows' weights if None.
             with_precision: count hits as well; costs a second pass over the supervised rows.
         """
         reference = conditioning.reference
@@ -152,22 +146,18 @@ class Objective(nn.Module):
             prediction = self.model(noisy, draws.timestep, given)
             q, k, scale = tapped.grid_queries(), tapped.grid_keys(), tapped.scale
         diffusion = target_loss(prediction, target, reference)
-        matches: dict[str, Any] = {"head_mix": self.head_mix, "scale": scale}
-        floor = 0.0
-        if self.config.target_kind == "official":
-            normalizer, floor = latents.new_ones(()), OFFICIAL_FLOOR
-        correspondence = correspondence_loss(
-            q, k, rows, normalizer=normalizer, floor=floor, **matches
-        )
+        attention = TappedAttention(q, k, scale, self.head_mix, self.grid_hw)
+        normalizer = rows.total_weight if normalizer is None else normalizer
+        correspondence = self.supervision.loss(attention, rows, normalizer)
         hits = correspondence.new_zeros(())
         if with_precision:
-            matched = matched_tokens(q, k, rows, **matches)
+            matched = matched_tokens(q, k, rows, head_mix=self.head_mix, scale=scale)
             hits = matches_within(matched, rows, self.grid_hw).to(hits)
         total = diffusion + weight * correspondence
         return Losses(total, diffusion, correspondence, hits, len(rows), rows.unmatched)
 
 
 def condition(model: MultiViewModel, batch: Batch, space: Latents) -> tuple[Tensor, Conditioning]:
-    """Clean latents of a batch and what the model is told of it."""
+    """Clean latents of a batch, and the conditioning of the model."""
     with torch.no_grad():
         return space.encode(batch.images), model.condition(batch, space)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cameo_data.errors import install
 from cameo_data.io.parsing import one_line
 
 # torchvision's AlexNet_Weights.DEFAULT
@@ -27,7 +28,7 @@ def missing() -> str | None:
     except Exception as error:  # a torchvision of another torch's build fails with any of several
         return (
             f"torchmetrics and torchvision do not load ({one_line(error)}); "
-            "pip install 'cameo[lpips]'"
+            f"{install('torchvision')}"
         )
     path = Path(torch.hub.get_dir()) / "checkpoints" / BACKBONE
     if not path.is_file():

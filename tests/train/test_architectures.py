@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from entry_points import install
+from click.testing import CliRunner
+from plugin_packages import installer
 from runs import SMALL
 
 from cameo_data.errors import UsageError
 from cameo_train import models
+from cameo_train.cli import main
 from cameo_train.matchers.run_attention import checkpoints_of
 from cameo_train.models import registry
 from cameo_train.models.architecture import Architecture
@@ -37,16 +39,19 @@ def foreign(tmp_path, monkeypatch):
     """Offers attributes of a module as entry points of our group."""
 
     def offer(**points):
-        groups = {registry.GROUP: {name: f"foreign_models:{at}" for name, at in points.items()}}
-        install(tmp_path, monkeypatch, "foreign_models", FOREIGN, groups)
+        groups = {
+            registry.REGISTRY.group: {name: f"foreign_models:{at}" for name, at in points.items()}
+        }
+        install("foreign_models", FOREIGN, groups)
         registry._known.cache_clear()
 
-    yield offer
+    with installer(tmp_path, monkeypatch) as install:
+        yield offer
     registry._known.cache_clear()
 
 
 def test_every_architecture_of_ours_is_one_line_and_registers_itself():
-    assert list(models.architectures()) == list(registry._BUILT_IN)
+    assert list(models.architectures()) == list(registry.REGISTRY.builtin)
     for name, architecture in models.architectures().items():
         assert architecture.name == name
         assert architecture.presets
@@ -58,10 +63,13 @@ def test_models_of_a_package_can_be_named_like_ours(foreign):
     with torch.device("meta"):
         network = models.build("narrow")
     assert network.preset.image_hw == (32, 32)
-    with pytest.raises(UsageError, match="no model 'narow'; nearest: narrow"):
+    with pytest.raises(UsageError, match="no model 'narow'; did you mean 'narrow'"):
         models.build("narow")
     with pytest.raises(UsageError, match=r"no preset of that name; .*, narrow$"):
         checkpoints_of(Path("nowhere"))
+    listed = CliRunner().invoke(main, ["models"])
+    assert listed.exit_code == 0, listed.output
+    assert listed.stdout.splitlines()[-1].split()[:4] == ["narrow", "foreign", "patch:4", "32×32"]
     chosen = arms.choose(["architecture"], model="cat3d-tiny", layers=[], steps=1)
     assert chosen[-1].name == "cameo@narrow"
 
@@ -69,19 +77,30 @@ def test_models_of_a_package_can_be_named_like_ours(foreign):
 @pytest.mark.parametrize(
     "attribute, line",
     [
-        ("absent", r"cannot be loaded: AttributeError: .*; update or uninstall foreign_models"),
-        ("OTHER", "gives a int; expected a cameo_train.models.Architecture"),
-        ("TAKEN", "model 'cat3d-tiny' is already registered; rename the preset"),
+        (
+            "absent",
+            r" of package foreign_models, entry point foreign_models:absent cannot be loaded: "
+            r"AttributeError: .*; update or uninstall that package",
+        ),
+        (
+            "OTHER",
+            " of package foreign_models, entry point foreign_models:OTHER gives int; expected "
+            "Architecture",
+        ),
+        ("TAKEN", ": model 'cat3d-tiny' is already registered; rename the preset"),
     ],
 )
 def test_a_broken_package_is_one_line_and_harms_no_other_model(foreign, attribute, line):
     foreign(broken=attribute)
     assert models.preset("cat3d-tiny").name == "cat3d-tiny"
-    where = rf"entry point broken \(foreign_models:{attribute}\) of cameo_train.models: "
+    where = "architecture 'broken'"
     with pytest.raises(UsageError, match=f"^there is no model 'narrow'; .*{where}{line}") as caught:
         models.preset("narrow")
     assert "\n" not in str(caught.value)
     assert len(registry.problems()) == 1
+    listed = CliRunner().invoke(main, ["models"])
+    assert listed.exit_code == 1
+    assert re.match(f"error: {where}{line}\n$", listed.stderr)
 
 
 def test_an_architecture_holds_its_own_presets():

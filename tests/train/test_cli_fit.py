@@ -97,7 +97,7 @@ def test_a_file_and_flags_that_override_it(given, tmp_path):
     "flags, code, says",
     [
         (["--weight", -1], 2, "weight: -1.0: "),
-        (["--model", "cat3d-tny"], 2, "there is no model 'cat3d-tny'; nearest: cat3d-tiny"),
+        (["--model", "cat3d-tny"], 2, "there is no model 'cat3d-tny'; did you mean 'cat3d-tiny'"),
         (["--layer", "mid_blok.attentions.0"], 2, "there is no attention layer 'mid_blok"),
         (["--layer", "down_blocks.0.attentions.0"], 1, "need matches at stride 4"),
         (["--batch", 100], 1, "samples do not fill one batch of 100"),

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cameo_train.supervision import loss as loss_module
+from cameo_train.supervision import chunked
 from cameo_train.supervision.heads import HEAD_MIXES, HeadMean, HeadMLP, build_head_mix
 from cameo_train.supervision.loss import correspondence_loss, matched_tokens, precision_within
 from cameo_train.supervision.reference import dense_loss
@@ -360,10 +360,10 @@ def test_no_tensor_of_the_size_of_the_attention_is_kept():
 
 
 def test_chunks_fit_the_budget():
-    cpu = loss_module.chunk_rows(torch.device("cpu"), heads=10, keys=1024)
-    assert cpu * 10 * 1024 <= loss_module.CPU_CHUNK_LOGITS
-    assert loss_module.chunk_rows(torch.device("cuda"), heads=10, keys=1024) > 8 * cpu
-    assert loss_module.chunk_rows(torch.device("cpu"), heads=64, keys=1 << 20) == 1
+    cpu = chunked.chunk_rows(torch.device("cpu"), heads=10, keys=1024)
+    assert cpu * 10 * 1024 <= chunked.CPU_CHUNK_LOGITS
+    assert chunked.chunk_rows(torch.device("cuda"), heads=10, keys=1024) > 8 * cpu
+    assert chunked.chunk_rows(torch.device("cpu"), heads=64, keys=1 << 20) == 1
 
 
 # --- rows and directions

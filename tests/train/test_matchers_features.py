@@ -450,7 +450,7 @@ def test_arguments_are_read_option_by_option():
         ("@scale=nan", "scale is nan; expected a number from 0.0 to 1.0"),
         ("@norm=1", "norm is '1'; expected yes or no"),
         ("@layer=1@layer=2", "layer is given twice"),
-        ("@block=1", "there is no option 'block'; there are: layer, norm, scale"),
+        ("@block=1", "unknown option 'block'; expected one of: layer, norm, scale"),
     ],
 )
 def test_arguments_that_say_nothing_are_refused(argument, message):

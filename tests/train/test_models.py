@@ -152,7 +152,7 @@ def test_all_presets_can_be_named_and_their_layer_exists():
             network = models.build(name)
             grid = network.token_grid(preset.layer, preset.image_hw)
             assert grid == ((32, 32) if preset.latents in ("vae", "pixel") else (16, 16))
-    with pytest.raises(ValueError, match="no model 'cat3d-tinny'; nearest: cat3d-tiny"):
+    with pytest.raises(ValueError, match="no model 'cat3d-tinny'; did you mean 'cat3d-tiny'"):
         models.build("cat3d-tinny")
 
 

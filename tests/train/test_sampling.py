@@ -94,7 +94,7 @@ def test_lpips_is_left_out_in_one_line(monkeypatch):
     broken.__path__ = []
     monkeypatch.setitem(sys.modules, "torchvision", broken)
     monkeypatch.delitem(sys.modules, "torchvision.models", raising=False)
-    assert "pip install 'cameo[lpips]'" in perceptual.missing()
+    assert "pip install 'cameo-mv[lpips]'" in perceptual.missing()
     assert "\n" not in perceptual.missing()
 
 

@@ -18,8 +18,8 @@ class Fix:
     """How to undo a mistake.
 
     Attributes:
-        options: of the source, for ``-o KEY=VALUE``; empty where it has none that does it.
-        line: what to do instead or besides; may be empty.
+        options: of the source, for ``-o KEY=VALUE``; empty if no option does it.
+        line: what to do instead or in addition; may be empty.
     """
 
     options: dict[str, str]

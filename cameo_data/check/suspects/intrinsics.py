@@ -1,4 +1,4 @@
-"""Mistakes in reading intrinsics: of another size, side, fit, or pixel centre."""
+"""Mistakes in reading intrinsics: for another size, side, fit, or pixel centre."""
 
 from __future__ import annotations
 

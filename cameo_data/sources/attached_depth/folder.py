@@ -1,9 +1,9 @@
-"""A folder of depth: where everything lies, and its records. The layout is in ``docs/depth.md``.
+"""A folder of depth: its paths and its records. ``docs/depth.md`` describes the layout.
 
 depth.json                     index, written last
 failures.jsonl
 scenes/SCENE/scene.json        cameras and files of a finished scene
-scenes/SCENE/matches.csv       sparse matches, of methods that give these instead
+scenes/SCENE/matches.csv       sparse matches, from methods that give these instead
 scenes/SCENE/FRAME.npz         depth (H, W) float32, 0 = none; confidence (H, W) uint8
 .depth/                        what a stopped run needs to go on
 """
@@ -31,7 +31,7 @@ from cameo_data.io.work_folder import changes, locked, read_json, write_bytes, w
 from cameo_data.types import DepthMap, EstimatedDepth
 
 FORMAT_VERSION = 1
-# Keys of a run's identity that say of which scenes depth is made, not how.
+# Keys of a run's identity that say which scenes get depth, not how it is made.
 CHOICE = frozenset({"source.scenes", "source.limit"})
 # Confidence on disk: 255 is certain.
 CONFIDENCE_STEPS = 255
@@ -41,12 +41,12 @@ class FrameEntry(BaseModel):
     """One depth map.
 
     Attributes:
-        file: name beside the scene's record.
-        hw: of the depth map.
-        image_hw, K, cam_from_world: of the frame's camera for which it was made.
-        known_share: of its pixels.
-        mean_confidence: of the known ones, or None.
-        facts: what the method says of it.
+        file: its name, beside the scene's record.
+        hw: its height and width.
+        image_hw, K, cam_from_world: the frame's camera that it was made for.
+        known_share: share of its pixels that have depth.
+        mean_confidence: mean over those pixels, or None.
+        facts: what the method reports about it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,8 +67,8 @@ class SceneEntry(BaseModel):
 
     Attributes:
         inputs: hash of what the depth was made from.
-        found: frames, those that listing rejected included.
-        failures: of frames, and at most one of the whole scene.
+        found: number of frames, including those that listing rejected.
+        failures: those of frames, and at most one for the whole scene.
         matches: whether ``matches.csv`` beside the record stands in for depth.
     """
 
@@ -136,7 +136,7 @@ class DepthFolder:
         return self.scene(name) / "matches.csv"
 
     def scene_work(self, name: str) -> Path:
-        """Of a scene that is not finished."""
+        """Working folder of an unfinished scene."""
         return self.work / "scenes" / name
 
 
@@ -162,7 +162,7 @@ def load_depth(path: Path) -> EstimatedDepth:
     try:
         with np.load(path, allow_pickle=False) as file:
             unsure = "confidence" not in file.files
-    except Exception:  # read_npz above has read the file's depth; the rest is asked for again below
+    except Exception:  # read_npz has read the depth; read_confidence below names any defect
         unsure = True
     return EstimatedDepth(depth, None if unsure else depth_files.read_confidence(path))
 
@@ -174,7 +174,7 @@ def read_index(root: Path) -> DepthIndex:
         DataError: there is none, or it is damaged.
     """
     index = _read(DepthFolder(root).index, DepthIndex, root)
-    # a folder's name leads nowhere else
+    # a folder's name must not lead anywhere else
     odd = [name for name in index.scenes.values() if not _is_component(name)]
     if odd:
         raise _unfinished(root, f"{DepthFolder(root).index.name}: scene folder {odd[0][:80]!r}")
@@ -218,9 +218,9 @@ def _unfinished(root: Path, found: str) -> DataError:
 
 @contextmanager
 def claimed(root: Path, identity: Mapping[str, Any]) -> Iterator[DepthFolder]:
-    """The folder, locked against other runs, holding this very work or nothing yet.
+    """The folder, locked against other runs; it is empty or holds this same work.
 
-    While it is not finished, a run may choose other scenes: each scene's depth stands alone.
+    Until it is finished, a run may choose other scenes: each scene's depth is independent.
 
     Args:
         identity: what must be equal for two runs to work on one folder.
@@ -242,8 +242,8 @@ def claimed(root: Path, identity: Mapping[str, Any]) -> Iterator[DepthFolder]:
 
 
 def is_whole(folder: DepthFolder, name: str, entry: SceneEntry) -> bool:
-    """Whether the files of a scene's record are there and not cut, seen without decoding them."""
-    # what a zip file holds stands at its end, and a table ends with a line's end
+    """Whether the files of a scene's record exist and are not cut off; nothing is decoded."""
+    # a zip file has its directory at its end, and a table ends with a line break
     if not all(zipfile.is_zipfile(folder.scene(name) / frame.file) for frame in entry.frames):
         return False
     if not entry.matches:
@@ -253,25 +253,25 @@ def is_whole(folder: DepthFolder, name: str, entry: SceneEntry) -> bool:
 
 
 def _refuse_other_work(folder: DepthFolder, different: Sequence[tuple[str, Any, Any]]) -> None:
-    """Raises where depth is there that another run would spoil; removes the beginnings of any."""
+    """Refuses a folder that holds depth of other work; removes what a run without depth left."""
     told = "; ".join(f"{key}: {there} there, {here} here" for key, there, here in different)
     only_choice = all(key in CHOICE for key, _, _ in different)
     if only_choice and not folder.index.exists():
         return
     begun = any(folder.root.glob("scenes/*/*.npz")) or any(folder.root.glob("scenes/*/*.csv"))
     if folder.index.exists() or begun:
-        what = "finished depth of other scenes" if only_choice else "depth made otherwise"
+        what = "finished depth of other scenes" if only_choice else "depth made differently"
         raise ValueError(
             f"{folder.root} holds {what} ({told}); give another --out, or delete that folder to "
-            "begin anew"
+            "start again"
         )
-    # a run that failed before its first depth map does not stand in the way of the corrected one
+    # a run that failed before its first depth map must not block the corrected one
     for place in (folder.root / "scenes", folder.work / "scenes"):
         shutil.rmtree(place, ignore_errors=True)
     folder.failures.unlink(missing_ok=True)
 
 
 def forget_scene(folder: DepthFolder, name: str) -> None:
-    """Removes what there is of a scene, finished or not."""
+    """Removes everything written for a scene, finished or not."""
     shutil.rmtree(folder.scene(name), ignore_errors=True)
     shutil.rmtree(folder.scene_work(name), ignore_errors=True)

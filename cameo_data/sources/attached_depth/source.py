@@ -23,7 +23,7 @@ SAME_CAMERA = 1e-6
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Attached:
-    """A source with other depth than its own.
+    """A source whose depth comes from a folder instead of from itself.
 
     Attributes:
         root: the folder of depth.
@@ -50,7 +50,7 @@ class Attached:
         """The scene with this depth; frames without any count as failures.
 
         Raises:
-            DataError: as of the source, or the folder has nothing of this scene.
+            DataError: the source raises it, or the folder has no depth for this scene.
         """
         scene = self.whole.scene(scene_id)
         name = self.index.scenes.get(scene_id)
@@ -59,9 +59,9 @@ class Attached:
                 Reason.NO_DEPTH,
                 dataset=scene.dataset,
                 scene_id=scene_id,
-                found=f"{self.root} has no depth of it",
+                found=f"{self.root} has no depth for this scene",
                 expected=f"one of its {len(self.index.scenes)} scenes",
-                remedy="run `cameo-data depth` over this scene too, or leave it out (--scenes)",
+                remedy="run `cameo-data depth` on this scene too, or leave it out (--scenes)",
             )
         record = folders.read_scene(self.root, name)
         entries = {entry.frame_id: entry for entry in record.frames}
@@ -126,7 +126,7 @@ def _check_camera(entry: FrameEntry, frame: Frame) -> None:
             Reason.BAD_POSE if same_K else Reason.BAD_INTRINSICS,
             f"its depth was made for another {'pose' if same_K else 'K'}",
             "the frame's camera",
-            "run `cameo-data depth` again with the options that this command has",
+            "run `cameo-data depth` again with the options of this command",
         )
 
 
@@ -137,7 +137,7 @@ def _close(a: FloatArray, b: FloatArray) -> bool:
 def _no_depth(root: Path, found: str) -> FileDefect:
     return FileDefect(
         Reason.NO_DEPTH,
-        f"{root} has no depth of it ({found})",
+        f"{root} has no depth for this frame ({found})",
         "a depth map for each frame",
         "see failures.jsonl there",
     )

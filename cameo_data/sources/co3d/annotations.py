@@ -1,4 +1,4 @@
-"""CO3D's annotation files: their records, checked. ``co3d_index`` finds one sequence's frames."""
+"""CO3D's annotation files: their records, checked. ``index`` finds one sequence's frames."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class SequenceRecord(Record):
     category: str
     video: dict[str, Any] | None = None
     point_cloud: PointCloudRecord | None = None
-    viewpoint_quality_score: float | None = None  # the bigger the better
+    viewpoint_quality_score: float | None = None  # higher is better
 
 
 def parse(model: type[M], values: Any, name: str) -> M:
@@ -104,7 +104,7 @@ def read_records(path: Path) -> Iterator[Any]:
     """The values of a gzipped JSON list, one by one.
 
     Raises:
-        FileDefect: missing, damaged, too large, or no JSON list.
+        FileDefect: missing, damaged, too large, or not a JSON list.
     """
     for number, (value, _) in enumerate(Records(unpacked(path), path.name)):
         if number >= MAX_RECORDS:

@@ -20,7 +20,7 @@ from cameo_data.types import Camera, DepthCodec, DepthRef, ExifRule, Frame, intr
 # PyTorch3D cameras have x left, y up, z forward; OpenCV cameras x right, y down, z forward.
 OPENCV_FROM_PYTORCH3D = np.diag([-1.0, -1.0, 1.0, 1.0])
 
-# Folders of a sequence, and what lies in them.
+# Folders of a sequence, and what they hold.
 FILE_PLACES = {
     "images": "pictures",
     "depths": "depth maps",
@@ -28,11 +28,11 @@ FILE_PLACES = {
     "masks": "masks",
 }
 
-# A JPEG of one colour takes 6 bits a block of luma and at most 8 of chroma, 0.03 bytes a pixel, and
-# some tables. Larger files are not opened to see whether they are black.
+# A JPEG of one colour takes 6 bits per block of luma and at most 8 per block of chroma, 0.03 bytes
+# per pixel, plus some tables. Larger files are not opened to see whether they are black.
 _BLACK_BYTES_PER_PIXEL = 0.04
 _BLACK_BYTES = 4096
-# JPEG may leave a black picture at 1 or 2 of 255.
+# JPEG may store black as 1 or 2 of 255.
 _BLACK_LEVEL = 8
 
 
@@ -55,7 +55,7 @@ def camera_from_viewpoint(viewpoint: ViewpointRecord, hw: tuple[int, int]) -> Ca
     for both formats.
 
     Raises:
-        FileDefect: another format, or numbers that make no camera.
+        FileDefect: an unknown format, or numbers that do not make a camera.
     """
     height, width = hw
     size = np.array([width, height], np.float64)
@@ -92,7 +92,7 @@ class FrameReader:
     Attributes:
         root: the dataset's folder, which paths in records start from.
         folder: the sequence's folder, which they may not leave.
-        mask_threshold: least probability of foreground.
+        mask_threshold: least probability that counts as foreground.
         depth_masks: whether pixels outside the depth mask lose their depth.
         exif: see ``Frame.exif_orientation``; records state the size that the viewpoint is for.
     """
@@ -146,7 +146,7 @@ class FrameReader:
 
     def _depth(self, record: DepthRecord, hw: tuple[int, int]) -> DepthRef:
         path = self._existing(record.path)
-        if hw not in self._depth_hw:  # in v1 depth is smaller than the image; one header tells
+        if hw not in self._depth_hw:  # in v1 depth is smaller than the image; one header is enough
             self._depth_hw[hw] = depth_files.depth_hw(path, DepthCodec.FLOAT16_PNG)
         depth_hw = self._depth_hw[hw]
         mask = record.mask_path if self.depth_masks else None
@@ -169,7 +169,7 @@ class FrameReader:
 
 
 def record_files(root: Path, values: Iterable[Any]) -> list[Path]:
-    """Every file that raw records name, there or not."""
+    """Every file that raw records name, whether or not it exists."""
     places = (("image", "path"), ("depth", "path"), ("depth", "mask_path"), ("mask", "path"))
     paths = []
     for value in values:
@@ -188,7 +188,7 @@ def _is_black(path: Path, hw: tuple[int, int]) -> bool:
             return False
         return int(image_files.read_rgb(path, "stored").rgb.max()) <= _BLACK_LEVEL
     except (OSError, FileDefect):
-        return False  # what is wrong with it is found, and said, when the frame is read
+        return False  # reading the frame will report what is wrong with it
 
 
 def _redacted(found: str) -> FileDefect:

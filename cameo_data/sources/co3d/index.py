@@ -1,13 +1,13 @@
-"""One CO3D sequence's frames out of a category's annotations, without the rest.
+"""Frames of one CO3D sequence from a category's annotations, without decoding the rest.
 
 ``frame_annotations.jgz`` is one gzipped JSON list of all frames of a category, 100 MB and more once
-unpacked. It is gone through once to note where each sequence lies; a sequence is later unpacked
-from the nearest resuming point on.
+unpacked. One pass notes where each sequence's records are; a sequence is later unpacked from the
+nearest resuming point.
 
-Going through it means to look for the beginnings of records, which have ``sequence_name`` first as
-published; nothing else is decoded, which takes a tenth of the time. A file that is made otherwise
-shows it at once (the name stands elsewhere too) or when a sequence is read (what lies there are not
-its records). It is then read record by record.
+The pass only searches for the starts of records, which have ``sequence_name`` first as published,
+and decodes nothing else; that takes a tenth of the time. A file with another form is noticed at
+once (the name also appears elsewhere) or when a sequence is read (its spans do not hold its
+records). It is then read record by record.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing import Any
 from cameo_data.io import parsing
 from cameo_data.io.gzip_json import Point, Records, no_list, unpacked
 
-# As ``json.dumps`` writes it; a name has no quotes and no escapes, and is a folder's.
+# As ``json.dumps`` writes it; a name is that of a folder, without quotes or escapes.
 _START = re.compile(rb'\{"sequence_name": ?"([^"\\]{1,255})"')
 _KEY = b'"sequence_name"'
 # More than the beginning of a record takes.
 _OVERLAP = 512
 
 # CO3D v2's largest category has some 1 500 sequences; a sequence has some 200 frames of a kilobyte,
-# up to 8 where it lists evaluation batches. Records of a sequence stand together.
+# up to 8 where it lists evaluation batches. The records of a sequence are contiguous.
 MAX_SEQUENCES = 100_000
 MAX_RUNS = 2_000_000
 MAX_SEQUENCE_BYTES = 32_000_000
@@ -45,8 +45,8 @@ class FrameIndex:
         points: resuming points in rising order.
 
     Raises:
-        FileDefect: missing, damaged, too large, no JSON list, or a record without a sequence's
-            name.
+        FileDefect: missing, damaged, too large, not a JSON list, or a record without a
+            sequence's name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,8 +60,8 @@ class FrameIndex:
         """The sequence's frame records, not yet checked, in the file's order; [] without any.
 
         Raises:
-            FileDefect: the file changed or is gone, is no list of records, or the sequence's are
-                more than memory should hold.
+            FileDefect: the file changed, is gone or is not a list of records, or the sequence's
+                records are more than memory should hold.
         """
         found = self._read(sequence)
         if self._skimmed and (not found or any(_name(value) != sequence for value in found)):
@@ -109,7 +109,7 @@ class FrameIndex:
             if name is None:
                 raise no_list(self.path.name, f"a record without sequence_name at byte {start}")
             if name == last:
-                spans[name][-1] = end  # the usual case: a sequence's frames stand together
+                spans[name][-1] = end  # the usual case: a sequence's frames are contiguous
             else:
                 spans.setdefault(name, array("q")).extend((start, end))
                 runs += 1
@@ -125,7 +125,7 @@ def _name(value: Any) -> str | None:
 
 
 def _skim(chunks: Iterator[bytes]) -> Spans | None:
-    """Spans by the beginnings of records; None where the text is not made that way.
+    """Spans found by the starts of records; None where the text has another form.
 
     A span reaches to the next sequence's first record, so a comma may be at its end.
     """
@@ -138,7 +138,7 @@ def _skim(chunks: Iterator[bytes]) -> Spans | None:
         text += chunk or b""
         if not text.isascii():
             return None  # Records says what is wrong
-        # what is cut off at the end of a piece is looked at with the next one
+        # a start that the end of a piece cuts off is found with the next piece
         length = len(text) if ended else max(0, len(text) - _OVERLAP)
         keys += text.count(_KEY, 0, length + len(_KEY) - 1)
         for found in _START.finditer(text):

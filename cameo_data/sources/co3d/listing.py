@@ -31,10 +31,10 @@ def _names(value: Any) -> Any:
 
 
 class Co3dOptions(PictureOptions):
-    """Which sequences and frames, and what counts as foreground and as depth."""
+    """Options: which sequences and frames, and what counts as foreground and as depth."""
 
     categories: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
-        (), description="only these, e.g. apple,hydrant; none means all"
+        (), description="categories to read, e.g. apple,hydrant; none means all"
     )
     subset: str | None = Field(
         None,
@@ -46,7 +46,7 @@ class Co3dOptions(PictureOptions):
         description=f"train, val or test of the subset ({DEFAULT_SUBSET} where none is given)",
     )
     eval_batches: bool = Field(
-        False, description="each evaluation batch of the subset is a scene, its target first"
+        False, description="make each evaluation batch of the subset a scene, its target first"
     )
     min_viewpoint_quality: float | None = Field(
         None, description="least viewpoint_quality_score of a sequence; unscored ones are left out"
@@ -66,7 +66,7 @@ class Co3dOptions(PictureOptions):
         if self.eval_batches and self.subset is None:
             raise ValueError("eval_batches needs a subset, e.g. fewview_dev")
         if self.eval_batches and self.split not in (None, "test"):
-            raise ValueError("evaluation batches are of the split test")
+            raise ValueError("evaluation batches belong to the split test")
         return self
 
     @property
@@ -91,8 +91,8 @@ class Listing:
     Attributes:
         entries: by scene id, ``CATEGORY/SEQUENCE`` or ``CATEGORY/SEQUENCE/eval-00000``.
         failures: sequences whose record is wrong, categories that cannot be read.
-        left_out: how many sequences were not asked for or are not here, by why.
-        set_names: set lists that there are.
+        left_out: number of sequences that were not selected or are not here, by reason.
+        set_names: names of the set lists found.
     """
 
     options: Co3dOptions
@@ -154,7 +154,7 @@ class Listing:
     ) -> str | None:
         options = self.options
         if record.sequence_name not in here:
-            return "annotated whose folder is not here"
+            return "annotated but without a folder here"
         if chosen is not None and record.sequence_name not in chosen:
             what = "evaluation batch" if options.eval_batches else f"split {options.split or 'any'}"
             return f"without a frame in {options.list_name}, {what}"

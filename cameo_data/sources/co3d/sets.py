@@ -21,9 +21,9 @@ def set_names(category: Path) -> list[str]:
 
 
 def read_set_list(category: Path, subset: str, split: Split | None) -> dict[str, array[int]]:
-    """Rising frame numbers by sequence of a subset's split, or of all three of them.
+    """Sorted frame numbers by sequence of a subset's split, or of all three splits.
 
-    Not every category has every subset: without the list, none.
+    Not every category has every subset; without the list there are none.
 
     Raises:
         FileDefect: it is not made as documented.
@@ -36,7 +36,7 @@ def read_set_list(category: Path, subset: str, split: Split | None) -> dict[str,
     for name in (split,) if split is not None else SPLITS:
         last = None
         for sequence, number in zip(*_columns(path, values.get(name, [])), strict=True):
-            if sequence != last:  # they mostly stand together: millions of frames go by here
+            if sequence != last:  # mostly contiguous, and millions of frames pass here
                 found = numbers.setdefault(sequence, array("q"))
                 last = sequence
             found.append(number)
@@ -46,8 +46,8 @@ def read_set_list(category: Path, subset: str, split: Split | None) -> dict[str,
 def read_eval_batches(category: Path, subset: str) -> list[tuple[str, array[int]]]:
     """Sequence and frame numbers of each evaluation batch; the first frame is the target.
 
-    Batches of one frame, as in the many-view task, are no groups and left out. Without the file,
-    none.
+    Batches of one frame, as in the many-view task, are not groups and are left out. Without the
+    file there are none.
 
     Raises:
         FileDefect: it is not made as documented.
@@ -79,11 +79,11 @@ def _read(category: Path, path: Path) -> Any:
 def _columns(path: Path, values: Any) -> tuple[list[str], list[int]]:
     """Sequences and frame numbers of a list of ``[sequence_name, frame_number, image_path]``."""
     if not isinstance(values, list):
-        raise _malformed(path, f"{str(values)[:60]!r} for a list of frames")
+        raise _malformed(path, f"{str(values)[:60]!r} instead of a list of frames")
     try:
         sequences, numbers = [v[0] for v in values], [v[1] for v in values]
     except (TypeError, LookupError):
-        raise _malformed(path, "a frame of another shape") from None
+        raise _malformed(path, "a frame of another form") from None
     if not (set(map(type, sequences)) <= {str} and set(map(type, numbers)) <= {int}):
         raise _malformed(path, "a frame without name or number")
     if numbers and not 0 <= min(numbers) <= max(numbers) < 2**63:

@@ -1,8 +1,8 @@
 """CO3D v2 (Common Objects in 3D): turntable videos with COLMAP's cameras, depth and masks.
 
-Which sequences are scenes is decided in ``co3d_listing``; the records, and how those of one
-sequence are found, are in ``co3d_annotations``; what becomes of a frame, with the conversion of
-cameras, in ``co3d_frames``; set lists and evaluation batches in ``co3d_sets``.
+``listing`` decides which sequences are scenes; ``annotations`` has the records and ``index`` finds
+those of one sequence; ``frames`` turns a record into a frame and converts its camera; ``sets``
+reads set lists and evaluation batches.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from cameo_data.types import Frame, Scene, Unused
 
 
 class Co3dSource:
-    """The sequences below a CO3D v2 folder, or of one category of it.
+    """The sequences in a CO3D v2 folder or in one of its categories.
 
     Attributes:
         failures: categories and sequences that cannot be used.
-        notes: what was not asked for or is not here, one line each.
+        notes: what was not selected or is not here, one line each.
 
     Raises:
         DataError: no such folder, no category in it, or no sequence is left.
@@ -60,7 +60,7 @@ class Co3dSource:
         self._indexes: dict[Path, FrameIndex | FileDefect] = {}
 
     def scene_ids(self) -> Sequence[str]:
-        """``CATEGORY/SEQUENCE``, and behind it ``/eval-00000`` for evaluation batches."""
+        """``CATEGORY/SEQUENCE``, followed by ``/eval-00000`` for evaluation batches."""
         return list(self._entries)
 
     def scene(self, scene_id: str) -> Scene:
@@ -90,10 +90,10 @@ class Co3dSource:
         )
 
     def _index(self, category: Path) -> FrameIndex:
-        """Where the category's sequences are in its annotations, found out once.
+        """Where the category's sequences are in its annotations, searched once.
 
         Raises:
-            FileDefect: they cannot be read, said again each time.
+            FileDefect: they cannot be read; raised again on each call.
         """
         if category not in self._indexes:
             try:
@@ -107,7 +107,7 @@ class Co3dSource:
 
 
 def _unused(folder: Path, values: Sequence[Any], entry: ListedSequence) -> tuple[Unused, ...]:
-    """Files of the sequence that no annotation names, and those of frames not asked for."""
+    """Files of the sequence that no annotation names, and those of frames not selected."""
     root = entry.category.parent
     wanted = None if entry.numbers is None else set(entry.numbers)
     asked: list[Any] = []
@@ -191,7 +191,7 @@ def _nothing_left(listing: Listing, notes: Sequence[str]) -> DataError:
         dataset=DATASET,
         found=f"no sequence is left ({'; '.join(notes) or 'none is annotated'})",
         expected=f"at least one; the set lists here are: {lists}",
-        remedy="ask for less (-o subset, split, min_…) or download more",
+        remedy="relax the selection (-o subset, split, min_…) or download more",
     )
 
 
@@ -216,7 +216,7 @@ def _duplicate(number: int) -> FileDefect:
 def _not_annotated() -> FileDefect:
     return FileDefect(
         Reason.BAD_METADATA,
-        f"the set list names a frame that {FRAMES} has not",
+        f"the set list names a frame that {FRAMES} does not have",
         "an annotated frame",
         "download the category's metadata again",
     )

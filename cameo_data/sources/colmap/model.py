@@ -1,7 +1,7 @@
 """A COLMAP model's images: name, lens, pose and tracks; everything else in it is COLMAP's business.
 
-COLMAP's conventions: ``cam_from_world`` with OpenCV axes, and pixels whose top-left one has its
-centre at (0.5, 0.5) (https://colmap.github.io/cameras.html), both as ours. With rigs and frames the
+COLMAP's conventions: ``cam_from_world`` with OpenCV axes, and the top-left pixel's centre at
+(0.5, 0.5) (https://colmap.github.io/cameras.html), both the same as ours. With rigs and frames the
 library composes the pose of each image.
 """
 
@@ -143,7 +143,7 @@ def _check_posed(staged: Staged, images: Sequence[ModelImage]) -> None:
 
 
 def _load(library: Any, staged: Staged) -> tuple[Any, FileDefect | None]:
-    """COLMAP's own object, and what is wrong with its tracks where it had to be read without.
+    """COLMAP's own object, and what is wrong with its tracks if it had to be read without.
 
     Raises:
         FileDefect: the library cannot read it even without points.
@@ -157,7 +157,7 @@ def _load(library: Any, staged: Staged) -> tuple[Any, FileDefect | None]:
                 Reason.BAD_METADATA,
                 f"tracks of the model in {staged.folder.name} disagree, COLMAP says: "
                 f"{_reason(error)}",
-                "points that are seen where the images see them",
+                "points and images that list the same observations",
                 "triangulate them again with COLMAP's point_triangulator, or remove "
                 f"{colmap_files.POINTS}.{staged.ext} to read cameras and images alone",
             )
@@ -168,17 +168,17 @@ def _load(library: Any, staged: Staged) -> tuple[Any, FileDefect | None]:
             Reason.BAD_METADATA,
             f"COLMAP cannot read the model in {staged.folder.name} ({_reason(error)})",
             "a model that COLMAP can open",
-            "copy it again, or write it anew with COLMAP's model_converter",
+            "copy it again, or rewrite it with COLMAP's model_converter",
         ) from None
 
 
 def _reason(error: Exception) -> str:
-    """COLMAP's own words, without the place in its code; of a failed check, what was checked."""
+    """COLMAP's own words, without the place in its code; for a failed check, what was checked."""
     return re.sub(r"^\[[^\]]*\] ", "", one_line(error)) or type(error).__name__
 
 
 class _Observations:
-    """Looks up which points an image sees where; an image is converted when first asked for."""
+    """Looks up which points an image sees where; an image is converted when first needed."""
 
     def __init__(self, images: Mapping[str, Any]) -> None:
         self._images = images
@@ -211,7 +211,7 @@ def _image(name: str, image: Any) -> ModelImage:
         return ModelImage(name, lens, None)
     pose = image.cam_from_world()
     cam_from_world = np.eye(4)
-    # the library makes the identity of the quaternion 0 0 0 0, which is no rotation
+    # the library turns the quaternion 0 0 0 0, which is not a rotation, into the identity
     cam_from_world[:3] = pose.matrix() if np.any(pose.rotation.quat) else np.nan
     return ModelImage(name, lens, cam_from_world)
 
@@ -227,7 +227,7 @@ def _param_counts(library: Any) -> Mapping[str, tuple[int, int]]:
 
 
 def _check_cameras(path: Path, known: Mapping[str, Any]) -> None:
-    """COLMAP says of an unknown camera or a wild number only that there is one."""
+    """Names the unknown camera or wild number; COLMAP only says that there is one."""
     for line in files.read_text(path, files.MAX_TEXT_BYTES).splitlines():
         words = line.split()
         if len(words) < 2 or words[0].startswith("#"):

@@ -20,8 +20,8 @@ class Project:
     """A model and what belongs to it.
 
     Attributes:
-        folder: that all files must lie in.
-        depth_maps: of a dense workspace, or None.
+        folder: the folder that must contain all its files.
+        depth_maps: folder of depth maps of a dense workspace, or None.
     """
 
     folder: Path
@@ -30,17 +30,17 @@ class Project:
     depth_maps: Path | None
 
     def mask(self, masks: str, name: str) -> Path:
-        """Where the mask of an image lies if it has one, ``masks`` being the masks' folder."""
+        """Path of an image's mask, if it has one; ``masks`` is the masks' folder."""
         return self.images.parent / masks / f"{name}.png"
 
     def depth_map(self, name: str, kind: str) -> Path:
-        """Where the depth map of an image lies, in a dense workspace."""
+        """Path of an image's depth map in a dense workspace."""
         assert self.depth_maps is not None
         return self.depth_maps / f"{name}.{kind}.bin"
 
 
 def is_project(folder: Path) -> bool:
-    """Whether a folder holds a model where COLMAP's users keep it; a few files are looked for."""
+    """Whether a folder holds a model where COLMAP's users keep it; checks for a few files only."""
     return next(_workspaces(os.fspath(folder)), None) is not None
 
 
@@ -68,10 +68,10 @@ def projects_in(folder: Path, with_depth: bool) -> dict[str, Project]:
 def unused_in(
     project: Project, options: ColmapOptions, names: Iterable[str], kind: str | None
 ) -> tuple[Unused, ...]:
-    """What lies in the project and belongs to no image of the model, whose names are given.
+    """Files of the project that belong to none of the images with the given names.
 
     Args:
-        kind: of the depth maps that are read, or None.
+        kind: which depth maps are read, or None.
     """
     named = []
     for name in names:
@@ -96,7 +96,7 @@ def unused_in(
     return unused_files(project.folder, named, kinds, read=read)
 
 
-# Paths are texts from here on: listing thousands of projects would spend most of its time in
+# Paths are strings from here on: listing thousands of projects would spend most of its time in
 # pathlib.
 
 

@@ -36,8 +36,8 @@ class ColmapSource:
     """The projects below one folder.
 
     Attributes:
-        folders: with projects in them, by name.
-        parts: by folder, what tells its projects apart.
+        folders: folders with projects in them, by name.
+        parts: what tells a folder's projects apart, by folder.
     """
 
     options: ColmapOptions
@@ -102,7 +102,7 @@ def read_scene(project: Project, options: ColmapOptions, scene_id: str) -> Scene
         if not project.images.is_dir():
             raise FileDefect(
                 Reason.MISSING_FILE,
-                f"there is no folder {project.images.relative_to(project.folder)}",
+                f"the folder {project.images.relative_to(project.folder)} is missing",
                 "the model's images",
                 "copy or link them there by the names in the model",
             )
@@ -209,7 +209,7 @@ def _depth(project: Project, path: Path, kind: str) -> DepthRef:
 
 
 def _depth_kind(project: Project, options: ColmapOptions, model: Model) -> str | None:
-    """Which depth maps to read: of ``auto``, the first kind of which there is any."""
+    """Which depth maps to read; for ``auto``, the first kind that exists."""
     if project.depth_maps is None:
         return None
     kinds = ("geometric", "photometric") if options.depth == "auto" else (options.depth,)

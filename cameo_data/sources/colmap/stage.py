@@ -1,7 +1,7 @@
 """A COLMAP model's files as COLMAP's library reads them: as they are, or completed beside them.
 
 The library needs a file of points, and rigs and frames together. A model without them is whole for
-our purposes, so it is read through a folder of links in which what is missing is empty.
+our purposes, so it is read through a folder of links in which the missing files are empty.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Staged:
     """How to hand a model to COLMAP's library.
 
     Attributes:
-        text: what was found in ``images.txt``; None of a binary model.
+        text: what was found in ``images.txt``; None for a binary model.
         with_points, with_rigs: whether ``points3D``, and ``rigs`` and ``frames``, are read.
-        lone: ``rigs`` or ``frames``, where one is there without the other.
-        points_defect: what is wrong with a ``points3D`` that is there.
+        lone: ``rigs`` or ``frames``, if one exists without the other.
+        points_defect: what is wrong with an existing ``points3D``.
         notes: what the files lack and how they are read.
     """
 
@@ -102,7 +102,7 @@ def stage(folder: Path, ext: str) -> Staged:
     text = scan_images(folder / "images.txt") if ext == "txt" else None
     if text is not None and text.without_keypoints:
         notes.append(
-            f"images.txt leaves out the second line, of keypoints, of {text.without_keypoints} of "
+            f"images.txt lacks the second line, of keypoints, for {text.without_keypoints} of "
             f"{len(text.names)} images; they are read as images without keypoints"
         )
     points = folder / f"{colmap_files.POINTS}.{ext}"

@@ -2,7 +2,7 @@
 
 The library takes every second line for an image's keypoints, whatever it holds, and ends a name at
 its first space. Models written by hand or by other tools leave the empty second lines out and have
-names with spaces; both are read here by what each line is:
+names with spaces; both are read here, and each line is judged by what it holds:
 
     IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME      the name goes to the end of the line
     X Y POINT3D_ID X Y POINT3D_ID …                   keypoints; may be empty
@@ -21,19 +21,19 @@ from cameo_data.errors import Reason
 from cameo_data.io.files import FileDefect
 from cameo_data.sources.common.file_listing import printable
 
-# What numbers are written with, "nan" and "inf" included.
+# The characters of numbers, including "nan" and "inf".
 _OF_NUMBERS = b"0123456789+-.eE \tnaifNAIF"
 _WORDS = 10
 
 
 @dataclass(frozen=True)
 class TextImages:
-    """What ``images.txt`` says beside poses and keypoints.
+    """What ``images.txt`` says apart from poses and keypoints.
 
     Attributes:
-        names: of the images, by their ids.
-        without_keypoints: images whose second line is left out.
-        as_colmap_writes: whether the library reads the file as it is meant.
+        names: the images' names by id.
+        without_keypoints: number of images whose second line is left out.
+        as_colmap_writes: whether the library reads the file as intended.
     """
 
     names: dict[int, str]
@@ -48,7 +48,7 @@ class _Entry:
     Attributes:
         numbers: the words before the name.
         keypoints: the second line, or None where it is left out.
-        plain: whether words are apart by one space each, and nothing else is in between.
+        plain: whether single spaces, and nothing else, separate the words.
     """
 
     line: int
@@ -60,7 +60,7 @@ class _Entry:
 
 
 def scan_images(path: Path) -> TextImages:
-    """The images' names, and whether COLMAP's library would read the file as it is meant.
+    """The images' names, and whether COLMAP's library would read the file as intended.
 
     Raises:
         FileDefect: a line is neither an image nor keypoints, or an id appears twice.
@@ -78,7 +78,7 @@ def scan_images(path: Path) -> TextImages:
 
 
 def write_plain_images(path: Path, out: Path) -> None:
-    """The same as COLMAP writes it, each image called ``image`` and its id."""
+    """The same file as COLMAP writes it, each image called ``image`` and its id."""
     with out.open("wb") as file:
         for entry in _entries(path):
             file.write(b" ".join((*entry.numbers, f"image{entry.image_id}".encode())) + b"\n")
@@ -145,5 +145,5 @@ def _bad(path: Path, line: int, found: str, expected: str) -> FileDefect:
         Reason.BAD_METADATA,
         f"{path.name} line {line} is {found}",
         expected,
-        "correct the line, or write the model anew with COLMAP's model_converter",
+        "correct the line, or rewrite the model with COLMAP's model_converter",
     )

@@ -1,4 +1,4 @@
-"""A source behind the boundary: no exception of listing it or a scene is anything but counted."""
+"""A source behind the boundary: every exception while listing it or a scene is counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cameo_data.types import Scene
 
 @dataclass(frozen=True, eq=False)
 class Guarded:
-    """Another source, of which whatever goes wrong is a ``DataError`` (see ``boundary``)."""
+    """Another source whose errors all become ``DataError`` (see ``boundary``)."""
 
     whole: Source
 

@@ -12,13 +12,13 @@ from cameo_data.io import depth_files, files, image_files, orientation
 from cameo_data.io.files import FileDefect
 from cameo_data.types import DepthRef, ExifRule, Frame
 
-# Headers read: the commonest size of a few, so that one odd frame does not make all others look
-# wrong, and a scene of 1000 frames lists as fast as one of ten.
+# Number of headers read. The commonest size of a few counts, so that one odd frame does not make
+# all others look wrong; a scene of 1000 frames lists as fast as one of ten.
 _PROBES = 5
 
 
 def spread(count: int) -> list[int]:
-    """A few places evenly over ``count`` ones."""
+    """A few indices, spread evenly over ``count``."""
     return [int(i) for i in np.linspace(0, count - 1, min(_PROBES, count))]
 
 
@@ -28,7 +28,7 @@ def common_hw(
     exif: ExifRule,
     like_hw: tuple[int, int] | None = None,
 ) -> tuple[int, int]:
-    """As ``commonest_hw``, of images; ``exif`` and ``like_hw`` as in ``image_files.read_hw``."""
+    """``commonest_hw`` for images; ``exif`` and ``like_hw`` as in ``image_files.read_hw``."""
     return commonest_hw(folder, paths, lambda path: image_files.read_hw(path, exif, like_hw))
 
 
@@ -69,16 +69,16 @@ def exif_notes(frames: Sequence[Frame]) -> tuple[str, ...]:
             header = image_files.read_header(frame.image_path)
             turn = orientation.settle(rule, header.orientation, header.hw, hw, name)
         except FileDefect:
-            continue  # a failure of its own when the frame is read
+            continue  # reading the frame reports this as its failure
         if header.orientation != orientation.STORED:
             asked = f"EXIF orientation {header.orientation} asks viewers to "
             asked += orientation.MEANINGS[header.orientation].replace(" it", " pictures")
             done = "is followed" if turn != orientation.STORED else "is ignored"
             whose = "displayed" if turn != orientation.STORED else "stored"
-            why = ", which the size that K is for shows" if rule == "by_size" else ""
+            why = ", as the size that K is for shows" if rule == "by_size" else ""
             notes[
                 f"{asked}: the tag {done}; K, depth, masks and poses are taken for those of the "
-                f"{whose} pixels{why} (-o exif_orientation=… says otherwise)"
+                f"{whose} pixels{why} (-o exif_orientation=… changes this)"
             ] = None
     return tuple(notes)
 

@@ -49,7 +49,7 @@ def read_cam(path: Path) -> CamFile:
     """The camera.
 
     Raises:
-        FileDefect: not of that form, or no rigid pose, or no pinhole K.
+        FileDefect: not of that form, or without a rigid pose or a pinhole K.
     """
     words = files.read_text(path).split()
     headings_fit = len(words) in _WORD_COUNTS and (words[0], words[17]) == (
@@ -64,7 +64,7 @@ def read_cam(path: Path) -> CamFile:
     except ValueError:
         raise FileDefect(
             Reason.BAD_METADATA,
-            f"{path.name} is no MVSNet camera ({len(words)} words)",
+            f"{path.name} is not an MVSNet camera ({len(words)} words)",
             "'extrinsic', 4×4 numbers, 'intrinsic', 3×3 numbers, a depth range",
             "unpack it again",
         ) from None
@@ -76,7 +76,7 @@ def read_cam(path: Path) -> CamFile:
 
 
 def check_center(path: Path, K: FloatArray, hw: tuple[int, int]) -> None:
-    """Refuse a K that was made for an image of another size: its principal point tells.
+    """Refuse a K whose principal point shows that it was made for an image of another size.
 
     Raises:
         FileDefect: the principal point is not in the middle half of the image, or its field of

@@ -1,6 +1,6 @@
-"""What capture apps and cameras write, which no source reads as it is: its name and the way in.
+"""Recordings of capture apps and cameras that no source reads as they are, and how to read them.
 
-Recognised by names alone, and only told where no format is recognised.
+They are recognised by names alone, and only mentioned where no format is recognised.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cameo_data.sources.common.file_listing import printable
 
-# Names looked at per folder, and folders looked at below the root: it is a hint, not a search.
+# Limits on names per folder and on folders below the root: this is a hint, not a search.
 _MOST_NAMES = 2000
 _MOST_FOLDERS = 50
 
@@ -34,8 +34,8 @@ class Capture:
     """A kind of capture.
 
     Attributes:
-        signs: all of these names are there; a sign ``a|b`` asks for either. ``*`` is understood
-            in the last part of a path; capitals do not count.
+        signs: names that must all be there; ``a|b`` means either. ``*`` works in the last part
+            of a path; case is ignored.
         way: what to do with it. CAPTURE stands for its path.
     """
 
@@ -44,7 +44,7 @@ class Capture:
     way: str
 
 
-# The first that fits is meant: particular ones before plain pictures.
+# The first that fits counts, so particular kinds come before plain pictures.
 CAPTURES = (
     Capture(
         "a Polycam raw export",
@@ -103,7 +103,7 @@ CAPTURES = (
         "picture, " + _THEN_NERFSTUDIO,
     ),
     Capture(
-        "an RGB-D recording of a layout of its own",
+        "an RGB-D recording with a layout of its own",
         ("depth*|*_depth*", "color|rgb|image|images|*color*|rgb*"),
         "say where its files are: cameo-data inspect rgbd CAPTURE -o 'color=color/*.png' -o "
         "'depth=depth/*.png' -o poses=poses.txt -o intrinsics=fx,fy,cx,cy (`cameo-data sources "

@@ -11,7 +11,7 @@ from cameo_data.sources.common.scene_walk import first_scene
 def formats_of(root: Path) -> list[str]:
     """Names of the formats that ``root`` looks like.
 
-    A format whose scenes lie inside another's scenes is left out: ScanNet++ keeps a
+    A format whose scenes are inside another's scenes is left out: ScanNet++ keeps a
     ``transforms.json`` and a COLMAP model in each of its own.
     """
     found = [spec for name in source_names() if (spec := source_spec(name)).recognise(root)]

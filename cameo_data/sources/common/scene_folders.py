@@ -21,7 +21,7 @@ from cameo_data.sources.common.scene_walk import (
 )
 from cameo_data.types import Scene
 
-# Folders looked into before a dataset is taken to be of another format: `auto` asks every format.
+# Folders searched before a dataset counts as one of another format: `auto` tries every format.
 MOST_LOOKED_INTO = 500
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class FolderSource:
 
     Attributes:
         folders: by scene id, in the order of ``scene_ids``.
-        read: (folder, scene id) -> the scene; a ``FileDefect`` is the whole scene's.
+        read: (folder, scene id) -> the scene; a ``FileDefect`` rejects the whole scene.
     """
 
     dataset: str
@@ -76,7 +76,7 @@ def find_scenes(
     """(folder by scene id in natural order, what was left out); {} without a folder ``root``.
 
     A scene's id is its path below ``root``, or the root's own name where the root is the scene.
-    Links are followed; a folder that is reached by two ways is one scene.
+    Links are followed; a folder that is reached in two ways is one scene.
 
     Args:
         is_scene: whether a folder is a scene; what it raises is that folder's failure.
@@ -116,15 +116,15 @@ def looks_like(root: Path, is_scene: Callable[[Path], bool], *, max_depth: int =
 
 
 class _EnoughError(Exception):
-    """So many folders were looked into that no scene will come."""
+    """Too many folders were searched without finding a scene."""
 
 
 def subfolders(
     folder: Path, dataset: str, prefix: str = ""
 ) -> tuple[list[Path], tuple[Failure, ...]]:
-    """The folders in a folder in natural order, and those that cannot be used; none without it.
+    """Subfolders in natural order, and those that cannot be used; none if the folder is missing.
 
-    For formats whose scenes lie in one known place. ``prefix`` stands before names in failures.
+    For formats that keep scenes in one known place. ``prefix`` precedes names in failures.
     """
     if not folder.is_dir():
         return [], ()
@@ -147,7 +147,7 @@ def nothing_found(
     """The error of a root without a scene; says so where folders were found and left out.
 
     Args:
-        what: that is not there: ``scene``, ``stereo pair``.
+        what: what is missing: ``scene``, ``stereo pair``.
     """
     shown = printable(str(root))
     if (unusable := files.root_defect(root)) is not None:

@@ -12,7 +12,7 @@ from cameo_data.errors import Reason
 from cameo_data.io.files import FileDefect
 from cameo_data.sources.common.file_listing import is_text, printable
 
-# Scenes lie at most so deep below the root: archive / collection / scene.
+# Greatest depth of a scene below the root: archive / collection / scene.
 MAX_DEPTH = 3
 
 Found = tuple[str, Path, FileDefect | None]
@@ -25,7 +25,7 @@ class _Place:
     Attributes:
         real: the folder without links.
         scene_id: its path below the root, "" for the root itself.
-        depth: how many levels below it may still be looked at.
+        depth: how many levels below it may still be searched.
     """
 
     folder: Path
@@ -43,7 +43,7 @@ def walk_scenes(
     """(id, folder, None) of each scene, (id, folder, defect) of folders that cannot be used.
 
     Folders are looked at before links to folders, and each once however many ways lead to it: a
-    link into the root adds nothing, and links in a circle end. ``nested`` as of ``find_scenes``.
+    link into the root adds nothing, and links in a circle end. ``nested`` as in ``find_scenes``.
     """
     if root.is_dir():
         yield from _Walk(is_scene, nested).run(root, max_depth)
@@ -62,9 +62,9 @@ class _Walk:
     """One walk.
 
     Attributes:
-        seen: folders looked at, without links: how many levels below them were.
+        seen: folders searched (paths without links), and how many levels below each.
         scenes: those among them that are scenes.
-        links: links to folders, looked at when all folders are.
+        links: links to folders, searched after all folders.
     """
 
     is_scene: Callable[[Path], bool]
@@ -79,7 +79,7 @@ class _Walk:
         while self.links:
             folder, scene_id, depth = self.links.popleft()
             real = folder.resolve()
-            if not real_root.is_relative_to(real):  # or it leads round in a circle
+            if not real_root.is_relative_to(real):  # else it leads round in a circle
                 yield from self._below(_Place(folder, real, scene_id, depth))
 
     def _below(self, place: _Place) -> Iterator[Found]:
@@ -122,7 +122,7 @@ def children(folder: Path) -> list[tuple[str, bool, str | None]]:
             if entry.name.startswith("."):
                 continue
             link = entry.is_symlink()
-            if Path(entry.path).is_dir() if link else entry.is_dir():  # False of links in a circle
+            if Path(entry.path).is_dir() if link else entry.is_dir():  # False for links in a circle
                 found.append((entry.name, link, None))
             elif link and not Path(entry.name).suffix and not Path(entry.path).exists():
                 # without an ending it is taken for a folder, as on a disk that is not mounted

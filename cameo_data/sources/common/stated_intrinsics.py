@@ -1,8 +1,8 @@
-"""Intrinsics as data files state them: compared with each other, with the picture, with reason.
+"""Intrinsics as data files state them: compared with each other, the picture and what is usual.
 
 A wrong focal length is the commonest silent fault of posed pictures: millimetres for pixels, the
 angle of the longer side for that of the width, numbers for a picture of another size. Whatever is
-stated twice is compared here, and every message says the field of view that each statement implies.
+stated twice is compared here, and every message gives the field of view that a statement implies.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ FOCAL_TOLERANCE = 0.01
 # Fields of view that no pinhole picture has. Telephoto lenses of 2000 mm still see 1.0° of a full
 # frame; at 170° the picture's edge is stretched 130 times against its middle.
 LEAST_FOV_DEG, LARGEST_FOV_DEG = 0.9, 170.0
-# A principal point whose cx and cy are one and the same multiple of the half, to within
+# A principal point whose cx and cy are the same multiple of half the size, to within
 # CENTER_TOLERANCE, is the middle of a picture of another size, unless the multiple is near one.
 CENTER_TOLERANCE = 0.02
 _NEAR_ONE = (0.8, 1.25)
 # Principal points this near to the corner, in pixels, are shares of the picture, or left at zero;
 # half a pixel more for those counted from the first pixel's centre.
 _CORNER_PX = 1.5
-# Beyond these, focal lengths are doubted aloud: rectilinear lenses end at about 125°, pixels of
+# A note doubts focal lengths beyond these: rectilinear lenses end at about 125°, pixels of
 # cameras are square to a few percent, and anamorphic ones are further off.
 _WIDE_FOV_DEG = 130.0
 _SQUARE_TOLERANCE = 0.1
@@ -56,7 +56,7 @@ def agreed(statements: Sequence[Focal], axis: str, other_side: float, remedy: st
 
     Args:
         axis: ``width`` or ``height``, for messages.
-        other_side: of the picture: an angle stated for it in place of ``axis`` is recognised.
+        other_side: the picture's other side: an angle stated for it by mistake is recognised.
 
     Raises:
         FileDefect: two differ by more than FOCAL_TOLERANCE.
@@ -110,9 +110,9 @@ def check_view(K: FloatArray, hw: tuple[int, int], remedy: str) -> None:
 
 
 def other_size(K: FloatArray, hw: tuple[int, int]) -> str | None:
-    """What the principal point says of K where it looks made for a picture of another size."""
+    """Why the principal point makes K look made for a picture of another size, or None."""
     if np.abs(K[:2, 2]).max() <= _CORNER_PX:
-        return None  # shares, of which check_view speaks
+        return None  # shares of the picture, which check_view refuses
     height, width = hw
     x, y = 2 * K[:2, 2]
     least, largest = _NEAR_ONE
@@ -133,7 +133,7 @@ def other_size(K: FloatArray, hw: tuple[int, int]) -> str | None:
 
 
 def _whole(factor: float) -> float | None:
-    """The whole number, or one over one, that a factor is to within CENTER_TOLERANCE, or None."""
+    """The whole number, or its inverse, within CENTER_TOLERANCE of a factor, or None."""
     below_one = 1 / max(round(1 / factor), 1) if factor > 0 else 0.0
     for near in (float(round(factor)), below_one):
         if abs(factor - near) <= CENTER_TOLERANCE * factor:
@@ -156,8 +156,7 @@ def doubts(K: FloatArray, hw: tuple[int, int], remedy: str) -> tuple[str, ...]:
     found = []
     if abs(fx / fy - 1) > _SQUARE_TOLERANCE:
         found.append(
-            f"fx {fx:.6g} and fy {fy:.6g} differ: pixels that are not square; if yours are, "
-            f"{remedy}"
+            f"fx {fx:.6g} and fy {fy:.6g} differ: the pixels are not square; if yours are, {remedy}"
         )
     if (widest := max(field_of_view_deg(unsigned(K), hw))) > _WIDE_FOV_DEG:
         found.append(
@@ -168,7 +167,7 @@ def doubts(K: FloatArray, hw: tuple[int, int], remedy: str) -> tuple[str, ...]:
 
 
 def unsigned(K: FloatArray) -> FloatArray:
-    """K with its focal lengths' signs taken off, to be judged apart from them."""
+    """K with positive focal lengths, to be judged apart from their signs."""
     out = np.array(K, np.float64)
     if out.ndim == 2 and min(out.shape) > 1:
         out[[0, 1], [0, 1]] = np.abs(out[[0, 1], [0, 1]])
@@ -191,7 +190,7 @@ def scale_to(
     """Factors of K's rows from a picture of height and width ``made_for`` to one of ``hw``.
 
     Raises:
-        FileDefect: pictures of another shape.
+        FileDefect: the pictures differ in shape.
     """
     x, y = hw[1] / made_for[1], hw[0] / made_for[0]
     if abs(x / y - 1) > ASPECT_TOLERANCE:
@@ -215,7 +214,7 @@ class Mirrored:
     one. Where both focal lengths are negative the camera is turned by 180° and the world stays.
 
     Attributes:
-        signs: of fx and fy, the same in all frames.
+        signs: signs of fx and fy, the same in all frames.
     """
 
     signs: tuple[int, int] = (1, 1)
@@ -243,7 +242,7 @@ class Mirrored:
         if signs != self.signs:
             raise FileDefect(
                 Reason.BAD_INTRINSICS,
-                f"focal lengths {stated[0, 0]:g}, {stated[1, 1]:g} with other signs than the "
+                f"focal lengths {stated[0, 0]:g}, {stated[1, 1]:g} have other signs than the "
                 "scene's other cameras",
                 "the same signs in all cameras of a scene",
                 "correct these intrinsics",
@@ -275,7 +274,7 @@ class Mirrored:
             raise FileDefect(
                 Reason.BAD_INTRINSICS,
                 "negative focal lengths with a tilted sensor (τx, τy)",
-                "one of both",
+                "only one of the two",
                 "undistort the pictures first",
             )
         return tuple(k * sign for k, sign in zip(stated, by, strict=False))

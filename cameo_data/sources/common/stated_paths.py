@@ -1,8 +1,8 @@
 """Paths as data files state them, found inside the scene wherever the scene has been moved to.
 
 A path may be absolute on the machine that wrote it, or start from the folder that the writing tool
-ran in. Such a path is looked for by its end: the longest end of it that is a file of the scene is
-meant. Paths that lie where they say are taken as they are.
+ran in. Such a path is found by its end: the longest end of it that is a file of the scene counts.
+Paths that exist as stated are used unchanged.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from cameo_data.errors import Reason
 from cameo_data.io.files import FileDefect
 from cameo_data.sources.common.file_listing import is_text, printable
 
-# Linux allows 255 bytes of a name and 4096 of a path, the folder's own included.
+# Linux allows 255 bytes for a name and 4096 for a path, including the folder's own.
 LONGEST_NAME, LONGEST_PATH = 250, 3000
 # Where only a name is stated, pictures are not looked for among maps of the same names.
 _MAPS = re.compile(r"depth|mask|normal|segm|label|semantic|render|conf", re.IGNORECASE)
-# Folders of a scene looked into for a file of which only the name is stated.
+# Folders of a scene that are searched for a file stated by its name only.
 _MOST_FOLDERS = 100
 
 Exists = Callable[[PurePosixPath], bool]
@@ -32,8 +32,8 @@ class StatedPaths:
     """The paths in one scene's data files.
 
     Attributes:
-        folder: of the scene.
-        remedy: against a name that several files have.
+        folder: the scene's folder.
+        remedy: what to do about a name that several files have.
     """
 
     folder: Path
@@ -42,15 +42,15 @@ class StatedPaths:
     _folders: list[str] | None = field(default=None, init=False)
 
     def find(self, text: str, key: str, exists: Exists | None = None) -> PurePosixPath:
-        """The path from the scene's folder; as stated, if nothing by any end of it is there.
+        """The path from the scene's folder; as stated, if no end of it exists.
 
         Args:
             key: what the data file calls it.
             exists: whether a path from the scene's folder is there; a plain file by default.
 
         Raises:
-            FileDefect: no name of a file, several files are meant, or an absolute path none of
-                whose ends is there.
+            FileDefect: not a file name, several files match, or an absolute path none of whose
+                ends exists.
         """
         stated = as_path(text)
         is_there = exists or (lambda path: (self.folder / path).is_file())
@@ -63,7 +63,7 @@ class StatedPaths:
             if is_there(end):
                 return self._noted(key, end)
             if end.parent.parts and (self.folder / end.parent).is_dir():
-                return end  # its folder is there, it is not: another file of the name is another
+                return end  # its folder exists, it does not; elsewhere the name means another file
         by_name = [end for end in self._in_folders(stated.name, key) if is_there(end)]
         if len(by_name) == 1:
             return self._noted(key, by_name[0])
@@ -71,14 +71,14 @@ class StatedPaths:
             raise FileDefect(
                 Reason.BAD_NAME,
                 f"{key} {safe_name(text)!r} may be {' or '.join(map(str, by_name[:3]))}",
-                "a path that one file has",
+                "a path that only one file has",
                 self.remedy,
             )
         if is_absolute(text):
             raise FileDefect(
                 Reason.BAD_NAME,
                 f"{key} {safe_name(text)} leads out of {self.folder.name}: it is absolute, and no "
-                "file of the scene has the end of its path",
+                "file of the scene matches the end of its path",
                 "a file inside the scene's folder",
                 "copy it there, or state paths from that folder",
             )
@@ -86,7 +86,7 @@ class StatedPaths:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was found elsewhere than stated."""
+        """What was found in another place than stated."""
         return tuple(
             f"{key}: {count} paths start outside the scene's folder; their files were found by the "
             f"end of the path, such as {example}"
@@ -99,7 +99,7 @@ class StatedPaths:
         return found
 
     def _in_folders(self, name: str, key: str) -> list[PurePosixPath]:
-        """Where a file of that name may lie one folder down: maps in folders called like them."""
+        """Where a file of that name may be one folder down: maps in folders called after them."""
         if self._folders is None:
             try:
                 with os.scandir(self.folder) as entries:
@@ -139,7 +139,7 @@ def is_absolute(text: str) -> bool:
 
 
 def safe_name(text: str) -> str:
-    """A stated path as messages and ids may show it: of an absolute one, its last two parts.
+    """A stated path as messages and ids may show it: for an absolute one, its last two parts.
 
     A person's home folder, which names the person, must not appear in failures or shards.
     """

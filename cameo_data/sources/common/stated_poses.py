@@ -26,7 +26,7 @@ from cameo_data.types import FloatArray
 
 Direction = Literal["world_from_cam", "cam_from_world"]
 
-# Relative difference of two scales that are one: what rotation_defect forgives in |s² − 1|.
+# Relative difference up to which two scales are equal: rotation_defect allows it in |s² − 1|.
 SCALE_TOLERANCE = transforms.ROTATION_TOLERANCE / 2
 
 
@@ -35,9 +35,9 @@ class StatedPoses:
     """The poses of one scene's frames.
 
     Attributes:
-        name: of a pose in the data, for messages: ``transform_matrix``.
-        scale: by which the rotations of most frames are multiplied.
-        mixed: no factor is that of most frames; those are read that have none.
+        name: what messages call a pose of the data: ``transform_matrix``.
+        scale: the factor that the rotations of most frames are multiplied by.
+        mixed: most frames share no factor; only frames without a factor are read.
     """
 
     name: str
@@ -118,9 +118,11 @@ class StatedPoses:
         lines = "columns" if self.direction == "world_from_cam" else "rows"
         if scale is not None:
             last = np.ravel(rows)[-1] if np.shape(rows) == (4, 4) else 1.0
-            divided = "" if last == 1 else f"matrix with last row 0 0 0 {last:g}: by that, a "
+            divided = "" if last == 1 else f"matrix with last row 0 0 0 {last:g}: divided by it, a "
             others = (
-                "no factor is that of most frames" if self.mixed else f"most times {self.scale:.6g}"
+                "most frames share no factor"
+                if self.mixed
+                else f"most frames times {self.scale:.6g}"
             )
             remedy = f"divide the first three {lines} by {scale / self.scale:.6g}"
             found = f"{divided}rotation times {scale:.6g} ({others})"
@@ -175,7 +177,7 @@ def _homogeneous(rows: Any) -> FloatArray | None:
 
 
 def _is_transposed(rows: Any) -> bool:
-    """Whether 4×4 numbers, turned about their diagonal, are a pose."""
+    """Whether 4×4 numbers, once transposed, are a pose."""
     matrix = _padded(rows)
     turned = None if matrix is None else _homogeneous(matrix.T)
     return turned is not None and transforms.uniform_scale(turned) is not None

@@ -1,4 +1,4 @@
-"""A part of a dataset: scenes whose names match a pattern, the first so many of them."""
+"""Part of a dataset: scenes whose names match a pattern, up to a limit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from cameo_data.types import Scene
 
 @dataclass(frozen=True, eq=False)
 class Subset:
-    """A source that offers some of another's scenes, in its order.
+    """A source that offers some scenes of another source, in the same order.
 
     Attributes:
-        names: of the scenes.
+        names: names of the scenes.
     """
 
     whole: Source
@@ -52,7 +52,7 @@ def subset(whole: Source, patterns: Sequence[str], limit: int | None) -> Source:
         raise DataError(
             Reason.MISSING_FILE,
             dataset=whole.dataset,
-            found=f"no scene is called like {' or '.join(repr(p) for p in patterns)}",
+            found=f"no scene matches {' or '.join(repr(p) for p in patterns)}",
             expected=f"some of {len(every)}: {', '.join(every[:3])}{' …' if every[3:] else ''}",
             remedy="correct --scenes; * stands for anything",
         )
@@ -60,7 +60,7 @@ def subset(whole: Source, patterns: Sequence[str], limit: int | None) -> Source:
 
 
 def unwrapped(source: Source) -> Source:
-    """The dataset itself, of which ``source`` may be a part or that it may give other depth."""
+    """The dataset itself, if ``source`` is a part of it or attaches other depth to it."""
     while isinstance(whole := getattr(source, "whole", None), Source):
         source = whole
     return source

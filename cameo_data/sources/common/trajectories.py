@@ -1,7 +1,7 @@
 """Pose files as they are on disk, and association of clocks by nearest time.
 
-Matrices are returned as written: which way they point and which axes they use is the caller's
-knowledge. A row that is no pose (NaN, a quaternion without length) comes out as NaN, so that its
+Matrices are returned as written: the caller knows which way they point and which axes they
+use. A row that is not a pose (NaN, a quaternion without length) comes out as NaN, so that its
 frame can be counted as a failure.
 """
 
@@ -31,7 +31,7 @@ class Trajectory:
     """Poses of one file, in file order.
 
     Attributes:
-        matrices: (N, 4, 4) float64 as written; NaN where a row is no pose.
+        matrices: (N, 4, 4) float64 as written; NaN where a row is not a pose.
         times: (N,) float64 in the file's unit, or None.
         names: N texts, or None.
     """
@@ -72,7 +72,7 @@ def read_matrix(path: Path) -> FloatArray:
     """(4, 4) from a file that holds one 4×4 or 3×4 matrix.
 
     Raises:
-        FileDefect: unreadable, or another count of numbers.
+        FileDefect: unreadable, or not 12 or 16 numbers.
     """
     try:
         numbers = [float(word) for word in _words(files.read_text(path))]
@@ -84,7 +84,7 @@ def read_matrix(path: Path) -> FloatArray:
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> Trajectory:
-    """Poses from a file with one pose a line; ``columns`` as from ``parse_columns``.
+    """Poses from a file with one pose per line; ``columns`` as from ``parse_columns``.
 
     Raises:
         FileDefect: unreadable, or a line of another shape.

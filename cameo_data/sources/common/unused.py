@@ -25,9 +25,9 @@ MAPS = "pictures, depth maps or masks that no frame uses"
 OTHER = "other files, which this source does not read"
 UNLISTED = "folders that were not listed: the scene holds too many files, or they cannot be read"
 LINKED = "linked folders, none of whose files a frame uses, that were not listed"
-# A scene of 20 000 frames with depth, mask and confidence; listing so many takes about 0.2 s.
+# A scene of 20 000 frames with depth, mask and confidence; listing them takes about 0.2 s.
 MOST_LISTED = 100_000
-# What marks such a folder: of builds, of depth, and of builds copied without hidden files.
+# Files that mark a build, a folder of depth, and a build copied without hidden files.
 OURS = (".build", ".depth", "croissant.json")
 _OF_MAPS = re.compile(
     r"\.(bmp|exr|gif|h5|hdf5|heic|jpe?g|npy|npz|p[fgp]m|png|tiff?|webp)", re.IGNORECASE
@@ -43,14 +43,14 @@ def unused_files(
     left_out: Mapping[str, Iterable[Path]] | None = None,
     within: Sequence[str] = ("",),
 ) -> tuple[Unused, ...]:
-    """What lies in a scene's folder and belongs to no frame.
+    """Files in a scene's folder that belong to no frame.
 
     Args:
-        named: files of the frames, and those that records of failed frames name, there or not.
+        named: files of the frames, and those that records of failed frames name, existing or not.
         kinds: (pattern, what such a file is and why no frame uses it), the first that matches a
             path below ``folder`` counts; ``*`` stands for anything, ``/`` included.
         read: paths and patterns below ``folder`` of the files that say what the frames are.
-        left_out: files of frames that were not asked for, by what they are and why.
+        left_out: files of frames that were not selected, by what they are and why.
         within: the parts of ``folder`` that are the scene's.
     """
     used = {relative(folder, path) for path in named}
@@ -107,7 +107,7 @@ def relative(folder: Path, path: Path) -> str:
         return text[len(prefix) :].replace(os.sep, "/")
     base, whole = os.path.abspath(folder), os.path.abspath(path)  # noqa: PTH100 - keeps links
     if not whole.startswith(f"{base}{os.sep}"):  # spelled through a link, or elsewhere
-        with suppress(OSError, ValueError):  # a name that no system takes: it is nobody's file
+        with suppress(OSError, ValueError):  # a name that no system allows is no frame's file
             base, whole = os.path.realpath(folder), os.path.realpath(path)
     inside = whole.startswith(f"{base}{os.sep}")
     return whole[len(base) + 1 :].replace(os.sep, "/") if inside else whole
@@ -116,7 +116,7 @@ def relative(folder: Path, path: Path) -> str:
 def kinds_beside(
     folder: Path, frames: Iterable[Frame], why: str = "that no frame uses"
 ) -> list[tuple[str, str]]:
-    """``kinds`` of ``unused_files``: what lies in the folders that frames are read from."""
+    """``kinds`` for ``unused_files``: files in the folders that frames are read from."""
     found: dict[str, str] = {}
     for frame in frames:
         depth = frame.depth
@@ -129,7 +129,7 @@ def kinds_beside(
             parent = "" if path is None else relative(folder, path).rpartition("/")[0]
             if parent:
                 found.setdefault(f"{escape(parent)}/*", f"{what} {why}")
-    # the folder below goes before the one above it
+    # a folder comes before the one that contains it
     return sorted(found.items(), key=lambda item: -item[0].count("/"))
 
 

@@ -1,4 +1,4 @@
-"""What several scenes say of unused files and of themselves, said once."""
+"""The unused files and notes of several scenes, merged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def merged(found: Iterable[Unused]) -> list[Unused]:
 
 
 def scenes_by_note(found: Iterable[tuple[str, Sequence[str]]]) -> dict[str, list[str]]:
-    """The scenes that each sentence is said of, from (scene id, notes) of every scene."""
+    """The scenes that each note applies to, from (scene id, notes) of every scene."""
     scenes: dict[str, list[str]] = {}
     for scene_id, notes in found:
         for note in notes:

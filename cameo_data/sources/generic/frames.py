@@ -102,7 +102,7 @@ def _intrinsics(
     if given is None:
         raise FileDefect(
             Reason.BAD_INTRINSICS,
-            "no K, neither of the frame nor of the scene",
+            "no K, neither for the frame nor for the scene",
             "3×3 numbers, or fx, fy, cx, cy",
             f"add it to {FILE_NAME}",
         )
@@ -174,7 +174,7 @@ def _depth(shared: Shared, record: GenericFrameRecord, camera: Camera) -> DepthR
 
 
 def existing(paths: StatedPaths, name: str, key: str) -> Path:
-    """The path of a file that is there, inside the folder.
+    """The path of an existing file inside the folder.
 
     Raises:
         FileDefect: it is missing, or leads out of the folder.

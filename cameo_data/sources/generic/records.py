@@ -42,7 +42,7 @@ class _Record(BaseModel):
 
 
 class Defaults(_Record):
-    """What may stand once for the scene, and again in a frame for that frame alone."""
+    """What may be given once for the scene, and again in a frame for that frame alone."""
 
     K: Intrinsics | None = None  # 3×3, or fx, fy, cx, cy; pixels of the image
     K_size: tuple[int, int] | None = None  # width, height that K is for, where images were resized
@@ -73,7 +73,7 @@ class GenericFrameRecord(Defaults):
 class GenericSceneRecord(Defaults):
     """A scene.
 
-    ``frames`` are ``GenericFrameRecord``s, checked one by one: a bad one costs itself only.
+    ``frames`` are ``GenericFrameRecord``s, checked one by one, so that a bad one fails alone.
     """
 
     format: Literal["cameo-1"]
@@ -83,7 +83,7 @@ class GenericSceneRecord(Defaults):
     pixel_center: Literal["half", "integer"] = "half"  # of the first pixel in K: (0.5, 0.5), (0, 0)
     unit: Literal["metre", "arbitrary"] = "arbitrary"
     depth_codec: CodecOption = DepthCodec.UINT16
-    depth_invalid: tuple[float, ...] = ()  # stored values for none, besides 0, NaN and infinity
+    depth_invalid: tuple[float, ...] = ()  # stored values without depth; 0, NaN and infinity always
     depth_along_ray: bool = False  # depth is the distance to the camera's centre, not z
     depth_source: str = Field("sensor", min_length=1)
     mask_threshold: float | None = Field(None, gt=0, le=1)  # share of white; None: half
@@ -94,13 +94,13 @@ def read_scene(folder: Path) -> GenericSceneRecord:
     """The folder's ``cameo.json``.
 
     Raises:
-        FileDefect: missing, no JSON, or a key is unknown, missing or malformed; it is named.
+        FileDefect: missing, not JSON, or a key is unknown, missing or malformed; it is named.
     """
     text = files.read_text(files.inside(folder, folder / FILE_NAME), parsing.MAX_JSON_BYTES)
     try:
         values = parsing.parse_json(text)
     except ValueError as error:
-        raise _wrong(f"no JSON ({error})", "a JSON table") from None
+        raise _wrong(f"not JSON ({error})", "a JSON table") from None
     return _checked(GenericSceneRecord, values)
 
 

@@ -1,6 +1,6 @@
 """Any posed images: a folder with a ``cameo.json`` that says where they are and what they mean.
 
-The records are in ``generic_records``; docs/datasets/generic.md describes the file.
+The records are in ``records``; docs/datasets/generic.md describes the file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SPLITS_FILE = "splits.json"
 
 
 class GenericOptions(PictureOptions):
-    """What to call the data, and which split of it."""
+    """Options: the name of the data, and which split of it."""
 
     dataset: str = Field("generic", min_length=1, description="name in samples and messages")
     split: str | None = Field(
@@ -172,7 +172,7 @@ def _duplicate(frame_id: str) -> FileDefect:
         Reason.DUPLICATE_ID,
         f"frame id {frame_id!r} appears twice",
         "each id once; without one it is the image's name",
-        "give the frames an id each",
+        "give each frame its own id",
     )
 
 

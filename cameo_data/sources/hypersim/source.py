@@ -2,12 +2,12 @@
 
 What the files mean (github.com/apple/ml-hypersim, README and ``contrib/mikeroberts3000``):
 
-- positions are in asset units, ``meters_per_asset_unit`` of ``metadata_scene.csv`` makes metres;
+- positions are in asset units, ``meters_per_asset_unit`` of ``metadata_scene.csv`` converts them;
 - orientations take the camera's axes to the world's, OpenGL's: x right, y up, z backwards;
 - ``depth_meters`` is the distance from the camera's centre, not z;
 - ``metadata_camera_parameters.csv`` gives each scene's own projection. Its ``M_cam_from_uv`` takes
   (u, v, 1), with u right and v up from −1 to 1 across the image, to a ray. In scenes with shifted
-  or tilted lenses (288 of 482) that is no plain pinhole along the camera's axis, but any such
+  or tilted lenses (288 of 482) that is not a plain pinhole along the camera's axis, but any such
   matrix is one along another axis: see ``pinhole``.
 """
 
@@ -44,11 +44,11 @@ _PREVIEW = re.compile(r"scene_(cam_\w+)_final_preview")
 
 
 class HypersimOptions(PictureOptions):
-    """Which scenes, and where their projections stand.
+    """Options: which scenes, and the table of their projections.
 
     Attributes:
         camera_parameters: ``metadata_camera_parameters.csv``; None looks in the root for it.
-        split: of ``metadata_images_split_scene_v1.csv`` in the root.
+        split: a split in ``metadata_images_split_scene_v1.csv`` in the root.
     """
 
     camera_parameters: Path | None = None
@@ -127,7 +127,7 @@ def _is_scene(folder: Path) -> bool:
 
 
 def _cameras(folder: Path) -> list[str]:
-    """Names of the trajectories that images were released of: ``cam_00`` and so on."""
+    """Names of the trajectories with released images: ``cam_00`` and so on."""
     try:
         names = os.listdir(folder / "images")  # noqa: PTH208 - names only, of every scene
     except OSError:
@@ -176,7 +176,7 @@ def _poses(folder: Path, camera: str) -> FloatArray:
         raise FileDefect(
             Reason.BAD_POSE,
             f"{len(orientations)} orientations and {len(positions)} positions of {camera}",
-            "as many of one as of the other",
+            "as many of each",
             "unpack the archive again",
         )
     world_from_cam = np.zeros((len(positions), 4, 4))

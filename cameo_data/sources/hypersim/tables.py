@@ -22,7 +22,7 @@ _MATRIX = [[f"M_cam_from_uv_{row}{column}" for column in range(3)] for row in ra
 
 
 def read_projections(root: Path, path: Path | None) -> dict[str, FloatArray]:
-    """M_cam_from_uv (3, 3) by scene, of the table at ``path`` or in the root.
+    """M_cam_from_uv (3, 3) by scene, from the table at ``path`` or in the root.
 
     Raises:
         FileDefect: no such table, or a column or number is missing.
@@ -32,7 +32,7 @@ def read_projections(root: Path, path: Path | None) -> dict[str, FloatArray]:
         raise FileDefect(
             Reason.MISSING_FILE,
             f"{PARAMETERS} is missing",
-            f"it in {root}, or named by -o camera_parameters=…",
+            f"the table in {root}, or its path in -o camera_parameters=…",
             "take it from github.com/apple/ml-hypersim/tree/main/contrib/mikeroberts3000",
         )
     found = {}
@@ -56,7 +56,7 @@ def read_split(root: Path, split: str) -> frozenset[str]:
         raise FileDefect(
             Reason.MISSING_FILE,
             f"{SPLITS} is missing",
-            f"it in {root}",
+            f"the table in {root}",
             "take it from github.com/apple/ml-hypersim/tree/main/evermotion_dataset/analysis",
         )
     columns = ["scene_name", "split_partition_name"]

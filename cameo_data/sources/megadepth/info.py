@@ -3,8 +3,8 @@
 D2-Net's ``preprocess_scene.py`` writes them and LoFTR's index holds them: ``image_paths`` and
 ``depth_paths`` relative to the root, None where an image is not used; ``intrinsics`` 3×3 of the
 undistorted images; ``poses`` 4×4 or 16 numbers, world to camera. The arrays are of Python objects,
-so NumPy stores them as pickles; they are read without unpickling. Pairs and overlaps that the
-archives hold too are left alone: overlaps are measured anew, on the depth itself.
+so NumPy stores them as pickles; they are read without unpickling. Pairs and overlaps in the
+archives are not used: overlaps are measured on the depth itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from cameo_data.types import (
 
 KEYS = ("image_paths", "depth_paths", "intrinsics", "poses")
 # COLMAP keeps the principal point of these photographs in the middle; a K that puts it elsewhere
-# is that of an image of another size.
+# belongs to an image of another size.
 CENTER_TOLERANCE = 0.02
 
 FoundFrame = tuple[str, Callable[[], Frame]]
@@ -42,7 +42,7 @@ FoundFrame = tuple[str, Callable[[], Frame]]
 def frames(
     root: Path, archive: Path, exif: ExifRule
 ) -> tuple[Sequence[FoundFrame], tuple[Unused, ...]]:
-    """Frames of the images that the archive gives a path of, in its order; others are counted."""
+    """Frames of the images that the archive gives a path for, in its order; others are counted."""
     columns = []
     for key in KEYS:
         try:
@@ -90,7 +90,7 @@ def _frame(root: Path, image: str, depth: Any, K: Any, pose: Any, exif: ExifRule
 
 
 def _image_path(root: Path, image: str, ref: DepthRef | None) -> Path:
-    """The image, or the same one in MegaDepth_v1 where D2-Net's images are not there."""
+    """The image, or the same one in MegaDepth_v1 where D2-Net's images are missing."""
     path = files.inside(root, root / image)
     if path.is_file() or ref is None:
         return path

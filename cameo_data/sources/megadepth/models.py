@@ -31,7 +31,7 @@ def published_frames(
     The model holds all photographs; those without depth were not published and are only counted.
     """
     found = read_model(model).images
-    # published names end in .jpg whatever the photograph's did
+    # published names end in .jpg, whatever the photograph's ending
     images = {f"{Path(image.name).stem}.jpg": image for image in found}
     images |= {image.name: image for image in found}
     present = sorted(p.name for p in (dense / "imgs").glob("*") if p.is_file())
@@ -80,7 +80,7 @@ def _undistorted(root: Path, scene: Path, depths: Path, image: ModelImage, exif:
         raise FileDefect(
             Reason.UNKNOWN_CAMERA_MODEL,
             f"camera model {lens.model}",
-            "PINHOLE, as of undistorted images",
+            "PINHOLE, as for undistorted images",
             "run the undistortion again, or use -o layout=sfm",
         )
     path = files.inside(root, scene / "images" / image.name)
@@ -99,7 +99,7 @@ def depth_ref(root: Path, folder: Path, image_name: str) -> DepthRef | None:
 
 
 def undistorted_K(lens: Lens, hw: tuple[int, int]) -> FloatArray:
-    """K of the image that COLMAP made of a lens's, at the size ``hw`` that it was stored in.
+    """K of the image that COLMAP undistorted from a lens's, at its stored size ``hw``.
 
     ``image_undistorter`` with its defaults (no blank pixels), then ``--max_image_size``, which
     scales the rows of K by the ratio of sizes.
@@ -118,7 +118,7 @@ def undistorted_K(lens: Lens, hw: tuple[int, int]) -> FloatArray:
             f"image is {hw[1]}×{hw[0]}, COLMAP undistorts its {lens.hw[1]}×{lens.hw[0]} photograph "
             f"to {found.width}×{found.height} (w×h)",
             "that size, or smaller in the same shape",
-            "take images and model of one release",
+            "take images and model from one release",
         )
     K = np.array(found.calibration_matrix(), np.float64)
     rows = np.array([hw[1] / found.width, hw[0] / found.height, 1.0])

@@ -1,15 +1,15 @@
 """MegaDepth: internet photographs of landmarks with COLMAP's cameras and multi-view depth.
 
-Three forms are about; all share the depth maps of ``MegaDepth_v1`` (HDF5, z-depth in the model's
+Three forms are in use; all share the depth maps of ``MegaDepth_v1`` (HDF5, z-depth in the model's
 own unit; maps with values below zero only order foreground and background):
 
 - ``sfm``, as the authors publish it: ``MegaDepth_v1_SfM/SCENE/sparse/manhattan/N`` holds models
   of the *original* photographs, ``MegaDepth_v1/SCENE/denseN/{imgs,depths}`` what COLMAP made of
   them. The cameras of the latter were not published; they are COLMAP's undistortion of the former,
-  scaled to the images' size, and a size that does not come out so is refused.
+  scaled to the images' size, and any other size is refused.
 - ``undistorted``, D2-Net's: ``Undistorted_SfM/SCENE/{images,sparse-txt}``, its cameras pinholes.
 - ``scene_info``, LoFTR's and D2-Net's index: NumPy archives with paths, K and poses (see
-  ``megadepth_info``).
+  ``info``).
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ FoundFrame = tuple[str, Callable[[], Frame]]
 
 
 class MegaDepthOptions(PictureOptions):
-    """Which form, which scenes.
+    """Options: which form, and which scenes.
 
     Attributes:
-        layout: ``auto`` takes the first of undistorted and sfm whose folder is there.
+        layout: ``auto`` takes undistorted or sfm, whichever folder is there first in this order.
         scene_info: pattern, below the root, of the archives of an index, each a scene.
         split: only the scenes (folders, or archives without their ending) that ``NAME.txt`` in the
             root lists, e.g. D2-Net's ``train_scenes``.
@@ -59,7 +59,7 @@ class MegaDepthOptions(PictureOptions):
 
 @dataclass(frozen=True, eq=False)
 class MegaDepthSource:
-    """Reconstructions below one folder; ``scenes`` says where each one's model lies."""
+    """Reconstructions below one folder; ``scenes`` says where each one's model is."""
 
     root: Path
     layout: str
@@ -181,7 +181,7 @@ def _layout(root: Path, options: MegaDepthOptions) -> str:
 def _scenes(
     root: Path, layout: str, scene_info: str | None
 ) -> tuple[dict[str, Path], tuple[Failure, ...]]:
-    """Model folder or archive by scene id, and what was left out; names only are looked at."""
+    """Model folder or archive by scene id, and what was left out; only names are read."""
     if layout == "scene_info":
         pattern = scene_info or "scene_info/*.npz"
         return {found.path.stem: found.path for found in list_files(root, pattern)}, ()

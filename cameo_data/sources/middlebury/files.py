@@ -17,7 +17,7 @@ from cameo_data.types import DepthCodec, FloatArray, Unit, intrinsics_defect
 
 @dataclass(frozen=True)
 class PairLayout:
-    """Names of one year's files, alternatives apart; ``*`` stands for the pair's name.
+    """Names of one year's files, one form per layout; ``*`` stands for the pair's name.
 
     Attributes:
         factors: (least width, largest width, grey levels per pixel of disparity) of 8-bit maps in
@@ -117,7 +117,7 @@ def find_pair(folder: Path) -> StereoPair | None:
 
 
 def _stars(wanted: str, names: set[str]) -> list[str]:
-    """What ``*`` may stand for, so that a name is there; once nothing without a ``*``."""
+    """What ``*`` may stand for so that the name exists; ``""`` if there is no ``*``."""
     if "*" not in wanted:
         return [""]
     ending = wanted.removeprefix("*")
@@ -130,7 +130,7 @@ def read_calib(path: Path) -> StereoCalibration:
     ``ndisp``, ``isint``, ``vmin`` and the like, which some files add, are no part of the geometry.
 
     Raises:
-        FileDefect: a key is missing or malformed, or the two cameras do not fit one another.
+        FileDefect: a key is missing or malformed, or the two cameras do not fit each other.
     """
     values: dict[str, str] = {}
     for line in files.read_text(path).splitlines():

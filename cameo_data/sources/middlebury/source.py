@@ -1,6 +1,6 @@
 """Middlebury stereo: a pair of rectified images with disparities, as a scene of two views.
 
-The right camera stands ``baseline`` to the right of the left one and may have another principal
+The right camera is ``baseline`` to the right of the left one and may have another principal
 point: x_right = x_left − d, so z = f · baseline / (d + cx_right − cx_left), where ``calib.txt``
 calls the last difference ``doffs`` (vision.middlebury.edu/stereo/data/scenes2014, "Calibration").
 Pairs before 2014 state no calibration: any f, baseline and cx give the same matches, since only
@@ -49,7 +49,7 @@ class MiddleburyOptions(PictureOptions):
         focal_px, baseline: of a pair without ``calib.txt``; None chooses the image's width, and 1.
             2005 and 2006 pairs: 3740 px at full size, 0.16 (metres).
         disparity_factor: stored value of one pixel of disparity in 8-bit maps; None takes the
-            documented one of the pair's year and size.
+            documented one for the pair's year and size.
         warp_right: give the right view the left one's depth, moved, where it has none of its own.
     """
 
@@ -98,7 +98,7 @@ def _scene(folder: Path, scene_id: str, options: MiddleburyOptions) -> Scene:
             f"{pair.left.name} is {hw[1]}×{hw[0]}, calib.txt says "
             f"{calibration.hw[1]}×{calibration.hw[0]} (w×h)",
             "one size",
-            "take calib.txt of this size's archive",
+            "take calib.txt from this size's archive",
         )
     right_from_left = np.eye(4)
     right_from_left[0, 3] = -calibration.baseline
@@ -138,7 +138,7 @@ def _disparity(
 def _calibration(
     pair: StereoPair, hw: tuple[int, int], factor: float, options: MiddleburyOptions
 ) -> StereoCalibration:
-    """That of ``calib.txt``; without one, of the options or chosen freely."""
+    """The pair's ``calib.txt``; without one, from the options or chosen freely."""
     if pair.calib is not None:
         return read_calib(pair.calib)
     doffs = 0.0 if pair.dmin is None else read_dmin(pair.dmin) / factor
@@ -154,7 +154,7 @@ def _factor(pair: StereoPair, hw: tuple[int, int], options: MiddleburyOptions) -
     """Stored value per pixel of disparity, e.g. 4 in the 450×375 maps of 2003.
 
     Raises:
-        FileDefect: a size that is none of the published ones.
+        FileDefect: the size is not a published one.
     """
     if not pair.eight_bit:
         return 1.0
@@ -165,7 +165,7 @@ def _factor(pair: StereoPair, hw: tuple[int, int], options: MiddleburyOptions) -
             return float(factor)
     raise FileDefect(
         Reason.BAD_METADATA,
-        f"{pair.left_disparity.name} is of a {hw[1]}×{hw[0]} image (w×h), no size that was "
+        f"{pair.left_disparity.name} is of a {hw[1]}×{hw[0]} image (w×h), not a size that was "
         "published",
         "a known number of grey levels per pixel of disparity",
         "give it: -o disparity_factor=8 (2001 pairs; tsukuba 16)",

@@ -26,7 +26,7 @@ from cameo_data.sources.nerfstudio.options import NerfstudioOptions
 from cameo_data.sources.nerfstudio.records import FISHEYE, CameraRecord, FrameRecords, Transforms
 from cameo_data.types import Camera, FloatArray, Lens, intrinsics_defect
 
-# nerfstudio's names of its perspective model: all take k1, k2, k3, p1, p2 as OpenCV does
+# nerfstudio's names for its perspective model: all take k1, k2, k3, p1, p2 as OpenCV does
 # (CAMERA_MODEL_TO_TYPE in nerfstudio/cameras/cameras.py).
 PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "RADIAL", "SIMPLE_RADIAL")
 # instant-ngp's other lenses, each turned on by the presence of a key.
@@ -35,7 +35,7 @@ _NGP_LENSES = ("ftheta_p0", "latlong", "equirectangular")
 
 @dataclass(eq=False)
 class Cameras:
-    """The cameras of one scene, and what was noticed of them.
+    """The cameras of one scene, and what was noticed about them.
 
     Attributes:
         poses, mirrored: what all frames share (``stated_poses``, ``stated_intrinsics``).

@@ -33,7 +33,7 @@ class NerfstudioLayout:
 
     Attributes:
         parts: the files read, one or one per split.
-        images, masks: folders of the files that are stated by their name alone.
+        images, masks: folders of the files that are stated by name alone.
         others: names of further ``transforms*.json`` that are not read.
     """
 
@@ -51,7 +51,7 @@ def scene_root(root: Path) -> Path:
 
 
 def is_scene(folder: Path, file: str | None = None) -> bool:
-    """Whether a file of this format lies in the folder, or the one file that is asked for."""
+    """Whether the folder has a file of this format, or the one file that the options name."""
     if file is not None:
         return (folder / file).is_file() or (folder / _PUBLISHED / file).is_file()
     known = (FILE_NAME, *map(_part_name, SPLITS))
@@ -63,7 +63,7 @@ def is_scene(folder: Path, file: str | None = None) -> bool:
 
 
 def belongs_to_scannetpp(folder: Path) -> bool:
-    """Whether the source ``scannetpp`` reads the scene, from the model that the files are from."""
+    """Whether the source ``scannetpp`` reads the scene, from the model behind the files."""
     scene = folder.absolute().parent if folder.name == _PUBLISHED else folder
     return _scannetpp(scene) is not None and (scene / "colmap" / "cameras.txt").is_file()
 
@@ -104,7 +104,7 @@ def layout(folder: Path, file: str | None, split: str | None) -> NerfstudioLayou
 def entries(
     folder: Path, found: NerfstudioLayout, split: str | None
 ) -> Iterator[tuple[Transforms, Any]]:
-    """Every entry, of the split asked for, with the file that it is in.
+    """Every entry of the chosen split, with the file that it is in.
 
     Raises:
         FileDefect: a file that cannot be read, or without the split.
@@ -129,13 +129,13 @@ def entries(
 
 
 def _lists(folder: Path, split: str) -> bool:
-    """Whether transforms.json says itself which frames are of a split."""
+    """Whether transforms.json itself says which frames belong to a split."""
     record = read(files.inside(folder, folder / FILE_NAME)).record
     return getattr(record, f"{split}_filenames") is not None or bool(record.test_frames)
 
 
 def _scannetpp(folder: Path) -> str | None:
-    """Which of ScanNet++'s files the folder above them has with its pictures."""
+    """The first of ScanNet++'s files whose pictures are there; ``folder`` is the scene."""
     for name, (images, _) in _SCANNETPP.items():
         if (folder / _PUBLISHED / name).is_file() and (folder / images).is_dir():
             return name
@@ -143,7 +143,7 @@ def _scannetpp(folder: Path) -> str | None:
 
 
 def _all_files(folder: Path) -> list[str]:
-    """Names of all ``transforms*.json`` of a folder; [] of one that cannot be listed."""
+    """Names of all ``transforms*.json`` of a folder; [] for one that cannot be listed."""
     try:
         found = [path.name for path in folder.glob("transforms*.json") if path.is_file()]
     except OSError:

@@ -118,10 +118,10 @@ def _by_angle(statement: Focal) -> bool:
 
 
 def _check_sides(x: Focal, y: Focal) -> None:
-    """Refuse angles of one another's side.
+    """Refuse angles that are swapped between the sides.
 
     Raises:
-        FileDefect: exchanged, they give square pixels, which they do not as they are.
+        FileDefect: swapped, they give square pixels; as stated, they do not.
     """
     if not (_by_angle(x) and _by_angle(y)) or abs(x.pixels / y.pixels - 1) <= FOCAL_TOLERANCE:
         return
@@ -132,6 +132,6 @@ def _check_sides(x: Focal, y: Focal) -> None:
             Reason.BAD_INTRINSICS,
             f"{x.text} and {y.text} give pixels {x.pixels / y.pixels:.3g} times as high as wide, "
             "and square ones if exchanged",
-            "camera_angle_x of the width, camera_angle_y of the height",
+            "camera_angle_x for the width, camera_angle_y for the height",
             "exchange them",
         )

@@ -1,4 +1,4 @@
-"""Keys of ``transforms.json`` beside frames and intrinsics: which of them change what poses mean.
+"""Keys of ``transforms.json`` apart from frames and intrinsics: which change what poses mean.
 
 Sources: MapAnything's WAI format for ``camera_convention`` and ``scale_type``; instant-ngp's
 ``nerf_matrix_to_ngp`` in ``nerf_loader.h`` for ``from_mitsuba`` and ``from_na``, and its
@@ -36,7 +36,7 @@ _AXES: dict[str, FloatArray] = {
 }
 _CAMERA_TO_WORLD = ("c2w", "camtoworld", "cameratoworld", "camera2world", "worldfromcam")
 _WORLD_TO_CAMERA = ("w2c", "worldtocam", "worldtocamera", "world2camera", "camfromworld")
-# Keys by which writers state the axes or the direction of poses, beside WAI's camera_convention.
+# Keys that state the axes or the direction of poses, apart from WAI's camera_convention.
 _CONVENTION_KEY = re.compile(
     r"((camera|cam|pose|coordinate|coord)s?_?)?(convention|system|coordinates|axes)|pose_?type"
     r"|camera_?(coordinate_?)?(convention|system)",
@@ -45,7 +45,7 @@ _CONVENTION_KEY = re.compile(
 # Mitsuba's camera has x left, y up and looks along +z.
 _MITSUBA: FloatArray = np.diag([-1.0, -1.0, 1.0, 1.0])
 _OWN = frozenset(("fl_x", "fl_y", "cx", "cy", "w", "h", "camera_angle_x", "camera_angle_y"))
-# Names shown of keys that are not read.
+# Number of unread keys that a note names.
 _MOST_KEYS = 20
 
 
@@ -105,7 +105,7 @@ def depth_scale(record: TransformsRecord, chosen: float | None) -> float | None:
     """Scene units per stored depth unit, as chosen or as the file has it; None where it does not.
 
     Raises:
-        FileDefect: the file has it twice, and not alike.
+        FileDefect: the file states two different ones.
     """
     stated = [
         scale
@@ -123,7 +123,7 @@ def depth_scale(record: TransformsRecord, chosen: float | None) -> float | None:
 
 
 def own_intrinsics(file: Transforms, values: dict[str, Any]) -> list[str]:
-    """Keys of an entry that state something else than the same keys at the top of the file."""
+    """Keys of an entry whose values differ from the same keys at the top of the file."""
     found = []
     for key in _OWN & values.keys() & file.shared.keys():
         own, shared = values[key], file.shared[key]

@@ -35,7 +35,7 @@ class NerfstudioOptions(PictureOptions):
         None,
         pattern=r"^[^/\\]+$",
         description="folder to read images from in place of the stated one, such as images_4; by "
-        "itself the largest reduction there is where the stated folder is missing",
+        "default the first of images_2, images_4 … where the stated folder is missing",
     )
     axes: Axes = Field(
         "stated",
@@ -66,15 +66,15 @@ class NerfstudioOptions(PictureOptions):
         "depth",
         min_length=1,
         pattern=r"^[^/\\]+$",
-        description="folder in the scene of depth maps for entries that name none, called like "
-        "their images",
+        description="folder of the scene with depth maps for entries that name none; the maps are "
+        "named like the images",
     )
     depth_scale: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
-        description="scene units per stored depth unit  [default: of depth that entries name, the "
-        "file's integer_depth_scale or depth_unit_scale_factor, else 0.001; of other depth, 0.001 "
+        description="scene units per stored depth unit  [default: for depth that entries name, the "
+        "file's integer_depth_scale or depth_unit_scale_factor, else 0.001; for other depth, 0.001 "
         "for .png, else 1]",
     )
     depth_source: str = Field("sensor", min_length=1, description="what samples call the depth")

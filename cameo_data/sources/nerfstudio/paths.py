@@ -55,7 +55,7 @@ class Paths:
         """The image's path as written, or from the scene's folder where that is shorter.
 
         Raises:
-            FileDefect: the name of no file, or several files may be meant.
+            FileDefect: not a file name, or several files match.
         """
         written = as_path(self.file_path)
         known = is_absolute(self.file_path) or ".." in written.parts
@@ -67,14 +67,14 @@ class Paths:
         """``file_path`` from the scene's folder."""
         text = _in_folder(self.file_path, self.layout.images)
         if self.images is not None and is_absolute(text):
-            return PurePosixPath(as_path(text).name)  # its folder is of another place
+            return PurePosixPath(as_path(text).name)  # its folder is on another machine
         return self.stated.find(text, "file_path", lambda path: self._image_at(path).is_file())
 
     def image(self) -> Path:
         """The image, which exists.
 
         Raises:
-            FileDefect: it does not, or lies outside the scene's folder.
+            FileDefect: it does not exist, or is outside the scene's folder.
         """
         return self._existing(self._image_at(self._relative), Reason.UNREADABLE_IMAGE)
 
@@ -101,7 +101,7 @@ class Paths:
         """The depth map.
 
         Raises:
-            FileDefect: as ``image``, or of a kind that we do not read.
+            FileDefect: as ``image``, or of a kind that is not read.
         """
         stated = self._beside(text, "depth_file_path", "depths")
         path = self._existing(stated, Reason.UNREADABLE_DEPTH)
@@ -117,10 +117,10 @@ class Paths:
     def attached_depth(self, name: str) -> Path | None:
         """Depth that the entry does not name, by the image's: ``depth/frame_00001.npy``, or None.
 
-        Folders of images are kept, but for a leading ``images``: names may repeat between them.
+        Folders of images are kept, except a leading ``images``: names may repeat between them.
 
         Raises:
-            FileDefect: it lies outside the scene's folder.
+            FileDefect: it is outside the scene's folder.
         """
         if not (self.folder / name).is_dir():
             return None
@@ -154,7 +154,7 @@ class Paths:
 
 
 def named_files(folder: Path, images: str | None, entries: Iterable[Any]) -> Iterator[Path]:
-    """Files that refused entries name, there or not, so that they are not counted as unnamed."""
+    """Files that refused entries name, existing or not, so that none counts as unnamed."""
     keys = ("mask_path", "depth_file_path", "depth_path")
     for entry in entries:
         yield from entry_files(folder, [entry], keys)

@@ -1,9 +1,9 @@
-"""``transforms.json``: its records, of all frames and of each.
+"""``transforms.json``: its records, for all frames and for each one.
 
 Fields as in nerfstudio's data conventions (https://docs.nerf.studio/quickstart/data_conventions.html)
 and instant-ngp's ``src/nerf_loader.cu``; nerfstudio's own reader is
 ``nerfstudio/data/dataparsers/nerfstudio_dataparser.py``. The format is open: writers add keys of
-their own (``sharpness``, ``aabb_scale``, ``ply_file_path`` …), which ``nerfstudio_keys`` lists.
+their own (``sharpness``, ``aabb_scale``, ``ply_file_path`` …), which ``keys`` lists.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cameo_data.sources.common.stated_paths import safe_name
 
 FILE_NAME = "transforms.json"
 FISHEYE = "OPENCV_FISHEYE"
-# No measurement is larger; what is would overflow on the way.
+# No measurement is larger, and larger numbers would overflow later.
 Number = Annotated[float, Field(ge=-1e9, le=1e9)]
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 # What writers other than nerfstudio call its models, which it writes in capitals.
@@ -33,16 +33,17 @@ _FOCAL_KEYS = {"fl_x", "fl_y", "camera_angle_x", "camera_angle_y", "x_fov", "y_f
 
 
 class CameraRecord(BaseModel):
-    """Intrinsics, of all frames at the top of the file or of one in its entry.
+    """Intrinsics, for all frames at the top of the file or for one in its entry.
 
     Attributes:
-        w, h: size that the other numbers are for; that of the images where they are missing.
-        fl_x, fl_y: focal lengths in pixels; equal where one is missing.
-        camera_angle_x, camera_angle_y: whole field of view in radians, in their place.
+        w, h: size that the other numbers are for; the images' size if missing.
+        fl_x, fl_y: focal lengths in pixels; equal if one is missing.
+        camera_angle_x, camera_angle_y: whole field of view in radians, instead.
         x_fov, y_fov: the same in degrees.
-        cx, cy: principal point in pixels, the first pixel's centre at (0.5, 0.5); the middle.
+        cx, cy: principal point in pixels, the first pixel's centre at (0.5, 0.5); by default
+            the middle.
         k1 … k4, p1, p2: OpenCV's, or OpenCV's fisheye model's k1 … k4.
-        distortion_params: (k1, k2, k3, k4, p1, p2), in their place.
+        distortion_params: (k1, k2, k3, k4, p1, p2), instead.
         is_fisheye: instant-ngp's way of saying OPENCV_FISHEYE.
         ftheta_p0, latlong, equirectangular: turn on instant-ngp's other lenses.
         rolling_shutter: instant-ngp's; zeros where the picture is taken at one time.
@@ -112,13 +113,13 @@ class NerfstudioFrameRecord(BaseModel):
 
 
 class TransformsRecord(BaseModel):
-    """What the file says of all frames, besides intrinsics.
+    """What the file says about all frames, apart from intrinsics.
 
     Attributes:
         applied_transform: 3×4 from the world before the writer turned it to the file's.
-        applied_scale: by which the writer then multiplied the cameras' positions, but no depth.
+        applied_scale: factor that the writer then applied to camera positions, but not to depth.
         integer_depth_scale: scene units per stored depth unit, instant-ngp's.
-        depth_unit_scale_factor: the same of some writers for nerfstudio, where it is an option.
+        depth_unit_scale_factor: the same from some writers for nerfstudio, where it is an option.
         train_filenames, val_filenames, test_filenames: file_path of the frames of each split.
         test_frames: ScanNet++'s held-out frames, which ``frames`` does not hold.
         camera_convention: axes of the posed cameras; OpenGL's where the key is missing (WAI).
@@ -161,16 +162,16 @@ class FrameRecords:
 
 
 def read(path: Path) -> Transforms:
-    """A ``transforms.json``; its frames are not looked at yet.
+    """A ``transforms.json``; its frames are not checked yet.
 
     Raises:
-        FileDefect: missing, no JSON, or without frames.
+        FileDefect: missing, not JSON, or without frames.
     """
     text = files.read_text(path, parsing.MAX_JSON_BYTES)
     try:
         values = parsing.parse_json(text)
     except ValueError as error:
-        raise _malformed(f"{path.name} is no JSON ({error})", "a complete file") from None
+        raise _malformed(f"{path.name} is not JSON ({error})", "a complete file") from None
     if not isinstance(values, dict) or not isinstance(values.get("frames"), list):
         raise _malformed(f"{path.name} has no list called frames", '{"frames": [ … ], …}')
     try:
@@ -181,7 +182,7 @@ def read(path: Path) -> Transforms:
 
 
 def read_entry(file: Transforms, values: Any) -> FrameRecords:
-    """A frame's entry; its own intrinsics go before those of all frames.
+    """A frame's entry; its own intrinsics override those of all frames.
 
     Raises:
         FileDefect: no ``file_path``, or malformed numbers.

@@ -85,7 +85,7 @@ class NerfstudioSource:
         """The scene's frames in natural order of their names; a few headers are read.
 
         Raises:
-            DataError: no readable file, or not one frame of the split asked for.
+            DataError: no readable file, or no frame of the chosen split.
         """
         folder = known(self._folders, scene_id)
         failures: list[Failure] = []
@@ -139,7 +139,7 @@ class _Reading:
         self._bad: list[str] = []
         self._own: set[str] = set()
         self.listed: dict[str, _Listed] = {}
-        self.refused: list[Any] = []  # entries that are no frames, or flagged ones
+        self.refused: list[Any] = []  # entries that are not frames, or flagged ones
 
     def named(self) -> list[Path]:
         """Files that entries name, whatever became of them."""

@@ -9,7 +9,7 @@ https://google.github.io/realestate10k/download.html):
     8-19   r11 … t3     world-to-camera 3×4, row by row, OpenCV axes
 
 Pixels follow from the frame's own size: ``fx·W, fy·H, cx·W, cy·H``, with the first pixel's centre
-at (0.5, 0.5). That holds for every resizing, also one that stretches the picture. A crop changes
+at (0.5, 0.5). That holds for every resizing, even one that stretches the picture. A crop changes
 it: then the film's aspect, which square pixels make fy / fx, says what was cut away.
 """
 
@@ -70,7 +70,7 @@ def read(path: Path) -> CameraFile:
     """The lines of a camera file.
 
     Raises:
-        FileDefect: missing, no text, without the address line, or without frames.
+        FileDefect: missing, not text, without the address line, or without frames.
     """
     text = files.read_text(path, files.MAX_TEXT_BYTES)
     texts = [line for _, line in parsing.lines(text, path.name)]
@@ -89,7 +89,7 @@ def read(path: Path) -> CameraFile:
 
 
 def from_rows(timestamps: tuple[int, ...], rows: FloatArray) -> CameraFile:
-    """The same of a chunk's (N, 18) array, whose columns are those after the timestamp."""
+    """The same for a chunk's (N, 18) array, whose columns are those after the timestamp."""
     lines = [
         CameraLine(number, time, _four(row[:4]), row[6:].reshape(3, 4).copy())
         for number, (time, row) in enumerate(zip(timestamps, rows, strict=True))
@@ -115,7 +115,7 @@ def camera(line: CameraLine, hw: tuple[int, int], fit: Fit) -> Camera:
 def depth_K(
     line: CameraLine, depth_hw: tuple[int, int], image_hw: tuple[int, int]
 ) -> FloatArray | None:
-    """K of a depth map of the film's aspect beside frames of another; else None.
+    """K of a depth map with the film's aspect beside frames with another; else None.
 
     Raises:
         FileDefect: no pinhole camera.

@@ -1,4 +1,4 @@
-"""Where RealEstate10K's clips lie: camera files, and frames and depth as people keep them.
+"""Where RealEstate10K's clips are: camera files, and frames and depth as people keep them.
 
 Folders are listed by name only, once per source: 20 000 clips take a fraction of a second.
 """
@@ -33,7 +33,7 @@ DEPTH_CODECS = {
     ".hdf5": DepthCodec.HDF5,
 }
 
-# Clips are called by 16 hexadecimal digits; other texts, a licence say, are no clips.
+# Clips are called by 16 hexadecimal digits; other text files, such as a licence, are not.
 _CLIP = re.compile(r"[0-9a-f]{16}")
 
 
@@ -42,8 +42,8 @@ class Clip:
     """One clip; ``cameras`` is its text file, or the chunk that holds it.
 
     Attributes:
-        name: without the split.
-        frames: a folder of images or a video; None of a chunk, which holds its own.
+        name: the clip, without its split.
+        frames: a folder of images or a video; None for a chunk, which holds its own.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Clips:
 def find_clips(
     root: Path, cameras: str | None, frames: str | None, split: str | None
 ) -> Clips | None:
-    """Clips below ``root``; None where no camera file or chunk is.
+    """Clips below ``root``; None without any camera file or chunk.
 
     Raises:
         FileDefect: an index of chunks is unreadable.
@@ -153,7 +153,7 @@ def _camera_files(
 
 
 def _texts(folder: Path, cameras: str | None) -> list[str]:
-    """Stems of the camera files in a folder: all texts where the folder was named, else clips'."""
+    """Stems of the camera files in a folder: all texts if an option named it, else clips'."""
     if not folder.is_dir():
         return []
     stems = (e.name[:-4] for e in _entries(folder) if e.name.endswith(".txt"))
@@ -212,7 +212,7 @@ def _read_index(path: Path) -> dict[str, str]:
         values = parsing.parse_json(files.read_text(path, parsing.MAX_JSON_BYTES))
     except ValueError as error:
         raise FileDefect(
-            Reason.BAD_METADATA, f"{path.name} is no JSON ({error})", expected, remedy
+            Reason.BAD_METADATA, f"{path.name} is not JSON ({error})", expected, remedy
         ) from None
     plain = isinstance(values, dict) and all(
         isinstance(name, str) and Path(name).name == name and name.endswith(torch_chunks.SUFFIX)

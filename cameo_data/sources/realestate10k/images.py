@@ -20,7 +20,7 @@ from cameo_data.types import DepthRef, ExifRule
 
 Match = Literal["timestamp", "order"]
 
-# Depth in 16-bit PNGs is in thousandths of the unit unless told otherwise.
+# Depth in 16-bit PNGs is in thousandths of the unit unless an option says otherwise.
 _MILLI = 0.001
 
 
@@ -29,7 +29,7 @@ class ClipImages:
     """The pictures of a clip.
 
     Attributes:
-        of: a line's file and, where that holds many, its place in it; raises FileDefect.
+        of: finds a line's file and, if that holds many, its place in it; raises FileDefect.
         hw: size of most of them.
         extra: files that no line names.
     """

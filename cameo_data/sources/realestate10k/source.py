@@ -1,6 +1,6 @@
 """RealEstate10K: camera files with frames as images, videos or pixelSplat's chunks.
 
-The dataset ships cameras only; frames are taken from public videos, and depth is one's own.
+The dataset ships cameras only; frames are taken from public videos, and depth comes from users.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cameo_data.types import DepthRef, Frame, Scene, Unused
 
 
 class RealEstate10KOptions(PictureOptions):
-    """Where the parts lie, and how frames were made from the film."""
+    """Options: where the parts are, and how frames were made from the film."""
 
     dataset: str = Field("realestate10k", min_length=1, description="name in samples and messages")
     split: Literal["train", "val", "test"] | None = Field(
@@ -35,12 +35,12 @@ class RealEstate10KOptions(PictureOptions):
     )
     cameras: str | None = Field(
         None,
-        description="folder of the camera files; by itself the root, "
+        description="folder of the camera files; by default the root, "
         + ", ".join(clip_files.CAMERA_FOLDERS[1:]),
     )
     frames: str | None = Field(
         None,
-        description="folder of CLIP/TIMESTAMP.jpg or CLIP.mp4; by itself "
+        description="folder of CLIP/TIMESTAMP.jpg or CLIP.mp4; by default "
         + ", ".join(clip_files.FRAME_FOLDERS)
         + ", or beside the camera files",
     )
@@ -51,7 +51,7 @@ class RealEstate10KOptions(PictureOptions):
     )
     match: Match = Field(
         "timestamp",
-        description="what makes an image a line's: timestamp in its name, or order of names "
+        description="how images match lines: by the timestamp in the name, or by order of names "
         "(videos always by order)",
     )
     depth: str = Field("depth", description="folder of CLIP/TIMESTAMP.png, .npy, .npz or .h5")
@@ -82,7 +82,7 @@ class RealEstate10KSource:
         self.failures: Sequence[Failure] = tuple(self._without_frames(clips))
 
     def scene_ids(self) -> Sequence[str]:
-        """``CLIP``, or ``train/CLIP`` where the camera files lie in folders of splits."""
+        """``CLIP``, or ``train/CLIP`` where the camera files are in folders of splits."""
         return list(self._clips)
 
     def scene(self, scene_id: str) -> Scene:
@@ -126,7 +126,7 @@ class RealEstate10KSource:
     def _unused(
         self, clip: Clip, named: Sequence[Path], timestamps: Sequence[int]
     ) -> tuple[Unused, ...]:
-        """Depth without a line, and what else lies in the clip's folder of pictures."""
+        """Depth without a line, and unused files in the clip's folder of pictures."""
         wanted = set(timestamps)
         depth = clip_files.list_depth(self._root / self._options.depth, clip)
         alone = [
@@ -167,7 +167,7 @@ class RealEstate10KSource:
         remedy = "check the path"
         if clips is not None:
             count = len(clips.without_frames)
-            found = f"{count} camera files and no frames of them"
+            found = f"{count} camera files and no frames for them"
             remedy = "extract frames from the videos, or name their folder (-o frames=…)"
         elif self._root.is_dir():
             found = f"no camera file of RealEstate10K in {printable(str(self._root))}"

@@ -20,7 +20,7 @@ from cameo_data.types import FloatArray, intrinsics_defect
 _SIDES = (1, 99_999)
 
 _REMEDY = "give intrinsics=fx,fy,cx,cy, or intrinsics_size=WIDTHxHEIGHT, the size that they are for"
-# What is read of a file of intrinsics in JSON, and how others call a lens's coefficients there.
+# Keys read from a JSON file of intrinsics, and other writers' names for lens coefficients.
 _KEYS = {"intrinsic_matrix", "fx", "fy", "cx", "cy", "width", "height"}
 _LENS = ("coeffs", "distortion", "dist_coeffs", "distortion_coefficients", "k1", "k2", "p1", "p2")
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
@@ -75,7 +75,7 @@ def read_intrinsics(
 
 
 def unread_keys(folder: Path, given: str, distortion: tuple[float, ...]) -> tuple[str, ...]:
-    """A note on what a JSON file of intrinsics states and nobody reads.
+    """A note on keys of a JSON file of intrinsics that are not read.
 
     Args:
         distortion: as given for the recording.
@@ -92,7 +92,7 @@ def unread_keys(folder: Path, given: str, distortion: tuple[float, ...]) -> tupl
         raise FileDefect(
             Reason.BAD_INTRINSICS,
             f"{given} states a distorted lens ({printable(found[:120])}), the options do not",
-            "distortion in the options, where it has one order",
+            "distortion in the options, which fix its order",
             "give distortion=k1,k2,p1,p2,k3, or distortion=0,0,0,0 for images that are undistorted",
         )
     unread = sorted(printable(key[:40]) for key in record.keys() - _KEYS - stated.keys())
@@ -115,7 +115,7 @@ def read_transform(folder: Path, given: str) -> FloatArray:
     """(4, 4) rigid transform from ``tx,ty,tz``, a 3×4 or 4×4 matrix, or a file of the scene.
 
     Raises:
-        FileDefect: missing file, or no rigid transform.
+        FileDefect: missing file, or not a rigid transform.
     """
     numbers = _numbers(given)
     if numbers is None:

@@ -58,7 +58,7 @@ def read_scene(
         others: folders in this one that are recordings of their own.
 
     Raises:
-        DataError: no frames, or nothing of the scene can be used without what is wrong.
+        DataError: no frames, or a defect that leaves nothing of the scene to use.
     """
     try:
         found = pairs.inventory(folder, recording)
@@ -203,7 +203,7 @@ def _calibrate(
         and depth_K is not None
         and np.array_equal(K, depth_K)
     ):
-        depth_K = None  # one and the same camera: its pixels stay untouched
+        depth_K = None  # the same camera: its pixels stay untouched
     notes = (
         *rgbd_calibration.unread_keys(folder, recording.intrinsics, recording.distortion),
         *doubts(K, hw, "correct intrinsics: their order is fx,fy,cx,cy"),

@@ -1,4 +1,4 @@
-"""The layouts that are recognised by themselves, each as the recording keys that it stands for."""
+"""The layouts recognised without options, each as the recording keys that it stands for."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class RecordingLayout:
 
 
 def _has(folder: Path, suffix: str) -> bool:
-    """Whether a file's name ends so; stops at the first."""
+    """Whether any file's name ends with ``suffix``; stops at the first."""
     return any(path.name.endswith(suffix) for path in folder.iterdir())
 
 

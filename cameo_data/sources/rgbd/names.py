@@ -1,4 +1,4 @@
-"""Names that differ but are one number: ``0`` and ``000000``."""
+"""Names that differ but are the same number: ``0`` and ``000000``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 
 
 def same_numbers(wanted: Iterable[str], there: Iterable[str]) -> dict[str, str]:
-    """Names wanted that are not there -> the name there of the same number.
+    """Wanted names that do not exist -> the existing name with the same number.
 
-    {} where that is ambiguous: two names of one number on either side.
+    {} where that is ambiguous: two names with one number on either side.
     """
     wanted, there = dict.fromkeys(wanted), dict.fromkeys(there)
     known, asked = _by_number(there), _by_number(wanted)
@@ -24,7 +24,7 @@ def same_numbers(wanted: Iterable[str], there: Iterable[str]) -> dict[str, str]:
 
 
 def said(what: str, found: dict[str, str]) -> list[str]:
-    """The note on names matched by number; none where none were."""
+    """The note on names matched by number; empty if there are none."""
     if not found:
         return []
     wanted, there = next(iter(found.items()))

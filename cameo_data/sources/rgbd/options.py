@@ -1,4 +1,4 @@
-"""What must be known of an RGB-D recording to read it: one model for layouts, files and flags."""
+"""What an RGB-D recording needs to be read: one model for layouts, files and flags."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NumbersOrFile = Annotated[str, BeforeValidator(_joined)]
 
 
 class Recording(PictureOptions):
-    """How one recording lies on disk and what its numbers mean. Paths are relative to the scene.
+    """How one recording is stored and what its numbers mean. Paths are relative to the scene.
 
     A pattern names files of one folder, ``*`` standing for the frame's name and ``{a,b}`` for
     either: ``color/*.{jpg,png}``. An index is a text file of lines ``timestamp file``.
@@ -50,12 +50,14 @@ class Recording(PictureOptions):
         "the file's name, the order of sorted names, or the time in an index or at *",
     )
     max_time_difference: float = Field(
-        0.02, gt=0, description="seconds between clocks still associated, whatever their unit"
+        0.02,
+        gt=0,
+        description="largest difference of paired times in seconds, whatever the files' unit",
     )
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = Field(
         "auto",
         description="unit of all times in names, indices and pose files: s, ms, us or ns; auto "
-        "tells it from their size and spacing, and asks where it cannot",
+        "infers it from their size and spacing, and fails where it cannot",
     )
     poses: str = Field(description="pattern of one pose file per frame, or one file for all")
     pose_columns: str = Field(
@@ -70,7 +72,7 @@ class Recording(PictureOptions):
         "opencv", description="axes of the posed cameras: opencv or opengl"
     )
     pose_camera: Literal["color", "depth"] = Field(
-        "color", description="whose poses they are: color or depth"
+        "color", description="camera that the poses belong to: color or depth"
     )
     intrinsics: NumbersOrFile = Field(
         description="fx,fy,cx,cy of colour, or a file (3×3 or 4×4 text, Open3D's json)"
@@ -85,7 +87,7 @@ class Recording(PictureOptions):
         description="where the first pixel's centre is in K: integer (0, 0) or half (0.5, 0.5)",
     )
     camera_model: str = Field(
-        "opencv", description="of the colour camera: pinhole, or opencv with its distortion"
+        "opencv", description="model of the colour camera: pinhole, or opencv with its distortion"
     )
     distortion: Numbers = Field((), description="OpenCV's k1,k2,p1,p2[,k3…] of the colour camera")
     depth_codec: CodecOption = Field(
@@ -95,10 +97,10 @@ class Recording(PictureOptions):
         0.001, gt=0, allow_inf_nan=False, description="scene units per stored depth unit"
     )
     depth_invalid: Numbers = Field(
-        (), description="stored values that mean none, besides 0, NaN and infinity"
+        (), description="stored values that mean no depth, as 0, NaN and infinity always do"
     )
     depth_intrinsics: NumbersOrFile | None = Field(
-        None, description="as intrinsics, of the depth camera where it differs"
+        None, description="like intrinsics, for a depth camera that differs"
     )
     color_from_depth: NumbersOrFile | None = Field(
         None, description="tx,ty,tz or a 3×4 or 4×4 matrix or a file: from depth to colour camera"

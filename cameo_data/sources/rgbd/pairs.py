@@ -27,7 +27,7 @@ class Candidate:
     """What may become a frame; one of ``color`` and ``depth`` may be None.
 
     Attributes:
-        time: seconds of the colour image, where the recording has times.
+        time: time of the colour image in seconds, if the recording has times.
         defect: why it cannot be a frame although files are there.
     """
 
@@ -75,7 +75,7 @@ def inventory(folder: Path, recording: Recording) -> Inventory:
 def renamed(
     colors: list[Listed], others: list[Listed], what: str
 ) -> tuple[list[Listed], list[str]]:
-    """``others``, those called like a picture's number by the picture's name; and the note on it.
+    """``others``, renamed to the picture with the same number; and the note on that.
 
     ``0.png`` is the depth of ``000000.png`` where no other one could be meant.
     """
@@ -92,7 +92,7 @@ def pair(found: Inventory, recording: Recording, seconds: float = 1.0) -> list[C
         seconds: the unit of the times that files state.
 
     Raises:
-        FileDefect: counts that differ where order pairs.
+        FileDefect: counts that differ when files are paired by order.
     """
     colors, depths = found.colors, found.depths
     if recording.pair_by == "time":
@@ -118,7 +118,7 @@ def time_of(listed: Listed) -> float:
     """The time that a file's name states, as written.
 
     Raises:
-        FileDefect: the name is no number.
+        FileDefect: the name is not a number.
     """
     try:
         time = float(listed.name)
@@ -219,7 +219,7 @@ def _by_time(
 
 
 def _unique(listing: list[Listed]) -> tuple[list[Listed], list[Listed]]:
-    """Files with a time of their own, and those whose time stands earlier in the list."""
+    """Files with a time of their own, and those whose time appears earlier in the list."""
     first: dict[str, Listed] = {}
     twice = [one for one in listing if first.setdefault(one.name, one) is not one]
     return list(first.values()), twice

@@ -40,8 +40,8 @@ class Poses:
         pose_of: looks up a candidate's ``world_from_cam`` (4, 4), OpenCV axes, exactly rigid;
             raises FileDefect where the frame has no pose or no rigid one.
         files: pose files, where each frame has its own, by their frames' names.
-        rows_alone: names of rows that are of no candidate. Poses by time are a curve, not of
-            frames: none is left over.
+        rows_alone: names of rows that belong to no candidate. Poses by time form a curve, so
+            none is left over.
         notes: how poses were matched where that is not as written.
         stated: what was done to the poses looked up so far, for a note once all are.
     """
@@ -77,7 +77,7 @@ def open_poses(
     """The poses that a recording's files state.
 
     Args:
-        trajectory: as of ``read_poses``.
+        trajectory: the file of all poses, or None where each frame has its own.
         seconds: the unit of its times and of those in files' names.
 
     Raises:
@@ -116,7 +116,7 @@ def _readable(written: PoseOf, candidates: Sequence[Candidate]) -> Iterator[Floa
         try:
             if candidate.color is not None:
                 yield written(candidate)
-        except FileDefect:  # said again, and counted, when the frame is read
+        except FileDefect:  # raised again, and counted, when the frame is read
             continue
 
 
@@ -124,7 +124,7 @@ def to_world_from_cam(matrix: FloatArray, recording: Recording, stated: StatedPo
     """``world_from_cam`` in OpenCV axes from a pose as written.
 
     Raises:
-        FileDefect: it is no rigid transform, nor equivalent to one.
+        FileDefect: it is neither a rigid transform nor equivalent to one.
     """
     try:
         pose = stated.rigid(matrix)
@@ -248,7 +248,7 @@ def interpolate(pose0: FloatArray, pose1: FloatArray, share: float) -> FloatArra
 
 
 def _color(candidate: Candidate) -> Listed:
-    assert candidate.color is not None  # only frames with both images ask for a pose
+    assert candidate.color is not None  # only frames with both images need a pose
     return candidate.color
 
 

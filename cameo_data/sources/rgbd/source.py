@@ -70,10 +70,10 @@ def open_rgbd(root: Path, options: RgbdOptions) -> RgbdSource:
 
 
 def is_recording(folder: Path, options: RgbdOptions) -> bool:
-    """Whether a folder is one scene: described, recognised, or having the files of options.
+    """Whether a folder is one scene: described, recognised, or with the files of options.
 
     Raises:
-        FileDefect, OSError: it cannot be told, as of a folder that may not be listed.
+        FileDefect, OSError: this cannot be decided, as for a folder that may not be listed.
     """
     if (folder / DESCRIPTION_FILE).is_file():
         return True
@@ -104,7 +104,7 @@ def _parts(options: RgbdOptions) -> frozenset[str]:
 
 
 def describe(folder: Path, options: RgbdOptions) -> Recording:
-    """What is known of one scene: its layout's keys, over them its rgbd.yaml, over them options.
+    """The keys of one scene: its layout's, overridden by its rgbd.yaml, then by options.
 
     Raises:
         FileDefect: a broken rgbd.yaml, or keys that nothing gives.

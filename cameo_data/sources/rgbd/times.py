@@ -1,4 +1,4 @@
-"""The unit of a recording's times: seconds, or what their size and spacing say, or as asked for."""
+"""The unit of a recording's times: from the options, or from their size and spacing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nano
 
 # Pictures and poses come 500 times a second to once in two seconds: one factor of 1000, so that a
 # spacing fits exactly one unit. Recordings of one picture every 2 to 20 s exist too (time lapses,
-# keyframes), beside sensors of 50 to 500 Hz in the next finer unit: there only a second sign tells.
+# keyframes), beside sensors of 50 to 500 Hz in the next finer unit: a second sign must decide.
 _USUAL_S = (0.002, 2.0)
 _SLOW_S = 20.0
 # Clocks that count from 1970: 2000 to 2100, in seconds.
@@ -42,7 +42,7 @@ class Clock:
 
     @property
     def spacing(self) -> float | None:
-        """The median of the steps between different times, or None of fewer than two."""
+        """The median of the steps between different times, or None for fewer than two."""
         steps = np.diff(np.unique(self.times))
         return float(np.median(steps)) if len(steps) else None
 
@@ -75,7 +75,7 @@ def _by_spacing(spacing: float) -> frozenset[str]:
 def unit_of(
     recording: Recording, found: Inventory, trajectory: Trajectory | None
 ) -> tuple[float, list[str]]:
-    """Seconds of the unit that a recording's times are in, and what to say about it.
+    """Seconds of the unit that a recording's times are in, and a note on it.
 
     Raises:
         FileDefect: they are in different units, or it cannot be told which.
@@ -96,7 +96,7 @@ def unit_of(
 
 
 def _clock(pattern: str, listing: Sequence[Listed]) -> Clock:
-    """The times in names; a name that states none is its frame's defect, later."""
+    """The times in names; a name that states none becomes its frame's defect later."""
     times = []
     for listed in listing:
         try:
@@ -118,14 +118,14 @@ def common_unit(clocks: Sequence[Clock]) -> str:
         return "s"
     possible = frozenset.intersection(*(clock.units() for clock in clocks))
     if not possible and _overlap(clocks):
-        # counted alike: the densest says in what
+        # all clocks have one unit: the densest tells which
         possible = min(clocks, key=lambda clock: clock.spacing or np.inf).units()
     if not possible:
         raise _disagreement(clocks)
     if len(possible) == 1:
         return next(iter(possible))
     if _equal(clocks):
-        return "s"  # each time has its equal: the unit decides nothing
+        return "s"  # each time has its equal, so the unit does not matter
     raise _question(clocks, possible)
 
 
@@ -135,7 +135,7 @@ def _overlap(clocks: Sequence[Clock]) -> bool:
 
 
 def _equal(clocks: Sequence[Clock]) -> bool:
-    """Whether every time of the first clock is one of each other's."""
+    """Whether every other clock has all times of the first one."""
     return all(bool(np.isin(clocks[0].times, clock.times).all()) for clock in clocks[1:])
 
 
@@ -154,7 +154,7 @@ def _question(clocks: Sequence[Clock], possible: frozenset[str]) -> FileDefect:
     return FileDefect(
         Reason.BAD_METADATA,
         f"{clocks[0].name} may be in {_words(possible)} ({_shown(clocks[0])})",
-        "a unit of time that can be told",
+        "times whose unit is clear",
         f"give {' or '.join(f'time_unit={unit}' for unit in units)}",
     )
 

@@ -1,4 +1,4 @@
-"""What lies in a recording's folder and belongs to no frame: poses, masks, pictures, the rest."""
+"""Files in a recording's folder that belong to no frame: poses, masks, pictures, the rest."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def unused(
 ) -> tuple[Unused, ...]:
     """Files, and rows of a file of poses, that belong to no frame.
 
-    Files of frames that fail are counted with these, those of the recordings in the folders
-    ``others`` with theirs.
+    Files of frames that fail count here; files of the recordings in the folders ``others``
+    count there.
     """
     frames = {candidate.frame_id for candidate in candidates}
     named = [one.path for x in candidates for one in (x.color, x.depth) if one is not None]

@@ -96,7 +96,7 @@ def scenes_of_split(root: Path, split: str) -> list[str]:
 def image_filter(
     folder: Path, device: str, skip_bad: bool, frames: Literal["all", "train", "test"]
 ) -> Callable[[str], bool]:
-    """Whether an image of a scene, by its file's name, is one of those asked for.
+    """Whether an image of a scene, by its file's name, is one of those selected.
 
     Only the DSLR's images are flagged.
 

@@ -1,8 +1,8 @@
 """ScanNet++: DSLR images (fisheye) and iPhone frames with COLMAP's poses in metres.
 
 Layout after ``common/scene_release.py`` of the publisher's toolkit. A scene's ``colmap`` folder is
-a COLMAP text model, with COLMAP's conventions (``colmap_model``) and one camera: ``OPENCV_FISHEYE``
-for the DSLR, ``OPENCV`` for the iPhone.
+a COLMAP text model, with COLMAP's conventions (``colmap/model.py``) and one camera:
+``OPENCV_FISHEYE`` for the DSLR, ``OPENCV`` for the iPhone.
 
 Depth is not part of the download. The toolkit renders it from the laser scan (``common/render.py``,
 z in millimetres, in the distorted image). Its renderer takes the top-left pixel's centre for (0, 0)
@@ -145,7 +145,7 @@ class _Reader:
         )
 
     def _depth_folder(self, images: Sequence[ModelImage]) -> Path | None:
-        """Where depth is; of ``auto``, the first folder that holds any of it."""
+        """Where depth is; for ``auto``, the first folder that holds any of it."""
         rendered = self.folder
         if self.options.rendered is not None:
             rendered = Path(self.options.rendered) / self.folder.name

@@ -1,4 +1,4 @@
-"""Where a ScanNet++ scene's files lie by the images of its model, and those that no frame uses."""
+"""Files of a ScanNet++ scene, by the images of its model, and those that no frame uses."""
 
 from __future__ import annotations
 

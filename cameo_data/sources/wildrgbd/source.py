@@ -35,7 +35,7 @@ _LISTS = {"nvs": "nvs_list.json", "camera_eval": "camera_eval_list.json"}
 
 
 class WildRgbdOptions(PictureOptions):
-    """Which scenes, and where pixels are counted from."""
+    """Options: which scenes, and where pixels are counted from."""
 
     split: Literal["train", "val"] | None = Field(
         None, description="train or val, as split_of lists them; none means all scenes"
@@ -59,7 +59,7 @@ class WildRgbdSource:
 
     Attributes:
         failures: categories whose lists cannot be read.
-        notes: what was not asked for, one line each.
+        notes: what was not selected, one line each.
 
     Raises:
         DataError: no such folder, no scene in it, or none is left.

@@ -31,12 +31,12 @@ def record(protocol: Protocol, found: Sequence[Difference]) -> dict[str, Any]:
 
 
 def points(value: float | None) -> str:
-    """``+1.2``: percentage points, signed; a dash where there is nothing."""
+    """``+1.2``: signed percentage points; a dash without a value."""
     return "–" if value is None else f"{100 * value:+.1f}"
 
 
 def span(estimate: Estimate) -> str:
-    """``−0.3 to +2.7``, or nothing where fewer than two scenes count."""
+    """``−0.3 to +2.7``, or an empty text if fewer than two scenes count."""
     if estimate.low is None or estimate.high is None:
         return ""
     return f"{points(estimate.low)} to {points(estimate.high)}"
@@ -58,7 +58,7 @@ def table(protocol: Protocol, found: Sequence[Difference]) -> list[list[str]]:
 
 
 def write(protocol: Protocol, found: Sequence[Difference], out: Path) -> list[Path]:
-    """Writes everything to ``out``; the paths, the page first."""
+    """Writes everything to ``out`` and returns the paths, the page first."""
     files = {
         "compare.json": json.dumps(record(protocol, found), indent=1, ensure_ascii=False) + "\n",
         "compare.csv": _csv(protocol, found),
@@ -102,7 +102,7 @@ def _csv(protocol: Protocol, found: Sequence[Difference]) -> str:
 
 
 def _figure(protocol: Protocol, found: Sequence[Difference]) -> Figure:
-    """Differences against rotation, with their intervals; zero is no difference."""
+    """Differences against rotation, with their intervals and a line at zero."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 5), layout="constrained")

@@ -1,4 +1,4 @@
-"""Pictures of trained models beside their precision: attention, and views without a layer."""
+"""Pictures of trained models next to their precision: attention, and views without a layer."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from cameo_train.training.sampling import Image, png_bytes, write_png
 
 @dataclass(frozen=True, eq=False)
 class Extra:
-    """A picture with what it shows, and a small table where there is one.
+    """A picture with its caption and, for some, a small table.
 
     Attributes:
-        name: of its file, without ending.
+        name: name of its file, without the ending.
         record: plain values for ``results.json``.
     """
 
@@ -67,11 +67,11 @@ def extras(
     pictures: int,
     layers: Sequence[str],
 ) -> list[Extra]:
-    """Pictures of the checkpoints among the specs; none where there are none.
+    """Pictures of the checkpoints among the specs, if there are any.
 
     Args:
-        pictures: groups whose attention is shown.
-        layers: that are perturbed, or ``all``; empty perturbs none.
+        pictures: number of groups whose attention is shown.
+        layers: layers to perturb, or ``all``; empty perturbs none.
     """
     models = _trained(specs, plan, device)
     found: list[Extra] = []
@@ -86,7 +86,7 @@ def extras(
 
 
 def _trained(specs: Sequence[str], plan: Protocol, device: torch.device) -> list[Trained]:
-    """The latest checkpoints among the specs, called by their folders."""
+    """The latest checkpoints among the specs, named after their folders."""
     paths = [path for spec in specs if (path := checkpoint_of_spec(spec)) is not None]
     names = [run_name(path) for path in paths]
     found: list[Trained] = []
@@ -105,7 +105,7 @@ def _groups(
     """Groups spread over the build, each with something that its views share."""
     total, found = len(reader), []
     for number in range(total):
-        # halves, quarters, …: the same first ones whatever the count
+        # Halves, quarters, …: the first groups are the same for any count.
         sample = reader[(number * 618 // 1000 + total // 2 + number) % total]
         group = group_of(sample, queries_of(sample, plan), device)
         if len(group.queries) and len(group.images) > references:
@@ -141,10 +141,10 @@ def _attention(
                 continue
             how = "; ".join(model.how for model in same)
             text = (
-                f"Sample {group.key}, target views noised to {timestep} of 1000. A row is a query "
-                "(cross) of view 1, then every other view under its attention: the ring is the "
-                "true match, missing where the point is hidden, the dot the token with the most "
-                f"attention; yellow is much, the grey view shows where there is little. {how}."
+                f"Sample {group.key}, target views noised to {timestep} of 1000. Each row shows a "
+                "query (cross) in view 1, then its attention over every other view. The ring marks "
+                "the true match, unless the point is hidden; the dot marks the token with the most "
+                f"attention. Yellow is high attention; low attention leaves the view grey. {how}."
             )
             name = f"attention-{len(found) + 1}"
             found.append(Extra(name, "Where queries look", text, image))
@@ -175,8 +175,8 @@ def _perturbed(
     text = (
         f"{model.title}, sample {groups[0].key}: its target views sampled by {perturb.STEPS} DDIM "
         "steps from the same noise, with the attention of one layer replaced by the identity (as "
-        "in perturbed-attention guidance) in all steps. A low PSNR to the whole model's views says "
-        "that they hang on that layer, which need not be the one that knows the geometry best."
+        "in perturbed-attention guidance) in all steps. A low PSNR to the whole model's views "
+        "means that they depend on that layer, which need not be the one with the best geometry."
     )
     record = {"model": model.title, "sample": groups[0].key, "layers": [o.record() for o in found]}
     headings = ("", "PSNR to truth, dB", "SSIM to truth", "PSNR to whole model, dB")

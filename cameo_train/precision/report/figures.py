@@ -1,4 +1,4 @@
-"""Which curves a page has, and the words that say how each is to be read."""
+"""The curves of a page, with a text on how to read each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Curves:
     """A figure of the page.
 
     Attributes:
-        name: of its files, without ending.
+        name: name of its files, without the ending.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Curves:
 
 
 def figures(rows: Sequence[RowResult], protocol: Protocol) -> list[Curves]:
-    """Against rotation; layer by layer and over training where there are several of them."""
+    """Curves against rotation and, if there are several, by layer and over training."""
     told, colours = shown(rows), plots.colours_of(rows)
     figure = plots.against_rotation(told, protocol, colours)
     text = f"All pairs of a bin. {_readings(told)}"
@@ -38,7 +38,7 @@ def figures(rows: Sequence[RowResult], protocol: Protocol) -> list[Curves]:
     layers = [row for row in last_steps(rows) if row.row.layer is not None]
     if _several(layers, "layer_number"):
         steps = "; last checkpoints only" if _several(rows, "step") else ""
-        xlabel = "layer, in the order of running"
+        xlabel = "layer, in execution order"
         found.append(
             Curves(
                 "layers",
@@ -65,18 +65,18 @@ def _several(rows: Sequence[RowResult], field: str) -> bool:
 
 
 def _readings(rows: Sequence[RowResult]) -> str:
-    """What may be compared with what, of the ways in which these rows read attention."""
+    """Which rows may be compared, given how they read attention."""
     heads = [row.row.heads or "" for row in rows]
     said = []
     if "mean" in heads:
         said.append(
-            "Head mean: the logits of all heads, averaged; alike for every layer and model, but "
-            "heads that look elsewhere drown one that knows the match."
+            "Head mean: the logits of all heads, averaged; the same for every layer and model, but "
+            "heads that look elsewhere drown out one that finds the match."
         )
     if any(h.startswith("best") for h in heads):
         said.append(
-            "Best head: the single head that does best on these very pairs, so flattered; alike "
-            "for every layer and model."
+            "Best head: the single head that does best on these very pairs, which flatters it; the "
+            "same for every layer and model."
         )
     if "trained" in heads:
         layers = {f"layer {r.row.layer_number}" for r in rows if r.row.heads == "trained"}

@@ -1,4 +1,4 @@
-"""Where the same queries look in several trained models: one picture, columns of the models."""
+"""Attention of the same queries in several trained models: one picture, a column per model."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from cameo_train.training.sampling import Image
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A model that is looked into.
+    """A model whose attention is shown.
 
     Attributes:
-        label: short; stands above its columns.
-        step: of the checkpoint.
-        objective: read at its own layer.
+        label: short name above its columns.
+        step: step of the checkpoint.
+        objective: its loss, whose layer is read.
     """
 
     label: str
@@ -36,12 +36,12 @@ class Trained:
 
     @property
     def mix(self) -> nn.Module:
-        """The trained head, or the mean of heads where none was trained."""
+        """The trained head, or the mean of heads if none was trained."""
         return self.objective.head_mix if self.objective.config.weight else HeadMean()
 
     @property
     def how(self) -> str:
-        """How it is read, for the caption."""
+        """How its attention is read, for the caption."""
         heads = "through its trained head" if self.objective.config.weight else "mean of its heads"
         order = self.objective.model.layers()
         layer = resolve(order, self.objective.layer)
@@ -66,11 +66,11 @@ def queries_of_sample(sample: Sample, grid_hw: tuple[int, int]) -> list[Query]:
 def side_by_side(
     models: Sequence[Trained], sample: Sample, batch: Batch, *, timestep: int, seed: int = 0
 ) -> Image | None:
-    """Attention of the same queries in each model; None where no view sees anything of the first.
+    """Attention of the same queries in each model; None if no view shares points with the first.
 
     Args:
-        models: their layers have the same grid of tokens.
-        batch: of the sample alone.
+        models: models whose layers have the same token grid.
+        batch: batch that holds only the sample.
     """
     grids = {model.objective.grid_hw for model in models}
     if len(grids) > 1:

@@ -1,4 +1,4 @@
-"""Numbers of the named protocols as files and as a table, with what each protocol fixes."""
+"""Numbers of the named protocols as files and as a table, with each protocol's settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cameo_train.report import pages
 
 
 def facts(named: NamedProtocol) -> dict[str, str]:
-    """All that the protocol fixes, label -> value."""
+    """All settings of the protocol, label -> value."""
     centimetres = [f"{100 * t:g} cm" for t in named.thresholds_m]
     limits = [*(f"{t:g} px" for t in named.thresholds_px), *centimetres]
     measure, value = named.binned
@@ -34,7 +34,7 @@ def facts(named: NamedProtocol) -> dict[str, str]:
 
 
 def table(found: Mapping[str, Means]) -> list[list[str]]:
-    """A row for each matcher: every recall, and how many pairs (or groups) it is a mean of."""
+    """A row for each matcher: every recall, and the number of pairs (or groups) in the mean."""
     names = list(dict.fromkeys(name for means in found.values() for name in means.sums))
     rows = [["", *names, "pairs or groups"]]
     for label, means in found.items():
@@ -54,7 +54,7 @@ def write(
     failed: Sequence[tuple[str, str]],
     out: Path,
 ) -> dict[str, Any]:
-    """Writes ``OUT/NAME.json`` and ``OUT/NAME.csv``; the record."""
+    """Writes ``OUT/NAME.json`` and ``OUT/NAME.csv`` and returns the record."""
     record: dict[str, Any] = {
         "version": __version__,
         "protocol": named.record(),

@@ -26,8 +26,8 @@ class Outcome:
     """All that was measured.
 
     Attributes:
-        missing: specs that could not be measured, and the line that says what to fetch or mend.
-        samples: groups measured, of ``of_samples`` in the build.
+        missing: specs that could not be measured, with one line on what to fetch or fix.
+        samples: number of groups measured, out of ``of_samples`` in the build.
         extras: pictures of the models that were measured.
     """
 
@@ -57,7 +57,7 @@ class Outcome:
 
 
 def write(outcome: Outcome, out: Path) -> list[Path]:
-    """Writes everything to ``out``, the page last; the paths, the page first.
+    """Writes everything to ``out``, the page last, and returns the paths, the page first.
 
     Raises:
         OSError: the folder cannot be written.
@@ -110,12 +110,12 @@ def _overall(one: Bin) -> tuple[list[str], str]:
 
 
 def percent(value: float | None) -> str:
-    """``12.3 %``; nothing measured is no zero."""
+    """``12.3 %``, or a dash if nothing was measured."""
     return EMPTY if value is None else f"{100 * value:.1f} %"
 
 
 def span(estimate: Estimate) -> str:
-    """``10.0–14.6``, or nothing where fewer than two scenes count."""
+    """``10.0–14.6``, or an empty text if fewer than two scenes count."""
     if estimate.low is None or estimate.high is None:
         return ""
     return f"{100 * estimate.low:.1f}–{100 * estimate.high:.1f}"

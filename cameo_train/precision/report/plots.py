@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg")
-# Okabe and Ito's colours but for the yellow, which is too light for lines
+# Okabe and Ito's colours without yellow, which is too light for lines.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#555555")
 _INK, _GRID, _SOFT = "#2b2f36", "#d9dde3", "#8a929c"
 _LIMITS = {"ceiling": "--", "floor": ":"}
 
 
 def save(figure: Figure, path: Path) -> list[Path]:
-    """Writes the figure as PNG and SVG; no date, so that equal numbers are equal bytes."""
+    """Writes the figure as PNG and SVG, without a date, so that equal numbers give equal bytes."""
     import matplotlib as mpl
 
     written = []
@@ -39,7 +39,7 @@ def save(figure: Figure, path: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Style:
-    """How a row is drawn: matchers differ in colour, ways to read attention in line and mark."""
+    """The style of a row: colour shows the matcher, line and mark how attention is read."""
 
     colour: str
     line: str = "-"
@@ -47,23 +47,23 @@ class Style:
 
 
 _READINGS = {"mean": ("-", "o"), "trained": ("-", "*"), "best": ("--", "^")}
-_SINGLE = (":", "s")  # of one head
+_SINGLE = (":", "s")  # style of a single head
 
 
 def _reading(row: RowResult) -> str:
-    """``mean``, ``trained``, ``best`` or ``head 3``; empty of what is no attention."""
+    """``mean``, ``trained``, ``best`` or ``head 3``; empty for rows without attention."""
     heads = row.row.heads or ""
     return "best" if heads.startswith("best") else heads
 
 
 def colours_of(rows: Sequence[RowResult]) -> dict[str, str]:
-    """Colours by what was asked for; of all rows of a page, so that its figures share them."""
+    """Colours by spec, chosen over all rows of a page, so that its figures share them."""
     measured = dict.fromkeys(row.row.spec for row in rows if row.row.kind not in _LIMITS)
     return {spec: COLOURS[n % len(COLOURS)] for n, spec in enumerate(measured)}
 
 
 def styles(rows: Sequence[RowResult], colours: Mapping[str, str]) -> list[Style]:
-    """One for each row."""
+    """A style for each row."""
     found = []
     for row in rows:
         if row.row.kind in _LIMITS:
@@ -101,10 +101,10 @@ def against(
     xlabel: str,
     floor: float | None = None,
 ) -> Figure:
-    """Headline precision over all pairs against ``layer_number`` or ``step``, a line a reading.
+    """Headline precision over all pairs against ``layer_number`` or ``step``, a line per reading.
 
     Args:
-        floor: precision of blind choice, drawn beside.
+        floor: precision of blind choice, also drawn.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -150,7 +150,7 @@ def _figure(protocol: Protocol) -> tuple[Figure, Axes]:
 def _curve(
     axes: Axes, xs: Sequence[int] | range, bins: Sequence[Bin], label: str, style: Style
 ) -> None:
-    """A line through what was measured; an empty bin is a gap, not a zero."""
+    """Draws a line through the measured values; an empty bin is a gap, not a zero."""
     nan = float("nan")
     first = [one.precision[0] for one in bins]
     values = np.array([nan if e.value is None else e.value for e in first])
@@ -166,7 +166,7 @@ def _curve(
 
 
 def _done(figure: Figure, axes: Axes) -> Figure:
-    # small numbers fill the figure; the axis begins at zero in any case
+    # The axis always begins at zero, but small numbers fill the figure.
     shown = [y for line in axes.get_lines() for y in np.asarray(line.get_ydata()) if y == y]
     axes.set_ylim(0, min(1.02, 1.25 * max([0.04, *shown])))
     axes.legend(

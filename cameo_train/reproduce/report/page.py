@@ -1,4 +1,4 @@
-"""The experiment as one self-contained page, with its figures beside it as PNG and SVG."""
+"""The experiment as one self-contained page, with its figures also as PNG and SVG."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIGURES = "figures"
 
 
 def write(results: Results) -> Path:
-    """Writes figures and page into the experiment's folder; the page's path.
+    """Writes figures and page into the experiment's folder and returns the page's path.
 
     Raises:
         OSError: the folder cannot be written.
@@ -54,7 +54,7 @@ def write(results: Results) -> Path:
 
 
 def facts(results: Results) -> dict[str, str]:
-    """What was done, for people: label -> value."""
+    """What was done, for readers: label -> value."""
     experiment, preset = results.experiment, results.experiment.preset
     settings = experiment.settings()
     if experiment.data is None:

@@ -1,7 +1,7 @@
 """Curves of the experiment: loss, precision, rotation, layers (matplotlib, no display).
 
-A thin line is a seed, a thick one the mean of all. An arm has its colour and, where there are more
-arms than colours, its dashes.
+A thin line is a seed, a thick one the mean of all. Each arm has a colour and, if there are more
+arms than colours, a dash pattern.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def training(runs: Sequence[Run]) -> Figure:
         (run.seconds_at(step) / _MINUTE, value) for step, value in losses[run.arm.name, run.seed]
     ])  # fmt: skip
     _lines(precision, runs, lambda run: run.curve("validation_precision"))
-    # the first measurements are several times the last ones: they would leave nothing to see
+    # The first measurements are several times the last ones and would hide the differences.
     finals = [run.final_loss for run in runs]
     for axes in (loss, time):
         axes.set_ylim(0.92 * min(finals), 2.2 * max(finals))
@@ -86,7 +86,7 @@ def layers(geometry: Geometry, steps: Sequence[int], arms: Sequence[str]) -> Fig
     panels = figure.subplots(1, len(steps), squeeze=False)[0]
     for axes, step in zip(panels, steps, strict=True):
         large = f"precision over {geometry.large_deg:g}°" if geometry.large_deg else "precision"
-        _dress(axes, "layer, in the order of running", large)
+        _dress(axes, "layer, in execution order", large)
         axes.set_title(f"step {step}", color=_INK, fontsize=10)
         for number, arm in enumerate(arms):
             here = [r for r in geometry.readings if (r.arm, r.step) == (arm, step)]
@@ -100,7 +100,7 @@ def layers(geometry: Geometry, steps: Sequence[int], arms: Sequence[str]) -> Fig
 
 
 def _mark(axes: Axes, supervised: Sequence[LayerReading], colour: str) -> None:
-    """A ring round what was supervised."""
+    """Draws a ring around what was supervised."""
     values = [r.large for r in supervised if r.large is not None]
     if values:
         at = (supervised[0].layer, statistics.fmean(values))
@@ -126,7 +126,7 @@ def _lines(axes: Axes, runs: Sequence[Run], points: Callable[[Run], Points]) -> 
 
 
 def _curves(axes: Axes, curves: Sequence[Points], label: str, number: int) -> None:
-    """A thin line for each, and their mean where they were measured at as many places."""
+    """Draws a thin line for each, and their mean if all were measured at the same places."""
     curves = [curve for curve in curves if curve]
     if not curves:
         return
@@ -148,7 +148,7 @@ def _curves(axes: Axes, curves: Sequence[Points], label: str, number: int) -> No
 
 
 def _legend(axes: Axes) -> None:
-    """Beside the last panel, where it hides no curve; in columns where there are many arms."""
+    """Draws the legend next to the last panel, off the curves; many arms take several columns."""
     columns = 1 + len(axes.get_legend_handles_labels()[0]) // 16
     axes.legend(
         fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), ncols=columns
