@@ -284,7 +284,7 @@ def test_attention_of_a_run_by_layer_head_and_checkpoint(shards, tmp_path):
         (["--features", "attention:/nowhere"], "no checkpoint there and no preset"),
         (["--features", "attention:run@size=all"], "size is 'all'; expected any"),
         (["--features", "attention:run@size=any@size=any"], "size is given twice"),
-        (["--features", "attention:run@colour=red"], "there are: weights, size"),
+        (["--features", "attention:run@colour=red"], "expected one of: weights, size"),
         (["--features", "oracle", "--stride", 100], "stride 100 leaves no cell"),
     ],
 )
