@@ -9,6 +9,9 @@
 .DELETE_ON_ERROR:
 .PHONY: demo test dev check wheel bench docs clean
 
+# the theme announces another tool on every build
+export NO_MKDOCS_2_WARNING := 1
+
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -32,7 +35,7 @@ check:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
+	$(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
 
 # The default installation runs the demo; with the extra `train`, a step of training.
 # Nothing is run in this folder, so only what was installed can be found.
@@ -52,7 +55,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
+	$(BIN)/mkdocs build --strict --site-dir site
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

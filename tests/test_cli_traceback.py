@@ -50,7 +50,8 @@ def test_every_command_is_tried() -> None:
         for program, group in GROUPS.items()
         for name in group.list_commands(click.Context(group))
     }
-    assert every == FAILING.keys()
+    # `models` reads nothing that could fail: a broken package is part of its result
+    assert every - {"cameo-train models"} == FAILING.keys()
 
 
 @pytest.mark.parametrize("command", FAILING)

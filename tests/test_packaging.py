@@ -146,7 +146,7 @@ def test_the_installed_demo_works_elsewhere(elsewhere: Path) -> None:
 @SLOW
 def test_the_installed_training_works_elsewhere(installed: Path, elsewhere: Path) -> None:
     steps = ["--steps", "1", "--workers", "1", "--batch", "1", "--out", "run"]
-    build = ["--shards", "demo/shards", "--model", "cat3d-tiny", "--size", "64"]
+    build = ["--shards", "demo/shards", "--model", "cat3d-tiny", "--targets", "online"]
     program = installed / "bin/cameo-train"
     run(sys.executable, program, "fit", *build, *steps, cwd=elsewhere, path=installed)
     assert list((elsewhere / "run").glob("**/*.safetensors"))

@@ -60,7 +60,7 @@ def check_against_reader(build: Path, decoded: dict[str, Any], names: dict[str, 
 
 
 def test_own_reader(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = run(build, "from cameo_data import ShardReader", "from cameo_data.shards.rederive")
+    names = run(build, "from cameo_data import ShardReader", "from cameo_data import rederive")
     assert "4 samples" in capsys.readouterr().out
     assert_array_equal(names["dense"].verdict, names["sample"].correspondence[1].verdict)
     assert_array_equal(names["dense"].xy, names["sample"].correspondence[1].xy)

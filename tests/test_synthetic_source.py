@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cameo_data import frames, transforms
-from cameo_data.errors import DataError, Reason
+from cameo_data.errors import DataError, Reason, UsageError
 from cameo_data.sources import open_source, source_spec
 from cameo_data.sources.source import Source
 from cameo_data.synth import exact, generate
@@ -98,7 +98,7 @@ def test_a_root_without_scenes_is_refused(tmp_path):
         open_source("synthetic", tmp_path)
     with pytest.raises(DataError, match="does not exist"):
         open_source("synthetic", tmp_path / "missing")
-    with pytest.raises(ValueError, match="extra"):
+    with pytest.raises(UsageError, match="unknown option 'colour' of source 'synthetic'"):
         open_source("synthetic", tmp_path, {"colour": "red"})
 
 
