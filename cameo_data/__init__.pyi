@@ -13,12 +13,14 @@ from .correspondence import sample_depth as sample_depth
 from .depth import EstimatedDepth as EstimatedDepth
 from .depth import MethodOptions as MethodOptions
 from .depth import MethodSpec as MethodSpec
+from .depth.method import DepthScene as DepthScene
 from .errors import DataError as DataError
 from .errors import Failure as Failure
 from .errors import Reason as Reason
 from .errors import UsageError as UsageError
 from .frames import read_image as read_image
 from .frames import read_view as read_view
+from .io.files import FileDefect as FileDefect
 from .recipe import Recipe as Recipe
 from .recipe import SourceRecipe as SourceRecipe
 from .shards.reader import ShardReader as ShardReader
@@ -32,6 +34,7 @@ from .sources import open_source as open_source
 from .sources import source_names as source_names
 from .types import Camera as Camera
 from .types import Correspondence as Correspondence
+from .types import DepthCodec as DepthCodec
 from .types import DepthMap as DepthMap
 from .types import DepthRef as DepthRef
 from .types import EncodedImage as EncodedImage

@@ -76,6 +76,11 @@ class Camera:
     Raises:
         ValueError: K is not an upper-triangular pinhole matrix with positive finite focal lengths
             and last row 0 0 1, ``hw`` is not positive, or ``cam_from_world`` is not rigid.
+
+    Example:
+        >>> camera = Camera([[500, 0, 320], [0, 500, 240], [0, 0, 1]], hw=(480, 640))
+        >>> camera.world_from_cam.shape
+        (4, 4)
     """
 
     K: FloatArray

@@ -12,6 +12,8 @@ from .protocols.measurement import Protocol as Protocol
 from .supervision.heads import build_head_mix as build_head_mix
 from .supervision.loss import correspondence_loss as correspondence_loss
 from .supervision.official import official_loss as official_loss
+from .supervision.strategy import Supervision as Supervision
+from .supervision.strategy import TappedAttention as TappedAttention
 from .supervision.supervised_rows import SupervisedRows as SupervisedRows
 from .supervision.supervised_rows import supervised_rows as supervised_rows
 from .supervision.targets import TokenTargets as TokenTargets

@@ -137,7 +137,11 @@ def correspond(
 
 
 def correspond_prepared(view0: PreparedView, view1: PreparedView, stride: int) -> Correspondence:
-    """Like ``correspond``, for views from ``prepare``; faster if views are used again."""
+    """Like ``correspond``, for views from ``prepare``; faster if views are used again.
+
+    Raises:
+        ValueError: ``stride`` is below 1 or larger than view 0.
+    """
     xy, verdict, confidence = _outputs(*_grid_hw(view0, stride))
     _fill(view0, view1, stride, xy, verdict, confidence)
     return Correspondence(xy, verdict, confidence, stride)
@@ -191,6 +195,19 @@ def sample_depth(
 
     Where the four pixels around a place see different surfaces, the one with the largest share
     counts.
+
+    Args:
+        depth: z-depth in scene units, (H, W).
+        xy: (..., 2) pixels; the top-left pixel's centre is (0.5, 0.5).
+
+    Returns:
+        Depth (...), 0 where it is not known, and whether it is known (...).
+
+    Example:
+        >>> import numpy as np
+        >>> z, known = sample_depth(DepthMap.from_array(np.full((4, 4), 2.0)), [[2, 2], [9, 9]])
+        >>> z.tolist(), known.tolist()
+        ([2.0, 0.0], [True, False])
     """
     return DepthSampler(depth)(xy)
 

@@ -61,6 +61,15 @@ def correspondence_loss(
 
     Raises:
         ValueError: sizes that do not fit each other.
+
+    Example:
+        >>> from cameo_train import TokenTargets, build_head_mix
+        >>> index = torch.zeros(1, 2, 2, 16, 1, dtype=torch.int64)
+        >>> weight = (1 - torch.eye(2))[None, :, :, None, None].expand(index.shape).contiguous()
+        >>> q = k = torch.zeros(1, 4, 2 * 16, 8)  # the same logit everywhere costs log 16
+        >>> targets, mix = TokenTargets(index, weight), build_head_mix("mean", heads=4)
+        >>> round(correspondence_loss(q, k, targets, head_mix=mix).item(), 3)
+        2.773
     """
     rows = (
         targets

@@ -133,6 +133,15 @@ def token_targets(
 
     Raises:
         ValueError: an unknown kind, or maps that do not fit the grid.
+
+    Example:
+        >>> xy = np.full((2, 2, 6, 8, 2), 20.0)  # every point lands at pixel (20, 20)
+        >>> verdict = np.full((2, 2, 6, 8), Verdict.VISIBLE)
+        >>> targets = token_targets(
+        ...     xy, verdict, np.ones((2, 2, 6, 8)), image_hw=(48, 64), grid_hw=(6, 8)
+        ... )
+        >>> targets.index.shape, int(targets.index[0, 0, 1, 5, 0])  # row 2, column 2 of 8 columns
+        (torch.Size([1, 2, 2, 48, 1]), 18)
     """
     if kind not in TARGET_KINDS:
         raise ValueError(f"target kind is {kind!r}; expected one of {', '.join(TARGET_KINDS)}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from cameo_train.taps import TokenLayout
+from cameo_train import TokenLayout
 
 
 class Dino:

@@ -11,8 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from cameo_train.supervision.strategy import Supervision, TappedAttention
-from cameo_train.supervision.supervised_rows import SupervisedRows
+from cameo_train import SupervisedRows, Supervision, TappedAttention
 
 GAMMA = 2.0  # what section 5.1 of that paper found best
 

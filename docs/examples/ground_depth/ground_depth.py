@@ -8,12 +8,17 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from cameo_data import (
+    DepthMap,
+    DepthScene,
+    EstimatedDepth,
+    FileDefect,
+    MethodOptions,
+    MethodSpec,
+    Reason,
+)
 from cameo_data import camera as cameras
-from cameo_data.depth import EstimatedDepth, MethodOptions, MethodSpec
-from cameo_data.depth.method import Arrays, DepthScene
-from cameo_data.errors import Reason
-from cameo_data.io.files import FileDefect
-from cameo_data.types import DepthMap
+from cameo_data.depth.method import Arrays
 
 
 class GroundOptions(MethodOptions):

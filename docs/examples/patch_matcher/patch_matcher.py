@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, pad, unfold
 
-from cameo_data.errors import UsageError
+from cameo_data import UsageError
 from cameo_train.matchers.argument import Argument
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from cameo_train import TokenLayout
 from cameo_train.models import Architecture, MultiViewModel, Preset
-from cameo_train.taps import TokenLayout
 
 WIDTH, HEADS, BLOCKS = 64, 4, 4
 

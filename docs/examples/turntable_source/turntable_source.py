@@ -22,14 +22,23 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cameo_data import transforms
-from cameo_data.errors import DataError, Failure, Reason
+from cameo_data import (
+    Camera,
+    DataError,
+    DepthCodec,
+    DepthRef,
+    Failure,
+    FileDefect,
+    Frame,
+    Reason,
+    Scene,
+    SourceOptions,
+    SourceSpec,
+    transforms,
+)
 from cameo_data.io import files, image_files
-from cameo_data.io.files import FileDefect
-from cameo_data.sources import SourceOptions, SourceSpec
 from cameo_data.sources.common.scene_folders import FolderSource, find_scenes, looks_like
 from cameo_data.sources.common.unused import unused_files
-from cameo_data.types import Camera, DepthCodec, DepthRef, Frame, Scene
 
 DATASET = "turntable"
 FILE_NAME = "turntable.json"
