@@ -73,23 +73,23 @@ def _named(name: str) -> Preset:
 def _known() -> _Known:
     known = _Known({}, {}, [])
     for name in REGISTRY.builtin:
-        _add(known, REGISTRY.load(name, Architecture))
+        _add(known, name)
     for name in REGISTRY.added():
         try:
-            _add(known, REGISTRY.load(name, Architecture))
+            _add(known, name)
         except ValueError as error:  # a broken package takes no other model away
-            problem = str(error)
-            if not problem.startswith(REGISTRY.what):
-                problem = f"{REGISTRY.what} {name!r}: {problem}"
-            known.problems.append(problem)
+            known.problems.append(str(error))
     return known
 
 
-def _add(known: _Known, added: Architecture) -> None:
+def _add(known: _Known, name: str) -> None:
+    added = REGISTRY.load(name, Architecture)
     taken = {preset.name for preset in added.presets} & set(known.presets)
     if added.name in known.architectures:
-        raise UsageError(f"architecture {added.name!r} is already registered; rename it")
+        raise UsageError(f"architecture {name!r}: {added.name!r} is already registered; rename it")
     if taken:
-        raise UsageError(f"model {min(taken)!r} is already registered; rename the preset")
+        raise UsageError(
+            f"architecture {name!r}: model {min(taken)!r} is already registered; rename the preset"
+        )
     known.architectures[added.name] = added
     known.presets.update({preset.name: preset for preset in added.presets})

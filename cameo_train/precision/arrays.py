@@ -1,7 +1,7 @@
-"""Precision of features or attention that are at hand as arrays: no files and no model.
+"""Precision of features or attention given as arrays: no files and no model.
 
 The numbers are those of ``cameo-train precision``; ``docs/precision.md`` says how they are made.
-Shapes: V views, C channels, h, w token grid, K = h·w tokens of a view, d channels of a head.
+Shapes: V views, C channels, h, w token grid, K = h·w tokens per view, d channels per head.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class PrecisionMeter:
             one of at most 32×32 cells.
         thresholds: the largest errors that count as right, ``8px`` or ``5%`` of the diagonal.
         bins_deg: edges of the rotation bins.
-        min_confidence: of a VISIBLE verdict, for its query to be asked.
+        min_confidence: least confidence of the VISIBLE verdicts whose queries are measured.
 
     Raises:
-        UsageError: options that mean nothing; by the first ``add_…``, which knows the images.
+        UsageError: meaningless options; raised by the first ``add_…``, which knows the images.
 
     Example:
         >>> meter = PrecisionMeter(thresholds=["5%"])
