@@ -91,7 +91,7 @@ class Supervision(ABC):
 
     @abstractmethod
     def loss(self, attention: TappedAttention, rows: SupervisedRows, normalizer: Tensor) -> Tensor:
-        """A float32 scalar, with gradients in q, k and the head mix; 0 of no rows.
+        """A float32 scalar, with gradients in q, k and the head mix; 0 if there are no rows.
 
         Args:
             normalizer: what to divide a weighted sum over rows by: the sum of all weights, over
