@@ -38,7 +38,7 @@ def row_loss(
     chunk: int | None = None,
     normalizer: Tensor | float | None = None,
 ) -> Tensor:
-    """Sum of what the rows cost over ``normalizer``, a float32 scalar; exactly 0 if there are no rows.
+    """Sum of the rows' costs over ``normalizer``, a float32 scalar; exactly 0 without rows.
 
     Arguments as of ``correspondence_loss``. Under ``torch.no_grad`` it is only evaluated.
 
