@@ -125,7 +125,7 @@ def matches_within(
 def precision_within(
     matched: Tensor, rows: SupervisedRows, grid_hw: tuple[int, int], tokens: float = 1.0
 ) -> float:
-    """Share of rows whose match is at most ``tokens`` from the heaviest target; NaN without rows."""
+    """Share of rows matched at most ``tokens`` from the heaviest target; NaN without rows."""
     if not len(rows):
         return math.nan
     return float(matches_within(matched, rows, grid_hw, tokens)) / len(rows)
