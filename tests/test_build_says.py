@@ -91,7 +91,7 @@ def test_wrong_geometry_is_said_at_the_start_and_at_the_end(inverted, tmp_path):
     assert result.stderr.index(warning) < result.stderr.index("shards: 1/1")
     assert warning in result.stdout
     assert "poses are read the wrong way round" in result.stdout
-    assert "check: 0 of 1 scene looked at consistent, 1 inconsistent" in result.stdout
+    assert "check of 1 scene: 0 consistent, 1 inconsistent" in result.stdout
     card = (out / "README.md").read_text()
     assert "objects-0000: poses, depth or K look wrong" in card
     assert verify_build(out).ok
@@ -114,7 +114,7 @@ def test_right_geometry_is_not_doubted(arc, tmp_path):
     out = tmp_path / "shards"
     result = call("build-corr", "synthetic", arc, "--out", out, *TINY)
     assert "warning" not in result.output
-    assert "check: 1 of 1 scene looked at consistent" in result.stdout
+    assert "check of 1 scene: 1 consistent" in result.stdout
     for command in ("stats", "preview"):
         assert "warning" not in call(command, out).stdout
         assert json.loads(call(command, out, "--json").stdout)["warnings"] == []

@@ -117,10 +117,10 @@ def _warning(scene: Mapping[str, Any], command: str) -> str:
 
 
 def summary(found: Mapping[str, Any]) -> str:
-    """``check: 2 of 3 scenes looked at are consistent, 1 undecided``."""
+    """``check of 3 scenes: 2 consistent, 1 undecided``."""
     verdicts = [scene["verdict"] for scene in found["scenes"]]
     scenes = plural(len(verdicts), "scene")
-    line = f"check: {verdicts.count('consistent')} of {scenes} looked at consistent"
+    line = f"check of {scenes}: {verdicts.count('consistent')} consistent"
     for other in (_BAD, "undecided"):
         line += f", {count} {other}" if (count := verdicts.count(other)) else ""
     return line

@@ -91,7 +91,7 @@ class Report:
 
     def lines(self) -> list[str]:
         """For people."""
-        part = f", {len(self.checks)} of them looked at" if len(self.checks) < self.scenes else ""
+        part = f", {len(self.checks)} of them examined" if len(self.checks) < self.scenes else ""
         scenes = plural(self.scenes, "scene")
         out = [f"{self.source.dataset} (format {self.recipe.name}): {scenes}{part}"]
         for check in self.checks:

@@ -19,7 +19,7 @@ Examples:
   cameo-data check auto recordings
   cameo-data check rgbd recordings -o depth_scale=0.001 --scenes 'office*'
 
-Exit codes: 0 all scenes that were looked at are consistent, 1 some are not (or nothing could be
+Exit codes: 0 all examined scenes are consistent, 1 some are not (or nothing could be
 judged), 3 consistent where it could be judged, but some scenes could not.
 """
 
@@ -32,7 +32,7 @@ judged), 3 consistent where it could be judged, but some scenes could not.
     show_default=True,
     type=click.IntRange(0),
     metavar="N",
-    help="Scenes looked at, drawn by --seed from those chosen; 0 for all.",
+    help="Number of scenes to examine, drawn by --seed from those chosen; 0 for all.",
 )
 @click.option(
     "--views", default=16, show_default=True, type=click.IntRange(2, 64), help="Views per scene."
