@@ -135,10 +135,12 @@ def assert_same(run: Path, other: Path):
     for name in ("weights", "ema"):
         found, expected = last(run, name), last(other, name)
         assert found.keys() == expected.keys()
-        # this bias shifts all logits of a row alike: its gradient is rounding, which AdamW enlarges
-        for key in found.keys() - {"head_mix.mlp.2.bias"}:
-            value = found[key]
-            torch.testing.assert_close(value, expected[key], rtol=1e-3, atol=1e-4, msg=key)
+        for key, value in found.items():
+            # Where a gradient is nothing but rounding, AdamW enlarges it to a step of its own size:
+            # which single weights that are depends on the processor. Other data on one of the
+            # processes would move most weights of every tensor by up to STEPS times 3e-3.
+            apart = ~torch.isclose(value, expected[key], rtol=1e-3, atol=1e-4)
+            assert int(apart.sum()) <= 1 + value.numel() // 10_000, key
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp"])
