@@ -70,6 +70,7 @@ def run(
         try:
             yield from _results(pool, function, items, workers, pending, processes)
         except BrokenProcessPool:
+            pool.shutdown(wait=True)  # a worker's exit code is known once it is joined
             if any((process.exitcode or 0) > 0 for process in processes):
                 raise ValueError(
                     "a worker process ended by itself; the reason is above. " + _GUARD
@@ -114,7 +115,8 @@ def _results(
     while True:
         while len(pending) < 2 * workers and (entry := next(todo, None)) is not None:
             pending[pool.submit(function, entry[1])] = entry[0]
-        processes[:] = (pool._processes or {}).values() or processes
+            # at every step: a worker that dies early breaks the pool before all tasks are in
+            processes[:] = (pool._processes or {}).values() or processes
         if not pending:
             return
         done, _ = wait(pending, return_when=FIRST_COMPLETED)
